@@ -1,0 +1,3 @@
+module github.com/kbus-limpet/limpet
+
+go 1.26

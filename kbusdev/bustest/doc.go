@@ -1,0 +1,4 @@
+// Package bustest proves that a bus behaves as the KBUS module does. It replays
+// stories recorded from the real module, step by step, and compares everything
+// that each step answers.
+package bustest

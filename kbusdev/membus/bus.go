@@ -1,0 +1,189 @@
+package membus
+
+import (
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// maxSetAside bounds the unbind events that a bus keeps for full listeners.
+const maxSetAside = 1000
+
+// A Set is a family of buses, numbered like /dev/kbus0 and up. A Ksock on any of
+// them can add another with NewDevice. Its methods are safe for concurrent use.
+type Set struct {
+	opts options
+
+	mu    sync.Mutex
+	buses []*Bus
+}
+
+// maxBuses bounds how many devices NewDevice makes in one set, as the module does.
+const maxBuses = 256
+
+type options struct {
+	layout      kbusdev.Layout
+	maxMessages uint32
+	maxSize     uint32
+}
+
+// An Option changes how the buses of a set are made.
+type Option func(*options)
+
+// WithLayout sets the layout of the bytes that Write takes and Read gives; the
+// default is the host's.
+func WithLayout(l kbusdev.Layout) Option { return func(o *options) { o.layout = l } }
+
+// WithMaxMessages sets the queue bound that new Ksocks start with, in messages;
+// the default is kbusdev.DefaultMaxMessages.
+func WithMaxMessages(n uint32) Option { return func(o *options) { o.maxMessages = max(n, 1) } }
+
+// WithMaxMessageSize sets the bound on entire messages that buses start with, in
+// bytes; it is held within what the module allows, whose maximum is the default.
+func WithMaxMessageSize(n uint32) Option {
+	return func(o *options) {
+		o.maxSize = min(max(n, kbusdev.MinMaxMessageSize), kbusdev.AbsoluteMaxMessageSize)
+	}
+}
+
+// NewSet makes a set with one bus, number 0.
+func NewSet(opts ...Option) *Set {
+	o := options{
+		layout:      kbusdev.HostLayout,
+		maxMessages: kbusdev.DefaultMaxMessages,
+		maxSize:     kbusdev.AbsoluteMaxMessageSize,
+	}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	s := &Set{opts: o}
+	_, _ = s.add()
+	return s
+}
+
+// New makes a single bus, the first of a new set.
+func New(opts ...Option) *Bus { return NewSet(opts...).Bus(0) }
+
+// Bus gives bus number n, or nil if there is none.
+func (s *Set) Bus(n int) *Bus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n < 0 || n >= len(s.buses) {
+		return nil
+	}
+	return s.buses[n]
+}
+
+func (s *Set) add() (uint32, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.buses) == maxBuses {
+		return 0, false
+	}
+	n := uint32(len(s.buses))
+	s.buses = append(s.buses, &Bus{
+		set:     s,
+		number:  n,
+		layout:  s.opts.layout,
+		maxSize: s.opts.maxSize,
+		ksocks:  make(map[kbusdev.KsockID]*Ksock),
+		names:   newIndex(),
+		waiting: make(map[*Ksock]struct{}),
+	})
+	return n, true
+}
+
+// A Bus is one KBUS device in memory. Its methods are safe for concurrent use.
+type Bus struct {
+	set    *Set
+	number uint32
+	layout kbusdev.Layout
+
+	mu         sync.Mutex
+	ksocks     map[kbusdev.KsockID]*Ksock
+	lastKsock  kbusdev.KsockID
+	lastSerial uint32
+	maxSize    uint32
+	verbose    kbusdev.Switch
+	reporting  kbusdev.Switch
+	names      *index
+	found      recipients          // scratch space for one send at a time
+	waiting    map[*Ksock]struct{} // Ksocks whose Send waits for room
+	setAside   int                 // unbind events kept for full listeners, over all Ksocks
+}
+
+var (
+	_ kbusdev.Bus   = (*Bus)(nil)
+	_ kbusdev.Ksock = (*Ksock)(nil)
+)
+
+// String names the bus: "embedded", with its number when it is not the first.
+func (b *Bus) String() string {
+	if b.number == 0 {
+		return "embedded"
+	}
+	return fmt.Sprintf("embedded%d", b.number)
+}
+
+// Open makes a new Ksock. It fails only for a mode that is none.
+func (b *Bus) Open(mode kbusdev.Mode) (kbusdev.Ksock, error) {
+	if !mode.CanRead() && !mode.CanWrite() {
+		return nil, &kbusdev.OpError{Op: "open", Name: b.String(), Err: errInvalid}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lastKsock++
+	k := &Ksock{
+		bus:         b,
+		id:          b.lastKsock,
+		mode:        mode,
+		maxMessages: int(b.set.opts.maxMessages),
+		readable:    make(chan struct{}, 1),
+		room:        make(chan struct{}, 1),
+		closed:      make(chan struct{}),
+	}
+	b.ksocks[k.id] = k
+	return k, nil
+}
+
+// Bindings lists every binding, newest first. The error is always nil.
+func (b *Bus) Bindings() ([]kbusdev.Binding, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make([]kbusdev.Binding, 0, b.names.count)
+	for n := b.names.newest; n != nil; n = n.older {
+		all = append(all, kbusdev.Binding{Ksock: n.ksock.id, Role: n.role, Name: n.name})
+	}
+	return all, nil
+}
+
+func (b *Bus) nextID() kbusdev.MsgID {
+	b.lastSerial++
+	if b.lastSerial == 0 { // wrapped: 0 is no serial number
+		b.lastSerial = 1
+	}
+	return kbusdev.MsgID{Serial: b.lastSerial}
+}
+
+// madeRoom wakes every send that waits for room anywhere on the bus; each
+// looks for itself.
+func (b *Bus) madeRoom() {
+	for k := range b.waiting {
+		signal(k.room)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func opError(op, name string, err error) error {
+	return &kbusdev.OpError{Op: op, Name: name, Err: err}
+}
+
+var errClosed = net.ErrClosed

@@ -1,0 +1,226 @@
+package membus
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// A binding is one name bound by one Ksock.
+type binding struct {
+	ksock *Ksock
+	role  kbusdev.Role
+	name  string
+	seq   uint64 // when it was bound; a later one is newer
+
+	newer, older *binding // all bindings of the bus, by age
+	next         *binding // the same list of the same node, older
+	node         *node
+}
+
+// An index finds who is bound to a name. Names form a tree by their words, and
+// the bindings that match a name all lie on the path to it, so that finding them
+// costs the length of the name, however many others there are.
+type index struct {
+	root           node
+	newest, oldest *binding
+	count          int
+	lastSeq        uint64
+}
+
+// A node stands for one word; "$" is the root. Each list is newest first.
+type node struct {
+	parent   *node
+	word     string
+	children map[string]*node
+
+	exact, level, below bindings // bound as this name, this name + ".%", + ".*"
+}
+
+// bindings are those of one string: any number of listeners, one replier.
+type bindings struct {
+	listeners *binding
+	replier   *binding
+}
+
+// recipients are who a message name concerns.
+type recipients struct {
+	replier   *binding
+	listeners []*binding // newest first
+}
+
+func newIndex() *index { return &index{} }
+
+// at finds the node and list of a binding name; with create it makes the way.
+func (x *index) at(name string, create bool) (*node, *bindings) {
+	stem := name
+	if kbusdev.IsWildcard(name) {
+		stem = name[:len(name)-2]
+	}
+	n := &x.root
+	for rest := strings.TrimPrefix(stem, "$"); rest != ""; {
+		var word string
+		word, rest = firstWord(rest)
+		child := n.children[word]
+		if child == nil {
+			if !create {
+				return nil, nil
+			}
+			if n.children == nil {
+				n.children = make(map[string]*node)
+			}
+			child = &node{parent: n, word: strings.Clone(word)}
+			n.children[child.word] = child
+		}
+		n = child
+	}
+	switch {
+	case len(stem) == len(name):
+		return n, &n.exact
+	case name[len(name)-1] == '%':
+		return n, &n.level
+	default:
+		return n, &n.below
+	}
+}
+
+// firstWord splits ".word.rest" into "word" and ".rest".
+func firstWord(s string) (word, rest string) {
+	s = s[1:]
+	if i := strings.IndexByte(s, '.'); i >= 0 {
+		return s[:i], s[i:]
+	}
+	return s, ""
+}
+
+// replierOf gives the replier bound to exactly this string, or nil.
+func (x *index) replierOf(name string) *binding {
+	if kbusdev.CheckBindName(name) != nil {
+		return nil
+	}
+	if _, b := x.at(name, false); b != nil {
+		return b.replier
+	}
+	return nil
+}
+
+func (x *index) add(k *Ksock, role kbusdev.Role, name string) *binding {
+	n, list := x.at(name, true)
+	x.lastSeq++
+	b := &binding{ksock: k, role: role, name: name, seq: x.lastSeq, node: n, older: x.newest}
+	if x.newest != nil {
+		x.newest.newer = b
+	} else {
+		x.oldest = b
+	}
+	x.newest = b
+	x.count++
+	if role == kbusdev.Replier {
+		list.replier = b
+	} else {
+		b.next, list.listeners = list.listeners, b
+	}
+	return b
+}
+
+// find gives the newest binding of k with this role and name, or nil.
+func (x *index) find(k *Ksock, role kbusdev.Role, name string) *binding {
+	_, list := x.at(name, false)
+	if list == nil {
+		return nil
+	}
+	if role == kbusdev.Replier {
+		if list.replier != nil && list.replier.ksock == k {
+			return list.replier
+		}
+		return nil
+	}
+	for b := list.listeners; b != nil; b = b.next {
+		if b.ksock == k {
+			return b
+		}
+	}
+	return nil
+}
+
+func (x *index) remove(b *binding) {
+	if b.newer != nil {
+		b.newer.older = b.older
+	} else {
+		x.newest = b.older
+	}
+	if b.older != nil {
+		b.older.newer = b.newer
+	} else {
+		x.oldest = b.newer
+	}
+	x.count--
+	_, list := x.at(b.name, false)
+	if b.role == kbusdev.Replier {
+		list.replier = nil
+	} else {
+		for at := &list.listeners; *at != nil; at = &(*at).next {
+			if *at == b {
+				*at = b.next
+				break
+			}
+		}
+	}
+	for n := b.node; n.parent != nil && n.empty(); n = n.parent {
+		delete(n.parent.children, n.word)
+	}
+}
+
+func (n *node) empty() bool {
+	return len(n.children) == 0 && n.exact == (bindings{}) && n.level == (bindings{}) && n.below == (bindings{})
+}
+
+// lookup fills r with the recipients of a valid message name.
+func (x *index) lookup(name string, r *recipients) {
+	r.replier, r.listeners = nil, r.listeners[:0]
+	lists := 0
+	var star *binding
+	listen := func(b *binding) {
+		if b != nil {
+			lists++
+		}
+		for ; b != nil; b = b.next {
+			r.listeners = append(r.listeners, b)
+		}
+	}
+	n := &x.root
+	for rest := name[1:]; ; {
+		listen(n.below.listeners)
+		if s := n.below.replier; s != nil && (star == nil || s.seq > star.seq) {
+			star = s
+		}
+		var word string
+		word, rest = firstWord(rest)
+		if rest == "" { // n is the parent of the last word
+			listen(n.level.listeners)
+			r.replier = n.level.replier
+		}
+		if n = n.children[word]; n == nil {
+			break
+		}
+		if rest == "" {
+			listen(n.exact.listeners)
+			if n.exact.replier != nil {
+				r.replier = n.exact.replier
+			}
+			break
+		}
+	}
+	if r.replier == nil {
+		r.replier = star
+	}
+	if lists > 1 {
+		slices.SortFunc(r.listeners, func(a, b *binding) int {
+			if a.seq > b.seq {
+				return -1
+			}
+			return 1
+		})
+	}
+}

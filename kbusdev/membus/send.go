@@ -1,0 +1,278 @@
+package membus
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// An outgoing is a checked message on its way. It keeps its id while it is
+// pending.
+type outgoing struct {
+	msg      *kbusdev.Message
+	numbered bool
+}
+
+// Send writes and sends m; with AllOrWait it waits for room until ctx ends.
+func (k *Ksock) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, error) {
+	b := k.bus
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := k.admit(m); err != nil {
+		return kbusdev.MsgID{}, opError("write", m.Name, err)
+	}
+	copied := *m
+	out := &outgoing{msg: &copied}
+	err := b.transmit(k, out)
+	if err == syscall.EAGAIN {
+		k.pending = out
+		err = k.awaitRoom(ctx, out)
+	}
+	if err != nil {
+		return copied.ID, opError("send", copied.Name, err)
+	}
+	return copied.ID, nil
+}
+
+// admit makes the checks that the module makes while a message is written.
+func (k *Ksock) admit(m *kbusdev.Message) error {
+	switch {
+	case k.gone:
+		return errClosed
+	case !k.mode.CanWrite():
+		return syscall.EBADF
+	case k.pending != nil:
+		return syscall.EALREADY
+	case m.Name == "":
+		return syscall.EINVAL
+	case len(m.Name) > kbusdev.MaxNameLen:
+		return syscall.ENAMETOOLONG
+	case m.Flags&(kbusdev.AllOrFail|kbusdev.AllOrWait) == kbusdev.AllOrFail|kbusdev.AllOrWait:
+		return syscall.EINVAL
+	case kbusdev.EntireSize(k.bus.layout, m) > int(k.bus.maxSize):
+		return syscall.EMSGSIZE
+	}
+	k.writing = writing{} // a half-written message is thrown away
+	return kbusdev.CheckName(m.Name)
+}
+
+// awaitRoom waits, with the mutex given up meanwhile, until the pending send
+// is finished; when ctx ends first it discards it.
+func (k *Ksock) awaitRoom(ctx context.Context, out *outgoing) error {
+	b := k.bus
+	b.waiting[k] = struct{}{}
+	defer delete(b.waiting, k)
+	for {
+		b.mu.Unlock()
+		select {
+		case <-k.room:
+		case <-k.closed:
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
+		switch {
+		case k.gone:
+			return errClosed
+		case k.pending == out:
+			k.retry()
+		}
+		if k.pending != out {
+			return nil // finished by us, by a Poll or a Commit, or discarded by somebody
+		}
+		if ctx.Err() != nil {
+			k.pending = nil
+			return &stillWaiting{ctx.Err()}
+		}
+	}
+}
+
+// stillWaiting is EAGAIN and the reason to give up waiting.
+type stillWaiting struct{ ctx error }
+
+func (e *stillWaiting) Error() string   { return "no room before " + e.ctx.Error() + " (EAGAIN)" }
+func (e *stillWaiting) Unwrap() []error { return []error{syscall.EAGAIN, e.ctx} }
+
+// transmit sends or refuses a message, in the module's order of checks. EAGAIN
+// means it is to be tried again.
+func (b *Bus) transmit(k *Ksock, out *outgoing) error {
+	m := out.msg
+	request, reply := m.IsRequest(), m.IsReply()
+	if request && !k.hasRoom(0) {
+		return syscall.ENOLCK
+	}
+	if !out.numbered {
+		out.numbered = true
+		if m.ID.Network == 0 {
+			m.ID = b.nextID()
+		}
+		m.From, m.Extra = k.id, 0
+		m.Flags &^= kbusdev.Synthetic | kbusdev.WantYouToReply
+	}
+	k.lastSent = m.ID
+
+	b.names.lookup(m.Name, &b.found)
+	replier, listeners := b.found.replier, b.found.listeners
+	noRoom := syscall.EBUSY
+	if m.Flags&kbusdev.AllOrWait != 0 {
+		noRoom = syscall.EAGAIN
+	}
+	if request && replier == nil {
+		return syscall.EADDRNOTAVAIL
+	}
+	var requester *Ksock
+	if reply {
+		requester = b.ksocks[m.To]
+		switch {
+		case requester == nil:
+			return syscall.EADDRNOTAVAIL
+		case !requester.awaited.has(m.InReplyTo):
+			return syscall.ECONNREFUSED
+		case !requester.hasRoom(1):
+			return noRoom
+		}
+	}
+	if request {
+		switch {
+		case m.To != 0 && m.To != replier.ksock.id:
+			return syscall.EPIPE
+		case !replier.ksock.hasRoom(0):
+			return noRoom
+		}
+	}
+	if m.Flags&(kbusdev.AllOrFail|kbusdev.AllOrWait) != 0 {
+		for _, l := range listeners {
+			if !l.ksock.hasRoom(0) {
+				return noRoom
+			}
+		}
+	} else {
+		listeners = withRoom(listeners)
+	}
+
+	if reply {
+		requester.awaited.remove(m.InReplyTo)
+		b.push(requester, queued{msg: m, flags: m.Flags})
+		k.debts.pay(m.InReplyTo)
+	}
+	if request {
+		k.awaited.add(m.ID)
+		b.push(replier.ksock, queued{msg: m, flags: m.Flags | kbusdev.WantYouToReply, via: replier, request: true})
+	}
+	for _, l := range listeners {
+		b.push(l.ksock, queued{msg: m, flags: m.Flags, via: l})
+	}
+	return nil
+}
+
+// withRoom keeps the listeners that have room now: the module judges every
+// queue before it fills any.
+func withRoom(listeners []*binding) []*binding {
+	kept := listeners[:0]
+	for _, l := range listeners {
+		if l.ksock.hasRoom(0) {
+			kept = append(kept, l)
+		}
+	}
+	return kept
+}
+
+// push queues one copy, unless only-once drops it.
+func (b *Bus) push(k *Ksock, e queued) {
+	if k.onlyOnce == kbusdev.On && e.via != nil && !e.request && k.lastQueued == e.msg.ID {
+		return
+	}
+	k.lastQueued = e.msg.ID
+	if e.flags&kbusdev.Urgent != 0 {
+		k.queue.pushFront(e)
+	} else {
+		k.queue.pushBack(e)
+	}
+	signal(k.readable)
+}
+
+// synthetic answers a request in place of its replier. It needs no room and is
+// sent even if nobody waits for it any more, but not to a Ksock that is gone.
+func (b *Bus) synthetic(name string, from, to kbusdev.KsockID, request kbusdev.MsgID) {
+	requester := b.ksocks[to]
+	if requester == nil {
+		return
+	}
+	m := &kbusdev.Message{
+		ID:        b.nextID(),
+		InReplyTo: request,
+		To:        to,
+		From:      from,
+		Flags:     kbusdev.Synthetic,
+		Name:      name,
+	}
+	requester.awaited.remove(request)
+	b.push(requester, queued{msg: m, flags: m.Flags})
+}
+
+// retry tries the pending send again. Whatever but EAGAIN ends it; a failure is
+// told to the sender with a synthetic message.
+func (k *Ksock) retry() {
+	out := k.pending
+	err := k.bus.transmit(k, out)
+	switch err {
+	case syscall.EAGAIN:
+		return
+	case nil:
+	case syscall.EADDRNOTAVAIL:
+		k.bus.synthetic(kbusdev.NameReplierDisappeared, 0, k.id, out.msg.ID)
+	default:
+		k.bus.synthetic(kbusdev.NameErrorSending, 0, k.id, out.msg.ID)
+	}
+	k.pending = nil
+}
+
+// Poll tells what is ready, judged before the pending send is tried.
+func (k *Ksock) Poll() (r kbusdev.Readiness, err error) {
+	err = k.locked("poll", "", func() error {
+		r.In = k.queue.n > 0
+		if k.pending != nil {
+			k.retry()
+		}
+		r.Out = k.mode.CanWrite() && k.pending == nil
+		return nil
+	})
+	return r, err
+}
+
+// Commit sends what was written, or tries a pending send again.
+func (k *Ksock) Commit() (id kbusdev.MsgID, err error) {
+	b := k.bus
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k.gone {
+		return id, opError("send", "", errClosed)
+	}
+	out := k.pending
+	if out == nil {
+		m, err := k.writing.finish()
+		k.writing = writing{}
+		if err != nil {
+			return id, opError("send", "", err)
+		}
+		out = &outgoing{msg: m}
+	}
+	err = b.transmit(k, out)
+	k.pending = nil
+	if err == syscall.EAGAIN {
+		k.pending = out
+	}
+	if err != nil {
+		return out.msg.ID, opError("send", out.msg.Name, err)
+	}
+	return out.msg.ID, nil
+}
+
+// Discard drops what was written or is pending. It never fails on an open Ksock.
+func (k *Ksock) Discard() error {
+	return k.locked("discard", "", func() error {
+		k.writing, k.pending = writing{}, nil
+		signal(k.room)
+		return nil
+	})
+}
