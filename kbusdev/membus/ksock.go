@@ -25,6 +25,7 @@ type Ksock struct {
 	debts       debts   // replies we owe
 	reading     []byte  // what is left of the message taken by Next
 	taken       *kbusdev.Message
+	takenEver   uint64
 	writing     writing
 	pending     *outgoing // a send that waits for room
 	setAside    []*kbusdev.Message

@@ -75,6 +75,7 @@ func (k *Ksock) recvQueued(dst []*kbusdev.Message) (n int, err error) {
 // take removes the next message, which must be there, and notes what we owe.
 func (k *Ksock) take() queued {
 	e := k.queue.pop()
+	k.takenEver++
 	if e.request {
 		k.debts.add(e.msg.ID, e.msg.From)
 	}

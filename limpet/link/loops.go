@@ -145,8 +145,8 @@ func (s *Session) takeBatch(b *pb.Batch) error {
 		s.mu.Unlock()
 		return errorf(Protocol, "a batch starts with sequence number %d, expected was %d", b.FirstSequence, want)
 	}
-	if underWay := s.received - s.done + uint64(n); underWay > uint64(s.cfg.WindowMessages+bounceReserve) ||
-		s.inBytes+size > int(s.cfg.WindowBytes)+maxInBytes {
+	if underWay := s.received - s.done + uint64(n); underWay > uint64(s.cfg.WindowMessages+answerReserve) ||
+		s.inBytes+size > 2*int(s.cfg.WindowBytes)+maxInBytes {
 		s.mu.Unlock()
 		return errorf(Protocol, "%d messages under way and %d bytes queued, the window has room for %d and %d",
 			underWay, s.inBytes+size, s.cfg.WindowMessages, s.cfg.WindowBytes)
@@ -167,9 +167,9 @@ func (s *Session) takeBatch(b *pb.Batch) error {
 const (
 	// maxNameBytes is by how much a bind event's second name may exceed a batch.
 	maxNameBytes = MaxBatchMessages * 1024
-	// maxInBytes is by how much a window may be exceeded: its last message, which
-	// may be as large as a bus allows, and bounces.
-	maxInBytes = 1<<20 + bounceReserve*64
+	// maxInBytes is by how much two windows, one of answers, may be exceeded: their
+	// last messages, which may be as large as a bus allows.
+	maxInBytes = 1 << 20
 )
 
 func (s *Session) takeAck(seq uint64) error {

@@ -12,8 +12,8 @@ type Outgoing struct {
 }
 
 // An outbox holds what goes to the peer until it is acked. What waits or is
-// unacked counts against the window; bounces do not, because each answers a
-// request that the peer keeps open, and their number is bounded by that.
+// unacked counts against the window; answers that cannot wait do not, because each
+// is for a request that the peer keeps open, and their number is bounded by that.
 type outbox struct {
 	urgent, waiting fifo
 	unacked         fifo
@@ -25,12 +25,13 @@ type outbox struct {
 	windowBytes    int
 	bytes          int // of all that counts
 	messages       int // that count
-	bounces        int // that do not
+	answers        int // that do not
+	answerBytes    int
 }
 
 type item struct {
 	Outgoing
-	bounce bool
+	answer bool
 }
 
 // full: the window has no room for another message from the bus.
@@ -39,8 +40,9 @@ func (o *outbox) full() bool {
 }
 
 func (o *outbox) add(it item) {
-	if it.bounce {
-		o.bounces++
+	if it.answer {
+		o.answers++
+		o.answerBytes += weight(&it.Msg)
 	} else {
 		o.messages++
 		o.bytes += weight(&it.Msg)
@@ -96,12 +98,13 @@ func (o *outbox) ack(seq uint64) bool {
 	for o.acked < seq {
 		o.acked++
 		it := o.unacked.pop()
-		if it.bounce {
-			o.bounces--
-			continue
+		if it.answer {
+			o.answers--
+			o.answerBytes -= weight(&it.Msg)
+		} else {
+			o.messages--
+			o.bytes -= weight(&it.Msg)
 		}
-		o.messages--
-		o.bytes -= weight(&it.Msg)
 		if it.FromBus {
 			o.delivered++
 		}

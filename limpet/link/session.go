@@ -29,12 +29,12 @@ const (
 	MaxBatchBytes    = 32 << 10
 )
 
-// bounceReserve is how many answers beyond its window a peer may have under way:
+// answerReserve is how many answers beyond its window a peer may have under way:
 // as many as a limpet keeps requests open.
-const bounceReserve = 32768
+const answerReserve = 32768
 
 // A Session is a link after its hellos. Its methods are safe for concurrent
-// use, but Recv and Done are for one goroutine.
+// use, but TryRecv and Done are for one goroutine.
 type Session struct {
 	cfg    Config
 	stream Stream
@@ -49,7 +49,6 @@ type Session struct {
 	in       []kbusdev.Message // brought by the peer, not fetched
 	inBytes  int
 	received uint64 // sequence numbers, of the peer's
-	fetched  uint64
 	done     uint64
 	ackSent  uint64
 	unknown  uint64
@@ -128,17 +127,17 @@ func (s *Session) Send(msgs []Outgoing) int {
 // Room is signalled when the window has room again after Send took less than all.
 func (s *Session) Room() <-chan struct{} { return s.room }
 
-// Bounce queues an answer to a request that the peer keeps open. It never waits;
-// the link ends when the peer takes none of too many.
-func (s *Session) Bounce(msg *kbusdev.Message) {
+// Answer queues an answer to a request that the peer keeps open. It never waits
+// for the window; the link ends when the peer takes none of too many.
+func (s *Session) Answer(out *Outgoing) {
 	s.mu.Lock()
-	tooMany := s.out.bounces >= bounceReserve
+	tooMany := s.out.answers >= answerReserve || s.out.answerBytes > int(s.cfg.WindowBytes)
 	if !tooMany {
-		s.out.add(item{Outgoing: Outgoing{Msg: *msg}, bounce: true})
+		s.out.add(item{Outgoing: *out, answer: true})
 	}
 	s.mu.Unlock()
 	if tooMany {
-		s.End(errorf(Stalled, "the peer has taken none of %d answers", bounceReserve))
+		s.End(errorf(Stalled, "the peer takes none of our answers to its requests"))
 		return
 	}
 	signal(s.wakeSend)
@@ -161,31 +160,27 @@ func (s *Session) sendControl(f *pb.Frame) {
 	signal(s.wakeSend)
 }
 
-// Recv waits for messages from the peer and gives all there are, in order, with
-// spare as memory for the next. The error is ctx's, or why the link ended; what
-// came before the end is given first.
-func (s *Session) Recv(ctx context.Context, spare []kbusdev.Message) ([]kbusdev.Message, error) {
-	for {
-		s.mu.Lock()
-		if len(s.in) > 0 {
-			got := s.in
-			s.in, s.inBytes = spare[:0], 0
-			s.fetched += uint64(len(got))
-			s.mu.Unlock()
-			return got, nil
-		}
-		s.mu.Unlock()
-		select {
-		case <-s.wakeRecv:
-		case <-s.ended:
-			return nil, s.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+// Incoming is signalled when TryRecv has something to give.
+func (s *Session) Incoming() <-chan struct{} { return s.wakeRecv }
+
+// TryRecv gives all the messages that the peer has brought, in order, none if
+// there are none; also after the end. spare is memory for those to come.
+func (s *Session) TryRecv(spare []kbusdev.Message) []kbusdev.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got := s.in
+	s.in, s.inBytes = spare[:0], 0
+	return got
 }
 
-// Done tells that the fate of the next n messages from Recv is decided on our
+// Err is why the link ended, once Ended is closed.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Done tells that the fate of the next n messages from TryRecv is decided on our
 // bus: they are acked.
 func (s *Session) Done(n int) {
 	s.mu.Lock()
@@ -202,7 +197,7 @@ func (s *Session) Done(n int) {
 type Stats struct {
 	// Delivered messages from our bus were taken by the peer's.
 	Delivered uint64
-	// Waiting are queued here; Unacked are under way. Bounces count in both.
+	// Waiting are queued here; Unacked are under way.
 	Waiting, Unacked int
 	// Received were brought by the peer; Done have their fate decided.
 	Received, Done uint64

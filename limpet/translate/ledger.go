@@ -101,12 +101,17 @@ func (m *Machine) answer(msg *kbusdev.Message, name string) {
 	m.fx = append(m.fx, Effect{Kind: Send, Own: true, Reason: AnsweredHere, Msg: bounced(msg.ID, msg.From, name)})
 }
 
-// Abandon answers on our bus a request that was to be forwarded but never will
-// be, because the peer takes nothing: msg is as FromBus got it.
-func (m *Machine) Abandon(msg *kbusdev.Message, name string) []Effect {
+// Abandon answers on our bus a request that was to be forwarded but will not be,
+// because the peer takes nothing: out is the Forward effect's message.
+func (m *Machine) Abandon(out *kbusdev.Message) []Effect {
 	m.begin()
-	if asker, ok := m.ledger.settle(msg.ID); ok {
-		m.fx = append(m.fx, Effect{Kind: Send, Own: true, Reason: Stalled, Msg: bounced(msg.ID, asker, name)})
+	id := out.ID
+	if id.Network == m.us {
+		id.Network = 0
+	}
+	if asker, ok := m.ledger.settle(id); ok {
+		m.fx = append(m.fx, Effect{Kind: Send, Own: true, Reason: Stalled,
+			Msg: bounced(id, asker, kbusdev.NameRemoteErrorPrefix+"EBUSY")})
 	}
 	return m.fx
 }

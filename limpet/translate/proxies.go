@@ -12,6 +12,7 @@ import (
 type proxies struct {
 	byName map[string]*proxy
 	timed  int // how many have a retry time
+	ending bool
 }
 
 type proxy struct {
@@ -35,6 +36,9 @@ func (m *Machine) bindEventFromPeer(msg *kbusdev.Message) {
 	}
 	p := m.binds.byName[e.Name]
 	switch {
+	case m.binds.ending:
+		m.drop(BindEventUsed)
+		return
 	case e.Bound && p == nil:
 		if len(m.binds.byName) >= m.cfg.MaxProxies {
 			m.drop(TooManyBinds)
@@ -54,6 +58,18 @@ func (m *Machine) bindEventFromPeer(msg *kbusdev.Message) {
 	if len(m.fx) == 0 {
 		m.drop(BindEventUsed)
 	}
+}
+
+// Drain unbinds all that is bound for the peer, and binds nothing more: one of
+// the two ends is about to leave, and takes no new requests.
+func (m *Machine) Drain() []Effect {
+	m.begin()
+	m.binds.ending = true
+	for name, p := range m.binds.byName {
+		p.wanted = false
+		m.settleProxy(name, p)
+	}
+	return m.fx
 }
 
 // settleProxy does what brings a proxy nearer to what is wanted.

@@ -1,0 +1,66 @@
+package limpet_test
+
+import (
+	"io"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/limpet/link"
+)
+
+// pipe joins two streams in memory. Frames are encoded and decoded on the way.
+func pipe() (link.Stream, link.Stream) {
+	ab, ba := make(chan []byte, 4), make(chan []byte, 4)
+	closed := make(chan struct{})
+	var once sync.Once
+	end := func() { once.Do(func() { close(closed) }) }
+	return &pipeEnd{out: ab, in: ba, closed: closed, end: end}, &pipeEnd{out: ba, in: ab, closed: closed, end: end}
+}
+
+type pipeEnd struct {
+	out    chan<- []byte
+	in     <-chan []byte
+	closed chan struct{}
+	end    func()
+	sent   sync.Once
+}
+
+func (p *pipeEnd) Send(f *pb.Frame) error {
+	b, err := proto.Marshal(f)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.closed:
+		return io.ErrClosedPipe
+	default:
+	}
+	select {
+	case p.out <- b:
+		return nil
+	case <-p.closed:
+		return io.ErrClosedPipe
+	}
+}
+
+func (p *pipeEnd) Recv() (*pb.Frame, error) {
+	select {
+	case b, ok := <-p.in:
+		if !ok {
+			return nil, io.EOF
+		}
+		f := new(pb.Frame)
+		return f, proto.Unmarshal(b, f)
+	case <-p.closed:
+		return nil, io.EOF
+	}
+}
+
+func (p *pipeEnd) CloseSend() error {
+	p.sent.Do(func() { close(p.out) })
+	return nil
+}
+
+func (p *pipeEnd) Close() { p.end() }
