@@ -87,6 +87,7 @@ type Limpet struct {
 	log     *slog.Logger
 	session *link.Session
 	number  uint32 // tells the sessions of a node apart
+	dialled bool
 	ksock   kbusdev.Ksock
 	ready   atomic.Bool // ksock and session are there
 
@@ -126,13 +127,14 @@ func serve(ctx context.Context, record *Link, stream link.Stream, linkID []byte,
 	cfg.setDefaults()
 	n := record.node
 	l := &Limpet{
-		node:   n,
-		link:   record,
-		cfg:    cfg,
-		log:    n.log.With("link", record.name),
-		number: n.sessions.Add(1),
-		wake:   make(chan struct{}, 1),
-		drain:  make(chan string, 1),
+		node:    n,
+		link:    record,
+		cfg:     cfg,
+		log:     n.log.With("link", record.name),
+		number:  n.sessions.Add(1),
+		dialled: linkID != nil,
+		wake:    make(chan struct{}, 1),
+		drain:   make(chan string, 1),
 	}
 	lc := link.Config{
 		NetworkID:      n.networkID,
@@ -162,6 +164,9 @@ func serve(ctx context.Context, record *Link, stream link.Stream, linkID []byte,
 	}
 	return l.run(ctx, session, onUp)
 }
+
+// Accepted reports whether the peer opened the link.
+func (l *Limpet) Accepted() bool { return !l.dialled }
 
 // judge admits the peer, and ends the link that this one replaces.
 func (l *Limpet) judge(peer link.Peer) ([]link.Network, error) {

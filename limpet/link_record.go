@@ -37,7 +37,6 @@ type Link struct {
 	state   State
 	since   time.Time
 	lastErr error
-	waiters []chan struct{}
 }
 
 // NewLink adds a link to the node; Remove takes it away.
@@ -46,6 +45,7 @@ func (n *Node) NewLink(name string) *Link {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.links[l] = struct{}{}
+	n.noteChange()
 	return l
 }
 
@@ -54,6 +54,7 @@ func (l *Link) Remove() {
 	l.node.mu.Lock()
 	defer l.node.mu.Unlock()
 	delete(l.node.links, l)
+	l.node.noteChange()
 }
 
 // Name is what the link was made with.
@@ -69,19 +70,7 @@ func (l *Link) SetState(s State, err error) {
 	if err != nil {
 		l.lastErr = err
 	}
-	for _, w := range l.waiters {
-		close(w)
-	}
-	l.waiters = nil
-}
-
-// Changed is closed at the next change of state.
-func (l *Link) Changed() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w := make(chan struct{})
-	l.waiters = append(l.waiters, w)
-	return w
+	l.node.noteChange()
 }
 
 // Limpet is the one that serves the link now, nil if it is not up.

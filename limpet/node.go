@@ -29,6 +29,9 @@ type Node struct {
 	mu        sync.Mutex
 	links     map[*Link]struct{}
 	instances map[uint32]link.InstanceID // the last seen of each network
+
+	changeMu sync.Mutex
+	changed  chan struct{}
 }
 
 // NewNode makes a node of a bus. networkID must be above 0: the error says so.
@@ -55,6 +58,7 @@ func NewNode(bus kbusdev.Bus, networkID uint32, log *slog.Logger) (*Node, error)
 		recent:    newRecent(),
 		links:     make(map[*Link]struct{}),
 		instances: make(map[uint32]link.InstanceID),
+		changed:   make(chan struct{}),
 	}
 	_, _ = rand.Read(n.instance[:]) // never fails
 	return n, nil
@@ -82,6 +86,20 @@ func (n *Node) Links() []*Link {
 	}
 	slices.SortFunc(all, func(a, b *Link) int { return cmp.Compare(a.name, b.name) })
 	return all
+}
+
+// Changed is closed when a link comes, goes or changes its state next.
+func (n *Node) Changed() <-chan struct{} {
+	n.changeMu.Lock()
+	defer n.changeMu.Unlock()
+	return n.changed
+}
+
+func (n *Node) noteChange() {
+	n.changeMu.Lock()
+	defer n.changeMu.Unlock()
+	close(n.changed)
+	n.changed = make(chan struct{})
 }
 
 // admit judges the peer that limpet has on link l, and takes it in if there is

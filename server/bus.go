@@ -1,0 +1,366 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// Bounds of what one client may ask for.
+const (
+	maxNames       = 1024
+	maxClientQueue = 65536
+	maxOwedReplies = 65536
+)
+
+// busService lets programs in any language onto the bus. Each call has its own
+// Ksock, so that what a client leaves undone ends with its call.
+type busService struct {
+	pb.UnimplementedBusServiceServer
+	bus kbusdev.Bus
+	ctx context.Context // ends when the server stops
+}
+
+// ksock opens a Ksock that is closed when the call or the server ends.
+func (s *busService) ksock(ctx context.Context) (kbusdev.Ksock, func(), error) {
+	k, err := s.bus.Open(kbusdev.ReadWrite)
+	if err != nil {
+		return nil, nil, refused(err)
+	}
+	stop := context.AfterFunc(s.ctx, func() { _ = k.Close() })
+	return k, func() { stop(); _ = k.Close() }, nil
+}
+
+func checkUserFlags(flags uint32) error {
+	if flags&^uint32(kbusdev.UserFlags) != 0 {
+		return invalid("user_flags is %#x; only the upper 16 bits are the user's", flags)
+	}
+	return nil
+}
+
+// Send sends an announcement.
+func (s *busService) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse, error) {
+	if err := checkUserFlags(r.GetUserFlags()); err != nil {
+		return nil, err
+	}
+	m := &kbusdev.Message{Name: r.GetName(), Data: r.GetData(), Flags: kbusdev.Flags(r.GetUserFlags())}
+	for _, f := range []struct {
+		set  bool
+		flag kbusdev.Flags
+	}{{r.GetUrgent(), kbusdev.Urgent}, {r.GetAllOrFail(), kbusdev.AllOrFail}, {r.GetAllOrWait(), kbusdev.AllOrWait}} {
+		if f.set {
+			m.Flags |= f.flag
+		}
+	}
+	if r.GetAllOrFail() && r.GetAllOrWait() {
+		return nil, invalid("all_or_fail and all_or_wait exclude each other")
+	}
+	k, done, err := s.ksock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	id, err := k.Send(ctx, m)
+	if err != nil {
+		return nil, refused(err)
+	}
+	return &pb.SendResponse{IdNetwork: id.Network, IdSerial: id.Serial}, nil
+}
+
+// Call sends a request and waits for its reply.
+func (s *busService) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallResponse, error) {
+	if err := checkUserFlags(r.GetUserFlags()); err != nil {
+		return nil, err
+	}
+	k, done, err := s.ksock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	m := &kbusdev.Message{
+		Name:    r.GetName(),
+		Data:    r.GetData(),
+		Flags:   kbusdev.WantReply | kbusdev.Flags(r.GetUserFlags()),
+		To:      kbusdev.KsockID(r.GetTo()),
+		FinalTo: kbusdev.Address{Network: r.GetFinalToNetwork(), Local: kbusdev.KsockID(r.GetFinalToLocal())},
+	}
+	if r.GetUrgent() {
+		m.Flags |= kbusdev.Urgent
+	}
+	start := time.Now()
+	id, err := k.Send(ctx, m)
+	if err != nil {
+		return nil, refused(err)
+	}
+	for {
+		reply, err := k.Recv(ctx)
+		if err != nil {
+			return nil, refused(err)
+		}
+		if reply.InReplyTo == id {
+			return &pb.CallResponse{Reply: toProto(reply), Elapsed: durationpb.New(time.Since(start))}, nil
+		}
+	}
+}
+
+// bind binds names for a client, and sets the bound of its queue.
+func bind(k kbusdev.Ksock, names []string, as kbusdev.Role, maxMessages uint32) error {
+	switch {
+	case len(names) == 0:
+		return invalid("at least one name is needed")
+	case len(names) > maxNames:
+		return invalid("%d names, at most %d are allowed", len(names), maxNames)
+	case maxMessages > maxClientQueue:
+		return invalid("max_messages is %d, at most %d are allowed", maxMessages, maxClientQueue)
+	}
+	if _, err := k.MaxMessages(maxMessages); err != nil {
+		return refused(err)
+	}
+	for _, name := range names {
+		if err := k.Bind(name, as); err != nil {
+			return refused(err)
+		}
+	}
+	return nil
+}
+
+// Listen streams what is heard. A client that reads slowly is held up by flow
+// control, and the bus drops what finds no room in its queue.
+func (s *busService) Listen(r *pb.ListenRequest, stream grpc.ServerStreamingServer[pb.ListenResponse]) error {
+	k, done, err := s.ksock(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
+	if r.GetOnlyOnce() {
+		if _, err := k.OnlyOnce(kbusdev.On); err != nil {
+			return refused(err)
+		}
+	}
+	if err := bind(k, r.GetNames(), kbusdev.Listener, r.GetMaxMessages()); err != nil {
+		return err
+	}
+	if err := stream.Send(&pb.ListenResponse{Ksock: uint32(k.ID())}); err != nil {
+		return err
+	}
+	for {
+		m, err := k.Recv(stream.Context())
+		if err != nil {
+			return refused(err)
+		}
+		if err := stream.Send(&pb.ListenResponse{Message: toProto(m)}); err != nil {
+			return err
+		}
+	}
+}
+
+// Serve lets a client be a replier.
+func (s *busService) Serve(stream grpc.BidiStreamingServer[pb.ServeRequest, pb.ServeResponse]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return status.Error(codes.InvalidArgument, "the first message must bind names")
+	}
+	b := first.GetBind()
+	if b == nil {
+		return invalid("the first message must bind names")
+	}
+	k, done, err := s.ksock(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := bind(k, b.GetNames(), kbusdev.Replier, b.GetMaxMessages()); err != nil {
+		return err
+	}
+	if err := stream.Send(&pb.ServeResponse{Kind: &pb.ServeResponse_Bound{Bound: &pb.ServeBound{Ksock: uint32(k.ID())}}}); err != nil {
+		return err
+	}
+	c := &replier{stream: stream, ksock: k, owed: make(map[kbusdev.MsgID]asker), room: make(chan struct{}, 1)}
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	go func() { cancel(c.takeReplies(ctx)) }() // ends with the stream, whose handler this is
+	err = c.giveRequests(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	return refused(err)
+}
+
+// A replier is a client of Serve.
+type replier struct {
+	stream grpc.BidiStreamingServer[pb.ServeRequest, pb.ServeResponse]
+	ksock  kbusdev.Ksock
+	room   chan struct{} // signalled when less is owed
+
+	mu   sync.Mutex
+	owed map[kbusdev.MsgID]asker
+
+	sendMu sync.Mutex // the stream has one sender at a time
+}
+
+type asker struct {
+	from kbusdev.KsockID
+	name string
+}
+
+func (c *replier) send(r *pb.ServeResponse) error {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	return c.stream.Send(r)
+}
+
+func (c *replier) giveRequests(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		full := len(c.owed) >= maxOwedReplies
+		c.mu.Unlock()
+		if full {
+			select {
+			case <-c.room:
+				continue
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		m, err := c.ksock.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		if !m.WantsUsToReply() {
+			continue
+		}
+		c.mu.Lock()
+		c.owed[m.ID] = asker{from: m.From, name: m.Name}
+		c.mu.Unlock()
+		if err := c.send(&pb.ServeResponse{Kind: &pb.ServeResponse_Request{Request: toProto(m)}}); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *replier) takeReplies(ctx context.Context) error {
+	for {
+		r, err := c.stream.Recv()
+		if err != nil {
+			return err
+		}
+		reply := r.GetReply()
+		if reply == nil {
+			return invalid("names are bound once, in the first message; then come replies")
+		}
+		if err := checkUserFlags(reply.GetUserFlags()); err != nil {
+			return err
+		}
+		if err := c.answer(ctx, reply); err != nil {
+			return err
+		}
+	}
+}
+
+// answer sends a reply on the bus. What the bus refuses is told to the client,
+// which still owes an answer unless the asker has gone.
+func (c *replier) answer(ctx context.Context, r *pb.ServeReply) error {
+	id := kbusdev.MsgID{Network: r.GetRequestNetwork(), Serial: r.GetRequestSerial()}
+	c.mu.Lock()
+	to, open := c.owed[id]
+	c.mu.Unlock()
+	tell := func(errno, why string) error {
+		return c.send(&pb.ServeResponse{Kind: &pb.ServeResponse_Refused{Refused: &pb.ServeRefused{
+			RequestNetwork: id.Network, RequestSerial: id.Serial, Errno: errno, Message: why,
+		}}})
+	}
+	if !open {
+		return tell("ECONNREFUSED", "no request "+id.String()+" is open here")
+	}
+	name := r.GetName()
+	if name == "" {
+		name = to.name
+	}
+	_, err := c.ksock.Send(ctx, &kbusdev.Message{
+		Name: name, To: to.from, InReplyTo: id, Data: r.GetData(), Flags: kbusdev.Flags(r.GetUserFlags()),
+	})
+	errno, refused := kbusdev.ErrnoOf(err)
+	if err != nil && !refused {
+		return err
+	}
+	if err == nil || kbusdev.ErrnoName(errno) == "EADDRNOTAVAIL" || kbusdev.ErrnoName(errno) == "ECONNREFUSED" {
+		c.mu.Lock()
+		delete(c.owed, id)
+		c.mu.Unlock()
+		select {
+		case c.room <- struct{}{}:
+		default:
+		}
+	}
+	if err != nil {
+		return tell(kbusdev.ErrnoName(errno), err.Error())
+	}
+	return nil
+}
+
+// FindReplier looks for the most specific replier bound.
+func (s *busService) FindReplier(_ context.Context, r *pb.FindReplierRequest) (*pb.FindReplierResponse, error) {
+	if err := kbusdev.CheckName(r.GetName()); err != nil {
+		return nil, refused(&kbusdev.OpError{Op: "replier", Name: r.GetName(), Err: err})
+	}
+	all, err := s.bus.Bindings()
+	if err != nil {
+		return nil, refused(err)
+	}
+	found := &pb.FindReplierResponse{}
+	best := -1
+	for _, b := range all { // newest first, so that the first of a kind wins
+		if b.Role == kbusdev.Replier && kbusdev.Matches(b.Name, r.GetName()) && kbusdev.Specificity(b.Name) > best {
+			best = kbusdev.Specificity(b.Name)
+			found.Found, found.Ksock, found.Binding = true, uint32(b.Ksock), b.Name
+		}
+	}
+	return found, nil
+}
+
+// ListBindings lists what is bound.
+func (s *busService) ListBindings(context.Context, *pb.ListBindingsRequest) (*pb.ListBindingsResponse, error) {
+	all, err := s.bus.Bindings()
+	if err != nil {
+		return nil, refused(err)
+	}
+	r := &pb.ListBindingsResponse{}
+	for _, b := range all {
+		r.Bindings = append(r.Bindings, &pb.Binding{Ksock: uint32(b.Ksock), IsReplier: b.Role == kbusdev.Replier, Name: b.Name})
+	}
+	return r, nil
+}
+
+// toProto gives a message as the API shows it.
+func toProto(m *kbusdev.Message) *pb.Message {
+	out := &pb.Message{
+		IdNetwork: m.ID.Network, IdSerial: m.ID.Serial,
+		InReplyToNetwork: m.InReplyTo.Network, InReplyToSerial: m.InReplyTo.Serial,
+		To: uint32(m.To), From: uint32(m.From),
+		OrigFromNetwork: m.OrigFrom.Network, OrigFromLocal: uint32(m.OrigFrom.Local),
+		FinalToNetwork: m.FinalTo.Network, FinalToLocal: uint32(m.FinalTo.Local),
+		Flags: uint32(m.Flags), Name: m.Name, Data: m.Data,
+	}
+	if m.Name == kbusdev.NameReplierBindEvent {
+		if e, err := kbusdev.ParseBindEvent(m.Data, kbusdev.HostLayout.Order); err == nil {
+			out.Data, out.BindEvent = nil, &pb.BindEvent{IsBind: e.Bound, Binder: uint32(e.Binder), Name: e.Name}
+		}
+	}
+	return out
+}
