@@ -17,6 +17,7 @@ import (
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/link"
 )
 
 // DefaultAPIAddress is where a daemon's local API is unless it was told otherwise:
@@ -47,7 +48,7 @@ func Open(address string) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := newConn(addr)
+	conn, err := newConn(addr, nil)
 	if err != nil {
 		return nil, fmt.Errorf("dialling %s: %w", addr, err)
 	}
@@ -207,7 +208,24 @@ func (r *Replier) Reply(request *kbusdev.Message, name string, data []byte) erro
 	return nil
 }
 
-// Close unbinds. Closing again does nothing.
+// Finish says that no more replies come, waits until those sent have been given
+// to the bus, and unbinds. What is still owed is answered by the bus.
+func (r *Replier) Finish() error {
+	defer r.cancel()
+	if err := r.stream.CloseSend(); err != nil {
+		return busError("finish", "", err)
+	}
+	for {
+		if _, err := r.Recv(); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// Close unbinds at once. Closing again does nothing.
 func (r *Replier) Close() { r.cancel() }
 
 // FindReplier asks who replies to a name, wildcards considered; binding is the
@@ -316,20 +334,11 @@ func busError(op, name string, err error) error {
 	return e
 }
 
+// fromProto gives a message that the API showed; absent is all zero.
 func fromProto(in *pb.Message) *kbusdev.Message {
-	m := &kbusdev.Message{
-		ID:        kbusdev.MsgID{Network: in.GetIdNetwork(), Serial: in.GetIdSerial()},
-		InReplyTo: kbusdev.MsgID{Network: in.GetInReplyToNetwork(), Serial: in.GetInReplyToSerial()},
-		To:        kbusdev.KsockID(in.GetTo()),
-		From:      kbusdev.KsockID(in.GetFrom()),
-		OrigFrom:  kbusdev.Address{Network: in.GetOrigFromNetwork(), Local: kbusdev.KsockID(in.GetOrigFromLocal())},
-		FinalTo:   kbusdev.Address{Network: in.GetFinalToNetwork(), Local: kbusdev.KsockID(in.GetFinalToLocal())},
-		Flags:     kbusdev.Flags(in.GetFlags()),
-		Name:      in.GetName(),
-		Data:      in.GetData(),
+	if in == nil {
+		return new(kbusdev.Message)
 	}
-	if e := in.GetBindEvent(); e != nil {
-		m.Data = kbusdev.AppendBindEvent(nil, kbusdev.BindEvent{Bound: e.GetIsBind(), Binder: kbusdev.KsockID(e.GetBinder()), Name: e.GetName()}, kbusdev.HostLayout.Order)
-	}
-	return m
+	m := link.FromProto(in)
+	return &m
 }

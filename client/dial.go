@@ -14,11 +14,16 @@ import (
 )
 
 // newConn makes a connection that dials addr itself: gRPC's resolvers would take
-// a bare path for a host name. Keepalive notices a dead peer within 13 s.
-func newConn(addr limpet.Address) (*grpc.ClientConn, error) {
+// a bare path for a host name. Keepalive notices a dead peer within 13 s. failed,
+// unless nil, is told why dialling failed, which gRPC says in more words.
+func newConn(addr limpet.Address, failed func(error)) (*grpc.ClientConn, error) {
 	dial := func(ctx context.Context, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, addr.Network, addr.Address)
+		conn, err := d.DialContext(ctx, addr.Network, addr.Address)
+		if err != nil && failed != nil {
+			failed(err)
+		}
+		return conn, err
 	}
 	target := "passthrough:///" + addr.Address
 	if addr.Network == "unix" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -73,12 +74,17 @@ func (l *Link) Run(ctx context.Context) error {
 			lastSaid = ""
 		}
 		wait := delay.next(err)
-		// One line for each change of state: the same failure again is not one.
-		if said := err.Error(); said != lastSaid {
-			log.Warn("link down", "reason", err, "retry", "on")
+		// One line for each change of state: the same failure again is not one. A peer
+		// that is not there yet is nothing to warn of.
+		switch said := err.Error(); {
+		case said == lastSaid:
+			log.Debug("link still down", "reason", err, "retry_in", wait)
+		case up, refusal(err):
+			log.Warn("link down; dialling again", "reason", err)
 			lastSaid = said
-		} else {
-			log.Debug("still down", "reason", err, "retry_in", wait)
+		default:
+			log.Info("the peer cannot be reached; dialling until it can", "reason", err)
+			lastSaid = said
 		}
 		select {
 		case <-time.After(wait):
@@ -90,7 +96,13 @@ func (l *Link) Run(ctx context.Context) error {
 
 // serve dials once and serves one epoch.
 func (l *Link) serve(ctx context.Context, record *limpet.Link, linkID []byte, onUp func()) error {
-	conn, err := newConn(l.Address)
+	var mu sync.Mutex
+	var dialled error
+	conn, err := newConn(l.Address, func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		dialled = err
+	})
 	if err != nil {
 		return fmt.Errorf("dialling %s: %w", l.Address, err)
 	}
@@ -99,6 +111,11 @@ func (l *Link) serve(ctx context.Context, record *limpet.Link, linkID []byte, on
 	defer cancel()
 	stream, err := pb.NewLinkServiceClient(conn).Link(ctx, grpc.MaxCallRecvMsgSize(1<<20))
 	if err != nil {
+		mu.Lock()
+		defer mu.Unlock()
+		if dialled != nil {
+			return fmt.Errorf("dialling: %w", dialled)
+		}
 		return fmt.Errorf("dialling %s: %w", l.Address, plain(err))
 	}
 	return limpet.Dial(ctx, record, &clientStream{stream: stream, cancel: cancel}, linkID, l.Limpet, onUp)
@@ -148,9 +165,14 @@ func (d *delay) reset() { d.base = firstDelay }
 func (d *delay) next(err error) time.Duration {
 	wait := d.base
 	d.base = min(d.base*2, lastDelay)
-	var verdict *link.Error
-	if errors.As(err, &verdict) && verdict.Refusal() {
+	if refusal(err) {
 		wait = refusedDelay
 	}
 	return wait/2 + rand.N(wait/2+1)
+}
+
+// refusal reports whether one of the ends wants no link, which a person must mend.
+func refusal(err error) bool {
+	var verdict *link.Error
+	return errors.As(err, &verdict) && verdict.Refusal()
 }

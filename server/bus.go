@@ -14,6 +14,7 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
 )
 
 // Bounds of what one client may ask for.
@@ -349,18 +350,7 @@ func (s *busService) ListBindings(context.Context, *pb.ListBindingsRequest) (*pb
 
 // toProto gives a message as the API shows it.
 func toProto(m *kbusdev.Message) *pb.Message {
-	out := &pb.Message{
-		IdNetwork: m.ID.Network, IdSerial: m.ID.Serial,
-		InReplyToNetwork: m.InReplyTo.Network, InReplyToSerial: m.InReplyTo.Serial,
-		To: uint32(m.To), From: uint32(m.From),
-		OrigFromNetwork: m.OrigFrom.Network, OrigFromLocal: uint32(m.OrigFrom.Local),
-		FinalToNetwork: m.FinalTo.Network, FinalToLocal: uint32(m.FinalTo.Local),
-		Flags: uint32(m.Flags), Name: m.Name, Data: m.Data,
-	}
-	if m.Name == kbusdev.NameReplierBindEvent {
-		if e, err := kbusdev.ParseBindEvent(m.Data, kbusdev.HostLayout.Order); err == nil {
-			out.Data, out.BindEvent = nil, &pb.BindEvent{IsBind: e.Bound, Binder: uint32(e.Binder), Name: e.Name}
-		}
-	}
+	out := new(pb.Message)
+	link.ToProto(out, m)
 	return out
 }

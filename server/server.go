@@ -58,11 +58,11 @@ func New(cfg Config) (*Server, error) {
 }
 
 // Run serves peers and the local API on their listeners, which it closes, until
-// ctx ends; then accepted links are drained. It returns nil after ctx has ended,
+// parent ends; then accepted links are drained. It returns nil after parent has ended,
 // and limpet.ErrTerminated when a link has read its termination message. Nothing
 // is left running when it returns.
-func (s *Server) Run(ctx context.Context, peers, api []net.Listener) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (s *Server) Run(parent context.Context, peers, api []net.Listener) error {
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	serving, stopServing := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stopServing(nil)
@@ -99,15 +99,15 @@ func (s *Server) Run(ctx context.Context, peers, api []net.Listener) error {
 
 	<-ctx.Done()
 	links.drain(serving)
-	stopServing(context.Canceled)
+	stopServing(context.Cause(ctx))
 	peerServer.Stop()
 	apiServer.Stop()
 	links.wg.Wait()
 	_ = g.Wait()
-	if err := context.Cause(ctx); err != context.Canceled && err != context.DeadlineExceeded {
-		return err
+	if parent.Err() != nil {
+		return nil
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // newGRPC makes one of the two servers, with what both have.

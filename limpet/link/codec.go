@@ -7,9 +7,9 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// toProto fills out with msg, sharing its name and data. A bind event that this
-// machine can read goes as a typed field.
-func toProto(out *pb.Message, msg *kbusdev.Message) {
+// ToProto fills out with msg, sharing its name and data. A bind event that this
+// machine can read goes as a typed field, instead of data.
+func ToProto(out *pb.Message, msg *kbusdev.Message) {
 	out.IdNetwork, out.IdSerial = msg.ID.Network, msg.ID.Serial
 	out.InReplyToNetwork, out.InReplyToSerial = msg.InReplyTo.Network, msg.InReplyTo.Serial
 	out.To, out.From = uint32(msg.To), uint32(msg.From)
@@ -25,8 +25,9 @@ func toProto(out *pb.Message, msg *kbusdev.Message) {
 	out.Data = msg.Data
 }
 
-// fromProto gives the message, sharing name and data.
-func fromProto(in *pb.Message) kbusdev.Message {
+// FromProto gives the message, sharing its name and data; the data of a bind event
+// is in this machine's byte order. It judges nothing.
+func FromProto(in *pb.Message) kbusdev.Message {
 	msg := kbusdev.Message{
 		ID:        kbusdev.MsgID{Network: in.IdNetwork, Serial: in.IdSerial},
 		InReplyTo: kbusdev.MsgID{Network: in.InReplyToNetwork, Serial: in.InReplyToSerial},

@@ -154,7 +154,7 @@ func (s *Session) takeBatch(b *pb.Batch) error {
 	s.received += uint64(n)
 	s.inBytes += size
 	for _, m := range b.Messages {
-		s.in = append(s.in, fromProto(m))
+		s.in = append(s.in, FromProto(m))
 	}
 	s.mu.Unlock()
 	signal(s.wakeRecv)

@@ -76,7 +76,7 @@ func (o *outbox) take(maxMessages, maxBytes int) *slab {
 			from = &o.urgent
 		}
 		it := from.pop()
-		toProto(&s.messages[i], &it.Msg)
+		ToProto(&s.messages[i], &it.Msg)
 		o.unacked.push(it)
 	}
 	o.sent += uint64(n)

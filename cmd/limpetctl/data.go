@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// data is a message's data as the command line gives it: as text, in
+// hexadecimal, or from a file.
+type data struct {
+	hex  string
+	file string
+}
+
+func (d *data) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&d.hex, "hex", "", "the data in hexadecimal `DIGITS`")
+	cmd.Flags().StringVar(&d.file, "file", "", "the data from a `FILE`; - is standard input")
+	cmd.MarkFlagsMutuallyExclusive("hex", "file")
+}
+
+// read gives the data; text is what stood on the command line.
+func (d *data) read(text []string) ([]byte, error) {
+	if len(text) > 0 && (d.hex != "" || d.file != "") {
+		return nil, &usageError{fmt.Errorf("give the data once: as text, with --hex or with --file")}
+	}
+	switch {
+	case d.hex != "":
+		b, err := hex.DecodeString(strings.ReplaceAll(d.hex, " ", ""))
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("--hex %q: %w", d.hex, err)}
+		}
+		return b, nil
+	case d.file == "-":
+		return io.ReadAll(io.LimitReader(os.Stdin, kbusdev.AbsoluteMaxMessageSize+1))
+	case d.file != "":
+		return os.ReadFile(d.file)
+	}
+	return []byte(strings.Join(text, " ")), nil
+}
+
+// shown is a message as --json shows it.
+type shown struct {
+	Kind      string             `json:"kind"`
+	Name      string             `json:"name"`
+	ID        string             `json:"id"`
+	InReplyTo string             `json:"in_reply_to,omitempty"`
+	From      kbusdev.KsockID    `json:"from"`
+	To        kbusdev.KsockID    `json:"to,omitempty"`
+	OrigFrom  string             `json:"orig_from,omitempty"`
+	FinalTo   string             `json:"final_to,omitempty"`
+	Flags     string             `json:"flags,omitempty"`
+	Text      string             `json:"text,omitempty"`
+	Hex       string             `json:"hex,omitempty"`
+	BindEvent *kbusdev.BindEvent `json:"bind_event,omitempty"`
+}
+
+func show(m *kbusdev.Message) shown {
+	s := shown{Kind: m.Kind(), Name: m.Name, ID: m.ID.String(), From: m.From, To: m.To}
+	if m.IsReply() {
+		s.InReplyTo = m.InReplyTo.String()
+	}
+	if !m.OrigFrom.IsZero() {
+		s.OrigFrom = m.OrigFrom.String()
+	}
+	if !m.FinalTo.IsZero() {
+		s.FinalTo = m.FinalTo.String()
+	}
+	if m.Flags != 0 {
+		s.Flags = m.Flags.String()
+	}
+	if m.Name == kbusdev.NameReplierBindEvent {
+		if e, err := kbusdev.ParseBindEvent(m.Data, kbusdev.HostLayout.Order); err == nil {
+			s.BindEvent = &e
+			return s
+		}
+	}
+	if utf8.Valid(m.Data) {
+		s.Text = string(m.Data)
+	} else {
+		s.Hex = hex.EncodeToString(m.Data)
+	}
+	return s
+}
+
+// print writes one message for a person or a program.
+func (o *options) print(w io.Writer, m *kbusdev.Message) error {
+	s := show(m)
+	if o.json {
+		return o.printJSON(w, s)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s id %s", s.Name, s.Kind, s.ID)
+	for _, x := range []struct{ label, value string }{
+		{"in_reply_to", s.InReplyTo}, {"orig_from", s.OrigFrom}, {"final_to", s.FinalTo}, {"flags", s.Flags},
+	} {
+		if x.value != "" {
+			fmt.Fprintf(&b, " %s %s", x.label, x.value)
+		}
+	}
+	fmt.Fprintf(&b, " from %d", s.From)
+	switch {
+	case s.BindEvent != nil:
+		did := "unbound"
+		if s.BindEvent.Bound {
+			did = "bound"
+		}
+		fmt.Fprintf(&b, ": %s %s by %d", s.BindEvent.Name, did, s.BindEvent.Binder)
+	case s.Hex != "":
+		fmt.Fprintf(&b, ": hex %s", s.Hex)
+	case s.Text != "":
+		fmt.Fprintf(&b, ": %q", s.Text)
+	}
+	_, err := fmt.Fprintln(w, b.String())
+	return err
+}
+
+func (o *options) printJSON(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", b)
+	return err
+}

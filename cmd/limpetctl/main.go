@@ -1,0 +1,139 @@
+// Command limpetctl is a program's way onto the bus of a limpetd, from a shell.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+
+	"github.com/kbus-limpet/limpet/client"
+)
+
+// Exit codes, documented in the help.
+const (
+	exitOK       = 0
+	exitFailed   = 1
+	exitUsage    = 2
+	exitNoAnswer = 3 // the reply says that no replier will answer
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	err := newCommand().ExecuteContext(ctx)
+	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return exitOK
+	}
+	fmt.Fprintf(os.Stderr, "limpetctl: %v\n", err)
+	var usage *usageError
+	var answer *noAnswerError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &answer):
+		return exitNoAnswer
+	default:
+		return exitFailed
+	}
+}
+
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// A noAnswerError is a reply that says that no replier will answer.
+type noAnswerError struct{ name, what string }
+
+func (e *noAnswerError) Error() string {
+	why, known := map[string]string{
+		"Replier.GoneAway":           "its replier went away before it read the request",
+		"Replier.Ignored":            "its replier went away without an answer",
+		"Replier.Unbound":            "its replier unbound before it read the request",
+		"Replier.Disappeared":        "its replier went away while the request waited",
+		"Replier.NotSameKsock":       "its replier is no longer the one asked for",
+		"RemoteError.NotDelivered":   "the link was lost before the request left; it is safe to repeat",
+		"RemoteError.OutcomeUnknown": "the link was lost; the request may or may not have been carried out",
+		"RemoteError.EADDRNOTAVAIL":  "no replier is bound to it on the far bus",
+		"RemoteError.EBUSY":          "the far replier's queue, or the link, is full",
+	}[e.what]
+	if !known {
+		why = "the bus says " + e.what
+	}
+	return fmt.Sprintf("no answer to %s: %s", e.name, why)
+}
+
+// options are the flags that every command has.
+type options struct {
+	api     string
+	json    bool
+	timeout time.Duration
+}
+
+func newCommand() *cobra.Command {
+	o := &options{}
+	cmd := &cobra.Command{
+		Use:   "limpetctl",
+		Short: "Use the bus of a limpetd from a shell",
+		Long: `limpetctl sends announcements and requests, listens, and replies, on the bus of a
+limpetd on this machine, through its local API.
+
+Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
+2 wrong flags or arguments; 3 the reply says that no replier will answer.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	api := client.DefaultAPIAddress()
+	if env := os.Getenv("LIMPETD_API"); env != "" {
+		api = env
+	}
+	f := cmd.PersistentFlags()
+	f.StringVar(&o.api, "api", api, "the daemon's local API `ADDRESS` (also LIMPETD_API)")
+	f.BoolVar(&o.json, "json", false, "print JSON, one object a line")
+	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus())
+	return cmd
+}
+
+// args makes a wrong number of arguments a usage error.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, words []string) error {
+		if err := check(cmd, words); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
+}
+
+// withBus runs f with the daemon's bus.
+func (o *options) withBus(f func(*client.Bus) error) error {
+	bus, err := client.Open(o.api)
+	if err != nil {
+		return &usageError{err}
+	}
+	defer bus.Close() //nolint:errcheck // nothing to be done about it
+	err = f(bus)
+	var call *client.CallError
+	if errors.As(err, &call) && call.Code == codes.Unavailable {
+		return fmt.Errorf("no limpetd answers at %s: is it running, and is this its --api? (%w)", o.api, err)
+	}
+	return err
+}
+
+// limited bounds ctx by --timeout.
+func (o *options) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, o.timeout)
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/server"
+)
+
+// runDaemon puts the rooms together and runs them until ctx ends.
+func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
+	log := newLog(cfg, errOut)
+	bus, notice, err := openBus(cfg.Bus)
+	if err != nil {
+		return &usageError{err}
+	}
+	if cfg.Check {
+		return sayCheck(cfg, bus, out)
+	}
+	if notice != "" {
+		log.Info(notice)
+	}
+	networkID := cfg.NetworkID
+	if networkID == 0 {
+		networkID = 1 // no link is made, so nobody sees it
+	}
+	node, err := limpet.NewNode(bus, networkID, log)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	srv, err := server.New(server.Config{Node: node, Limpet: cfg.limpet(), Version: version(), Metrics: registry})
+	if err != nil {
+		return err
+	}
+	l, err := openListeners(ctx, cfg)
+	if err != nil {
+		l.close()
+		return err
+	}
+	for _, p := range l.peers {
+		log.Info("listening for peers", "address", p.Addr().String())
+	}
+	for _, a := range l.api {
+		log.Info("offering the local API", "address", a.Addr().String())
+	}
+	log.Info("limpetd is running", "version", version(), "bus", bus.String(), "network_id", cfg.NetworkID, "instance", node.Instance().String())
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return srv.Run(gctx, l.peers, l.api) })
+	for _, addr := range cfg.connect {
+		g.Go(func() error { return (&client.Link{Node: node, Address: addr, Limpet: cfg.limpet()}).Run(gctx) })
+	}
+	if l.metrics != nil {
+		g.Go(func() error { return serveMetrics(gctx, l.metrics, registry) })
+	}
+	err = g.Wait()
+	if errors.Is(err, limpet.ErrTerminated) {
+		log.Info("limpetd stops", "reason", err)
+		return nil
+	}
+	if err == nil {
+		log.Info("limpetd stops", "reason", "signal")
+	}
+	return err
+}
+
+func newLog(cfg *config, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: []slog.Level{slog.LevelWarn, slog.LevelInfo, slog.LevelDebug}[cfg.Verbosity]}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// openBus gives the bus asked for, and what a person should know about the choice.
+func openBus(which string) (kbusdev.Bus, string, error) {
+	switch which {
+	case "embedded":
+		return membus.New(), "", nil
+	case "auto":
+		if !kbusdev.HasDevice(kbusdev.DefaultDevice) {
+			return membus.New(), "there is no " + kbusdev.DefaultDevice + ", so the bus is embedded: only programs that use the local API are on it", nil
+		}
+		which = kbusdev.DefaultDevice
+	}
+	path, err := kbusdev.DevicePath(which)
+	if err != nil {
+		return nil, "", err
+	}
+	bus, err := kbusdev.OpenDevice(path)
+	return bus, "", err
+}
+
+func sayCheck(cfg *config, bus kbusdev.Bus, out io.Writer) error {
+	api := "none"
+	if cfg.api != nil {
+		api = cfg.api.String()
+	}
+	_, err := fmt.Fprintf(out, "the configuration is good\nbus:          %s\nnetwork id:   %d\nlisten:       %v\nconnect:      %v\nmessage name: %s\napi:          %s\n",
+		bus, cfg.NetworkID, cfg.listen, cfg.connect, cfg.MessageName, api)
+	return err
+}
+
+type listeners struct {
+	peers, api []net.Listener
+	metrics    net.Listener
+}
+
+func (l *listeners) close() {
+	for _, x := range append(append([]net.Listener{}, l.peers...), l.api...) {
+		_ = x.Close()
+	}
+	if l.metrics != nil {
+		_ = l.metrics.Close()
+	}
+}
+
+// openListeners opens all or says which one it could not; close the result in any case of error.
+func openListeners(ctx context.Context, cfg *config) (*listeners, error) {
+	l := &listeners{}
+	for _, addr := range cfg.listen {
+		p, err := server.Listen(ctx, addr, 0o666)
+		if err != nil {
+			return l, err
+		}
+		l.peers = append(l.peers, p)
+	}
+	if cfg.api != nil {
+		a, err := server.Listen(ctx, *cfg.api, 0o600)
+		if errors.Is(err, server.ErrInUse) {
+			return l, fmt.Errorf("%w (or give this daemon its own with --api)", err)
+		}
+		if err != nil {
+			return l, err
+		}
+		l.api = append(l.api, a)
+	}
+	if cfg.Metrics != "" {
+		m, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Metrics)
+		if err != nil {
+			return l, fmt.Errorf("--metrics: %w", err)
+		}
+		l.metrics = m
+	}
+	return l, nil
+}
+
+func serveMetrics(ctx context.Context, l net.Listener, registry *prometheus.Registry) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving metrics: %w", err)
+	}
+	return nil
+}

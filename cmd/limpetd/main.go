@@ -1,0 +1,92 @@
+// Command limpetd joins a KBUS bus on this machine to buses on others, over gRPC.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, documented in the help.
+const (
+	exitOK     = 0
+	exitFailed = 1 // something went wrong while running
+	exitUsage  = 2 // flags, configuration or environment are wrong
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	// A second signal kills at once.
+	context.AfterFunc(ctx, stop)
+	err := newCommand().ExecuteContext(ctx)
+	var bad *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &bad):
+		fmt.Fprintf(os.Stderr, "limpetd: %v\n", err)
+		return exitUsage
+	default:
+		fmt.Fprintf(os.Stderr, "limpetd: %v\n", err)
+		return exitFailed
+	}
+}
+
+// A usageError is what the person who started limpetd can mend.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+func newCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "limpetd",
+		Short: "Join a KBUS message bus to others over gRPC",
+		Long: `limpetd joins the KBUS bus on this machine to buses on others, over gRPC, so that
+programs on each talk as if there were one. Without a KBUS device it has a bus
+of its own, for programs that use its local API.
+
+Every flag can also stand in the file given with --config (YAML, the same names)
+and in the environment (LIMPETD_NETWORK_ID for --network-id). A flag wins over the
+environment, which wins over the file.
+
+Exit codes: 0 stopped by SIGTERM, SIGINT or the termination message; 1 failed
+while running; 2 wrong flags, configuration or environment.`,
+		Example: `  limpetd --network-id 1 --listen :7000
+  limpetd --network-id 2 --connect otherhost:7000 --bus embedded
+  limpetd demo`,
+		Args:          cobra.NoArgs,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(cmd.Flags())
+			if err != nil {
+				return &usageError{err}
+			}
+			return runDaemon(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	addFlags(cmd.Flags())
+	cmd.AddCommand(newDemo())
+	return cmd
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

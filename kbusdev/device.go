@@ -1,0 +1,39 @@
+package kbusdev
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// DefaultDevice is where the first KBUS device is.
+const DefaultDevice = "/dev/kbus0"
+
+// DevicePath gives the path of a device named by its path or its number.
+func DevicePath(which string) (string, error) {
+	if n, err := strconv.ParseUint(which, 10, 16); err == nil {
+		return "/dev/kbus" + strconv.FormatUint(n, 10), nil
+	}
+	if strings.HasPrefix(which, "/") {
+		return which, nil
+	}
+	return "", fmt.Errorf("bus %q: give the path of a KBUS device, its number, \"embedded\" or \"auto\"", which)
+}
+
+// HasDevice reports whether there is anything at path.
+func HasDevice(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// OpenDevice gives the bus behind a KBUS device file. This version cannot speak to
+// one yet: the error wraps errors.ErrUnsupported, and a missing file's
+// fs.ErrNotExist.
+func OpenDevice(path string) (Bus, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("bus %s: %w (is the KBUS module loaded? --bus embedded needs none)", path, err)
+	}
+	return nil, fmt.Errorf("bus %s: this version of limpetd cannot open KBUS devices yet: %w; use --bus embedded", path, errors.ErrUnsupported)
+}
