@@ -188,7 +188,7 @@ func (r *Replier) Recv() (*kbusdev.Message, error) {
 		return nil, busError("serve", "", err)
 	}
 	if no := resp.GetRefused(); no != nil {
-		var inner error = errors.New(no.GetMessage())
+		inner := errors.New(no.GetMessage())
 		if errno, ok := kbusdev.ErrnoFromName(no.GetErrno()); ok {
 			inner = errno
 		}

@@ -8,7 +8,6 @@ import (
 type tally struct {
 	read      uint64
 	fromBus   [translate.NumReasons]uint64
-	brought   uint64 // fetched from the session
 	delivered uint64 // to our bus
 	fromPeer  [translate.NumReasons]uint64
 	queueFull uint64

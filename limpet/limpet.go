@@ -274,6 +274,7 @@ func (l *Limpet) openKsock(peer link.Peer) error {
 		return err
 	}
 	l.ksock = k
+	l.node.recent.serves(k.ID(), l.number)
 	l.machine = translate.New(translate.Config{
 		NetworkID:     l.node.networkID,
 		PeerNetworkID: peer.NetworkID,
@@ -297,6 +298,7 @@ func (l *Limpet) end() {
 	for i := range open {
 		_ = l.sendOwn(&open[i])
 	}
+	l.node.recent.serves(l.ksock.ID(), 0)
 	if err := l.ksock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		l.log.Warn("closing the Ksock", "error", err)
 	}

@@ -29,6 +29,7 @@ type Node struct {
 	mu        sync.Mutex
 	links     map[*Link]struct{}
 	instances map[uint32]link.InstanceID // the last seen of each network
+	lawless   bool                       // loops and clashes are let in; only tests want that
 
 	changeMu sync.Mutex
 	changed  chan struct{}
@@ -110,7 +111,7 @@ func (n *Node) admit(l *Link, peer link.Peer, limpet *Limpet) (behind []link.Net
 	defer n.mu.Unlock()
 	var replacing *Link
 	for other := range n.links {
-		if other == l || other.current == nil {
+		if other == l || other.current == nil || n.lawless {
 			continue
 		}
 		at := &other.peer
@@ -127,6 +128,10 @@ func (n *Node) admit(l *Link, peer link.Peer, limpet *Limpet) (behind []link.Net
 	}
 	if replacing != nil {
 		replacing.current, replacing.behind = nil, nil
+	}
+	if n.lawless {
+		l.current, l.peer = limpet, peer
+		return nil, nil, nil
 	}
 	if err := n.checkBehind(l, append(slices.Clip(peer.Behind), link.Network{ID: peer.NetworkID, Instance: peer.Instance})); err != nil {
 		return nil, nil, err
@@ -204,6 +209,9 @@ func (n *Node) behindFor(l *Link) []link.Network {
 func (n *Node) setBehind(l *Link, networks []link.Network) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.lawless {
+		return nil
+	}
 	if err := n.checkBehind(l, networks); err != nil {
 		return err
 	}

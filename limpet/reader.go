@@ -57,6 +57,9 @@ func (r *reader) translate(msgs []*kbusdev.Message) (stop bool) {
 	r.do(r.machine.Tick(now))
 	for _, m := range msgs {
 		r.counts.read++
+		if n := m.ID.Network; n != 0 && n != r.node.networkID && !m.IsReply() {
+			r.node.recent.read(m.ID, m.From, now)
+		}
 		fx := r.machine.FromBus(m)
 		for i := range fx {
 			f := &fx[i]

@@ -15,7 +15,12 @@ type recent struct {
 	mu    sync.Mutex
 	start time.Time
 	nets  map[uint32]*[recentPages]*recentPage
+	// The Ksocks of the limpets on this bus, and their sessions.
+	limpets map[kbusdev.KsockID]uint32
 }
+
+// localSession stands for programs that chose a foreign network's id themselves.
+const localSession = ^uint32(0)
 
 const (
 	recentFor      = time.Minute
@@ -33,14 +38,40 @@ type brought struct {
 }
 
 func newRecent() *recent {
-	return &recent{start: time.Now(), nets: make(map[uint32]*[recentPages]*recentPage)}
+	return &recent{start: time.Now(), nets: make(map[uint32]*[recentPages]*recentPage), limpets: make(map[kbusdev.KsockID]uint32)}
+}
+
+// serves notes which session a limpet's Ksock belongs to; 0 is none any more.
+func (r *recent) serves(k kbusdev.KsockID, session uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if session == 0 {
+		delete(r.limpets, k)
+		return
+	}
+	r.limpets[k] = session
 }
 
 // claim notes that session brings id, and tells whether another one did before.
 func (r *recent) claim(id kbusdev.MsgID, session uint32, now time.Time) (before bool) {
-	seconds := uint32(now.Sub(r.start) / time.Second)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.claimLocked(id, session, now)
+}
+
+// read notes a message with a foreign network's id that was read from the bus. One
+// that no limpet brought was sent so by a program here, and would pass for new
+// when it comes back round a loop.
+func (r *recent) read(id kbusdev.MsgID, from kbusdev.KsockID, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, brought := r.limpets[from]; !brought {
+		r.claimLocked(id, localSession, now)
+	}
+}
+
+func (r *recent) claimLocked(id kbusdev.MsgID, session uint32, now time.Time) (before bool) {
+	seconds := uint32(now.Sub(r.start) / time.Second)
 	net := r.nets[id.Network]
 	if net == nil {
 		if len(r.nets) >= recentNetworks {

@@ -27,9 +27,9 @@ func (l *Limpet) write(ctx context.Context) error {
 		if err := w.take(msgs); err != nil {
 			return err
 		}
+		clear(msgs)
+		spare = msgs // the session has the other one
 		if len(msgs) > 0 {
-			clear(msgs)
-			spare = msgs
 			continue
 		}
 		w.arm(due)

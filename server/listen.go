@@ -30,7 +30,7 @@ func Listen(ctx context.Context, addr limpet.Address, mode fs.FileMode) (net.Lis
 	if err := os.MkdirAll(filepath.Dir(addr.Address), 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of socket %s: %w", addr, err)
 	}
-	if err := RemoveSocketFile(addr.Address); err != nil {
+	if err := RemoveSocketFile(ctx, addr.Address); err != nil {
 		return nil, err
 	}
 	l, err := lc.Listen(ctx, "unix", addr.Address)
@@ -51,7 +51,7 @@ var ErrInUse = errors.New("in use")
 // RemoveSocketFile removes the file of a Unix socket on which nobody listens any
 // more. It is no error if there is none. A socket that answers, and a file that is
 // no socket, are left alone and are an error.
-func RemoveSocketFile(path string) error {
+func RemoveSocketFile(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -62,7 +62,7 @@ func RemoveSocketFile(path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("%s is not a socket, so it is left alone: %w; choose another path or remove it", path, ErrInUse)
 	}
-	c, err := net.DialTimeout("unix", path, time.Second)
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = c.Close()
 		return fmt.Errorf("another program listens on socket %s: %w; choose another path or stop it", path, ErrInUse)

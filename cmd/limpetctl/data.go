@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,7 +31,7 @@ func (d *data) addFlags(cmd *cobra.Command) {
 // read gives the data; text is what stood on the command line.
 func (d *data) read(text []string) ([]byte, error) {
 	if len(text) > 0 && (d.hex != "" || d.file != "") {
-		return nil, &usageError{fmt.Errorf("give the data once: as text, with --hex or with --file")}
+		return nil, &usageError{errors.New("give the data once: as text, with --hex or with --file")}
 	}
 	switch {
 	case d.hex != "":

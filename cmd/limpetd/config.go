@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -102,10 +103,10 @@ func loadConfig(flags *pflag.FlagSet) (*config, error) {
 func (c *config) validate() error {
 	linked := len(c.Listen)+len(c.Connect) > 0
 	if linked && c.NetworkID == 0 {
-		return fmt.Errorf("--network-id: a bus that is linked needs a network id above 0, different on every bus")
+		return errors.New("--network-id: a bus that is linked needs a network id above 0, different on every bus")
 	}
 	if !linked && c.API == "none" {
-		return fmt.Errorf("there is nothing to do: give --listen, --connect or --api")
+		return errors.New("there is nothing to do: give --listen, --connect or --api")
 	}
 	if c.Verbosity < 0 || c.Verbosity > 2 {
 		return fmt.Errorf("--verbosity: %d is not 0, 1 or 2", c.Verbosity)

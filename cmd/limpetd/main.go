@@ -47,8 +47,6 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
-
 func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "limpetd",

@@ -82,16 +82,16 @@ func (k *Ksock) awaitRoom(ctx context.Context, out *outgoing) error {
 		}
 		if ctx.Err() != nil {
 			k.pending = nil
-			return &stillWaiting{ctx.Err()}
+			return &roomError{ctx.Err()}
 		}
 	}
 }
 
-// stillWaiting is EAGAIN and the reason to give up waiting.
-type stillWaiting struct{ ctx error }
+// A roomError is EAGAIN and the reason to give up waiting.
+type roomError struct{ ctx error }
 
-func (e *stillWaiting) Error() string   { return "no room before " + e.ctx.Error() + " (EAGAIN)" }
-func (e *stillWaiting) Unwrap() []error { return []error{syscall.EAGAIN, e.ctx} }
+func (e *roomError) Error() string   { return "no room before " + e.ctx.Error() + " (EAGAIN)" }
+func (e *roomError) Unwrap() []error { return []error{syscall.EAGAIN, e.ctx} }
 
 // transmit sends or refuses a message, in the module's order of checks. EAGAIN
 // means it is to be tried again.

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -95,7 +96,8 @@ func (s *Session) End(err error) {
 	s.endOnce.Do(func() {
 		s.mu.Lock()
 		s.err = err
-		if e, ok := err.(*Error); ok && !e.Remote {
+		var e *Error
+		if errors.As(err, &e) && !e.Remote {
 			s.final = errorFrame(e)
 		}
 		s.mu.Unlock()

@@ -21,11 +21,11 @@ type story struct {
 		Msg     *bustest.Message `json:"msg"`
 		Replier uint32           `json:"replier"`
 		Errno   int              `json:"errno"`
-		Want    want             `json:"want"`
+		Want    outcome          `json:"want"`
 	} `json:"steps"`
 }
 
-type want struct {
+type outcome struct {
 	Action string           `json:"action"`
 	Msg    *bustest.Message `json:"msg"`
 	Name   string           `json:"name"`
@@ -80,7 +80,7 @@ func replay(t *testing.T, s *story) {
 		if len(fx) != 1 {
 			t.Fatalf("step %d: %d effects: %+v", i, len(fx), fx)
 		}
-		got := want{Action: fx[0].Kind.String(), Name: fx[0].Name}
+		got := outcome{Action: fx[0].Kind.String(), Name: fx[0].Name}
 		switch fx[0].Kind {
 		case translate.Forward, translate.Send, translate.Bounce:
 			got.Msg = bustest.Recorded(&fx[0].Msg)

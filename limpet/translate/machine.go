@@ -109,7 +109,7 @@ func New(cfg Config) *Machine {
 		table:  newRepliers(),
 		ledger: newLedger(),
 		asked:  newAsked(),
-		binds:  proxies{byName: make(map[string]*proxy)},
+		binds:  proxies{byName: make(map[string]*proxy), flaps: make(map[string]flap)},
 	}
 }
 

@@ -13,6 +13,35 @@ type proxies struct {
 	byName map[string]*proxy
 	timed  int // how many have a retry time
 	ending bool
+	flaps  map[string]flap
+}
+
+// A flap counts how often a name was bound for the peer lately. In a loop the news
+// of a bind and of its unbind can chase each other round for ever; when a name is
+// bound too often the next bind waits a little, and the unbind catches up with it.
+type flap struct {
+	binds int
+	since time.Time
+}
+
+const (
+	flapLimit  = 16
+	flapWindow = 10 * time.Second
+	maxFlaps   = 4096
+)
+
+// flapping notes a bind, and tells whether the name is bound too often.
+func (b *proxies) flapping(name string, now time.Time) bool {
+	f := b.flaps[name]
+	if now.Sub(f.since) > flapWindow {
+		f = flap{since: now}
+	}
+	if len(b.flaps) >= maxFlaps {
+		clear(b.flaps)
+	}
+	f.binds++
+	b.flaps[name] = f
+	return f.binds > flapLimit
 }
 
 type proxy struct {
@@ -46,6 +75,9 @@ func (m *Machine) bindEventFromPeer(msg *kbusdev.Message) {
 		}
 		p = &proxy{}
 		m.binds.byName[e.Name] = p
+		if m.binds.flapping(e.Name, m.now) {
+			m.retryProxy(p, m.cfg.WishDelay)
+		}
 		fallthrough
 	case e.Bound:
 		p.binder, p.wanted = e.Binder, true

@@ -62,12 +62,6 @@ func (r *repliers) unbind(name string, binder kbusdev.KsockID) {
 	}
 }
 
-// holder gives who is bound to exactly this string, 0 if nobody.
-func (r *repliers) holder(name string) kbusdev.KsockID {
-	m, stem := r.place(name)
-	return m[stem].binder
-}
-
 // lookup gives who replies to a message of this name, 0 if nobody.
 func (r *repliers) lookup(name string) kbusdev.KsockID {
 	if b, ok := r.exact[name]; ok {

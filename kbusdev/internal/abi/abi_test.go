@@ -15,7 +15,7 @@ func TestNumbersAsTheCompilerSeesThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	n := IoctlsFor(8, GenericCoding)
 	ioctls := map[string]uint32{
 		"KBUS_IOC_RESET": n.Reset, "KBUS_IOC_BIND": n.Bind, "KBUS_IOC_UNBIND": n.Unbind, "KBUS_IOC_KSOCKID": n.KsockID,
