@@ -1,0 +1,88 @@
+package test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// grpcurl finds the real one: on the path, or where .ci/run builds the tools.
+func grpcurl(t *testing.T) func(stdin string, args ...string) (string, int) {
+	t.Helper()
+	path, err := exec.LookPath("grpcurl")
+	if err != nil {
+		path, err = filepath.Abs("../.cache/tools/grpcurl")
+		if _, serr := os.Stat(path); serr != nil || err != nil {
+			t.Skip("grpcurl is not installed: go build -C tools -o ../.cache/tools/ tool")
+		}
+	}
+	return func(stdin string, args ...string) (string, int) {
+		cmd := exec.CommandContext(within(t), path, append([]string{"-plaintext"}, args...)...)
+		cmd.Stdin = strings.NewReader(stdin)
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+}
+
+// A person with grpcurl sees and does everything.
+func TestGrpcurl(t *testing.T) {
+	run := grpcurl(t)
+	addr := freePort(t)
+	a := limpetd(t, 1, "--listen", addr)
+	b := limpetd(t, 2, "--connect", addr)
+	a.waitLinked(t, 1)
+	r, err := b.bus.Serve(within(t), 0, "$.Ask")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	waitReplier(t, a, "$.Ask", true)
+	answer(t, r, "hello")
+	for _, c := range []struct {
+		name  string
+		args  []string
+		words []string
+	}{
+		{"list", []string{"-unix", a.api, "list"}, []string{"kbus.limpet.v1.BusService", "kbus.limpet.v1.AdminService", "grpc.health.v1.Health", "grpc.channelz.v1.Channelz"}},
+		{"describe", []string{"-unix", a.api, "describe", "kbus.limpet.v1.BusService.Call"}, []string{"CallRequest", "CallResponse"}},
+		{"send", []string{"-unix", "-d", `{"name":"$.News.N","data":"aGk="}`, a.api, "kbus.limpet.v1.BusService/Send"}, []string{"idSerial"}},
+		{"call", []string{"-unix", "-d", `{"name":"$.Ask"}`, a.api, "kbus.limpet.v1.BusService/Call"}, []string{`"data": "aGVsbG8="`}},
+		{"listen", []string{"-unix", "-max-time", "0.3", "-d", `{"names":["$.*"]}`, a.api, "kbus.limpet.v1.BusService/Listen"}, []string{"ksock"}},
+		{"status", []string{"-unix", a.api, "kbus.limpet.v1.AdminService/GetStatus"}, []string{"LINK_STATE_UP", `"replies": "1"`}},
+		{"health", []string{"-unix", "-d", `{"service":"kbus.limpet.v1.BusService"}`, a.api, "grpc.health.v1.Health/Check"}, []string{"SERVING"}},
+		{"link health", []string{"-unix", "-d", `{"service":"link/connect ` + addr + `"}`, b.api, "grpc.health.v1.Health/Check"}, []string{`"SERVING"`}},
+		{"peer listener", []string{addr, "list"}, []string{"kbus.limpet.v1.LinkService"}},
+		{"bad name", []string{"-unix", "-d", `{"name":"$.*"}`, a.api, "kbus.limpet.v1.BusService/Send"}, []string{"InvalidArgument", "EBADMSG"}},
+		{"nobody", []string{"-unix", "-d", `{"name":"$.Nobody"}`, a.api, "kbus.limpet.v1.BusService/Call"}, []string{"NotFound", "no replier is bound to $.Nobody", "EADDRNOTAVAIL"}},
+	} {
+		out, _ := run("", c.args...)
+		for _, words := range c.words {
+			if !strings.Contains(out, words) {
+				t.Errorf("%s: grpcurl does not say %q:\n%s", c.name, words, out)
+			}
+		}
+	}
+	if out, _ := run("", addr, "list"); strings.Contains(out, "BusService") {
+		t.Errorf("the bus is offered to peers:\n%s", out)
+	}
+
+	// Link itself: a hello, and frames come back: the bind event of $.Ask among them.
+	hello := `{"frame":{"hello":{"protocolVersion":1,"networkId":9,"instanceId":"AAAAAAAAAAAAAAAAAAAAAA==","pattern":"$.*","windowMessages":10,"windowBytes":10000}}}`
+	out, _ := run(hello, "-max-time", "1", "-d", "@", addr, "kbus.limpet.v1.LinkService/Link")
+	for _, words := range []string{`"networkId": 1`, `"hello"`} {
+		if !strings.Contains(out, words) {
+			t.Errorf("Link by hand does not show %s:\n%s", words, out)
+		}
+	}
+	out, _ = run(`{"frame":{"batch":{"firstSequence":"1"}}}`, "-d", "@", addr, "kbus.limpet.v1.LinkService/Link")
+	if !strings.Contains(out, "ERROR_CODE_PROTOCOL") || !strings.Contains(out, "first frame must be a hello") {
+		t.Errorf("a wrong first frame gives:\n%s", out)
+	}
+}

@@ -1,0 +1,32 @@
+package test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/bustest"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/pairtest"
+)
+
+// The recordings of real limpets, over real gRPC.
+func TestGoldenPairOverGRPC(t *testing.T) {
+	for _, network := range []string{"unix", "tcp"} {
+		t.Run(network, func(t *testing.T) {
+			leaks := goleak.IgnoreCurrent()
+			pairtest.Replay(t, bustest.Files(t, "../limpet/testdata", "pair-*.jsonl.gz"), func(t *testing.T, ids map[string]uint32) *pairtest.Pair {
+				b := start(t, ids["b"], limpet.Config{}, network)
+				a := start(t, ids["a"], limpet.Config{}, "", b.peer)
+				a.waitUp(t, 1)
+				b.waitUp(t, 1)
+				return &pairtest.Pair{
+					Buses:  map[string]kbusdev.Bus{"a": a.bus, "b": b.bus},
+					Settle: func() { settle(t, a, b) },
+				}
+			})
+			goleak.VerifyNone(t, leaks)
+		})
+	}
+}

@@ -1,0 +1,512 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// A process is a limpetd, and a client of its API.
+type process struct {
+	cmd *exec.Cmd
+	api string
+	bus *client.Bus
+	log *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// limpetd starts a daemon on a bus of its own, and waits until it answers.
+func limpetd(t *testing.T, id int, args ...string) *process {
+	t.Helper()
+	p := &process{api: filepath.Join(t.TempDir(), "api.sock"), log: new(lockedBuffer)}
+	args = append([]string{"--bus", "embedded", "--network-id", fmt.Sprint(id), "--api", p.api}, args...)
+	p.cmd = exec.Command(filepath.Join(binaries, "limpetd"), args...)
+	p.cmd.Stderr = p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.cmd.ProcessState == nil {
+			_ = p.cmd.Process.Kill()
+			_ = p.cmd.Wait()
+		}
+		if t.Failed() {
+			t.Logf("limpetd %d:\n%s", id, p.log)
+		}
+	})
+	bus, err := client.Open(p.api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close() })
+	p.bus = bus
+	if err := bus.WaitReady(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// within bounds a step of a test.
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func (p *process) waitLinked(t *testing.T, n int) {
+	t.Helper()
+	if err := p.bus.WaitLinked(within(t), n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stop sends SIGTERM and gives the exit code.
+func (p *process) stop(t *testing.T) int {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	return p.wait(t)
+}
+
+func (p *process) wait(t *testing.T) int {
+	t.Helper()
+	kill := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	var exit *exec.ExitError
+	if err := p.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func ctl(t *testing.T, p *process, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.CommandContext(within(t), filepath.Join(binaries, "limpetctl"), append([]string{"--api", p.api}, args...)...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// A network is daemons as processes, linked.
+type network struct {
+	name  string
+	links [][2]int // each dials the other: first dials second
+	n     int
+}
+
+var networks = []network{
+	{"chain of three", [][2]int{{0, 1}, {2, 1}}, 3},
+	{"star of five", [][2]int{{1, 0}, {2, 0}, {3, 0}, {4, 0}}, 5},
+}
+
+func (n network) run(t *testing.T, kind string) []*process {
+	addr := make([]string, n.n)
+	for i := range addr {
+		addr[i] = filepath.Join(t.TempDir(), "link.sock")
+		if kind == "tcp" {
+			addr[i] = freePort(t)
+		}
+	}
+	ps := make([]*process, n.n)
+	ends := make([]int, n.n)
+	for i := range ps {
+		args := []string{"--listen", addr[i]}
+		for _, l := range n.links {
+			if l[0] == i {
+				args = append(args, "--connect", addr[l[1]])
+			}
+		}
+		ps[i] = limpetd(t, i+1, args...)
+	}
+	for _, l := range n.links {
+		ends[l[0]]++
+		ends[l[1]]++
+	}
+	for i, p := range ps {
+		p.waitLinked(t, ends[i])
+	}
+	return ps
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// waitReplier waits until somebody, or nobody, replies to a name on p's bus.
+func waitReplier(t *testing.T, p *process, name string, want bool) {
+	t.Helper()
+	ctx := within(t)
+	for {
+		_, _, found, err := p.bus.FindReplier(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found == want {
+			return
+		}
+	}
+}
+
+// answer replies to one request.
+func answer(t *testing.T, r *client.Replier, data string) {
+	t.Helper()
+	go func() {
+		q, err := r.Recv()
+		if err != nil {
+			t.Errorf("receiving a request: %v", err)
+			return
+		}
+		if err := r.Reply(q, "", []byte(data)); err != nil {
+			t.Errorf("replying: %v", err)
+		}
+	}()
+}
+
+// In a chain and a star of processes an announcement arrives once everywhere,
+// requests reach the right replier, and a killed replier's asker has its answer.
+func TestNetworksOfProcesses(t *testing.T) {
+	for _, n := range networks {
+		for _, kind := range []string{"unix", "tcp"} {
+			t.Run(n.name+" "+kind, func(t *testing.T) {
+				ps := n.run(t, kind)
+				last := len(ps) - 1
+				announceEverywhere(t, ps)
+				requestAndStateful(t, ps[0], ps[last])
+				killedReplier(t, ps[0], ps[last])
+				for i, p := range ps {
+					if code := p.stop(t); code != 0 {
+						t.Errorf("limpetd %d exits with %d", i+1, code)
+					}
+				}
+			})
+		}
+	}
+}
+
+func announceEverywhere(t *testing.T, ps []*process) {
+	ctx := within(t)
+	var listeners []*client.Listener
+	for _, p := range ps {
+		l, err := p.bus.Listen(ctx, client.ListenConfig{Names: []string{"$.News.*"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		listeners = append(listeners, l)
+	}
+	for i, p := range ps {
+		if _, err := p.bus.Send(ctx, &kbusdev.Message{Name: "$.News.N", Data: fmt.Append(nil, "from ", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, l := range listeners {
+		heard := make(map[string]int)
+		for range ps {
+			m, err := l.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			heard[string(m.Data)]++
+		}
+		for from := range ps {
+			if n := heard[fmt.Sprint("from ", from)]; n != 1 {
+				t.Errorf("network %d heard the news of network %d %d times: %v", i+1, from+1, n, heard)
+			}
+		}
+	}
+}
+
+func requestAndStateful(t *testing.T, asker, replier *process) {
+	ctx := within(t)
+	r, err := replier.bus.Serve(ctx, 0, "$.Ask.%")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	waitReplier(t, asker, "$.Ask.Me", true)
+	answer(t, r, "one")
+	first, err := asker.bus.Call(ctx, &kbusdev.Message{Name: "$.Ask.Me"})
+	if err != nil || string(first.Data) != "one" {
+		t.Fatalf("reply %+v, %v", first, err)
+	}
+	answer(t, r, "two")
+	stateful := &kbusdev.Message{Name: "$.Ask.Me", To: first.From, FinalTo: first.OrigFrom}
+	second, err := asker.bus.Call(ctx, stateful)
+	if err != nil || string(second.Data) != "two" {
+		t.Fatalf("stateful reply %+v, %v", second, err)
+	}
+	r.Close()
+	waitReplier(t, asker, "$.Ask.Me", false)
+	if _, err := asker.bus.Call(ctx, &kbusdev.Message{Name: "$.Ask.Me"}); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("a request to nobody: %v", err)
+	}
+}
+
+// killedReplier has a replier, another process, killed with a request unanswered.
+func killedReplier(t *testing.T, asker, side *process) {
+	cmd := exec.Command(filepath.Join(binaries, "limpetctl"), "--api", side.api, "reply", "$.Slow", "--command", "read never </dev/tty; exec tail -f /dev/null")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() }()
+	waitReplier(t, asker, "$.Slow", true)
+	type result struct {
+		m   *kbusdev.Message
+		err error
+	}
+	got := make(chan result, 1)
+	go func() {
+		m, err := asker.bus.Call(within(t), &kbusdev.Message{Name: "$.Slow"})
+		got <- result{m, err}
+	}()
+	if _, err := out.Read(make([]byte, 1)); err != nil { // it has read the request
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	r := <-got
+	if r.err != nil || r.m.Name != kbusdev.NameReplierIgnored {
+		t.Errorf("the asker of a killed replier gets %+v, %v", r.m, r.err)
+	}
+}
+
+// A killed daemon's requests are answered, and the link heals.
+func TestKilledDaemon(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "link.sock")
+	a := limpetd(t, 1, "--connect", addr)
+	b := limpetd(t, 2, "--listen", addr)
+	a.waitLinked(t, 1)
+	r, err := b.bus.Serve(within(t), 0, "$.Ask")
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitReplier(t, a, "$.Ask", true)
+	got := make(chan string, 1)
+	go func() {
+		m, err := a.bus.Call(within(t), &kbusdev.Message{Name: "$.Ask"})
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		got <- m.Name
+	}()
+	if _, err := r.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if name := <-got; name != "$.KBUS.RemoteError.OutcomeUnknown" {
+		t.Errorf("the asker gets %s", name)
+	}
+	b.wait(t)
+	waitReplier(t, a, "$.Ask", false)
+	// Its stale socket is no hindrance for the next one.
+	b2 := limpetd(t, 2, "--listen", addr)
+	a.waitLinked(t, 1)
+	b2.waitLinked(t, 1)
+	announceEverywhere(t, []*process{a, b2})
+}
+
+func TestTerminationMessage(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "link.sock")
+	a := limpetd(t, 1, "--listen", addr, "--termination-message", "$.Stop.Now")
+	b := limpetd(t, 2, "--connect", addr)
+	b.waitLinked(t, 1)
+	if out, code := ctl(t, a, "send", "$.Stop.Now"); code != 0 {
+		t.Fatal(out)
+	}
+	if code := a.wait(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := os.Stat(addr); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket file is left: %v", err)
+	}
+}
+
+// Refusals are seen at both ends, and mended by nobody but a person.
+func TestSameNetworkIDIsRefused(t *testing.T) {
+	addr := freePort(t)
+	a := limpetd(t, 7, "--listen", addr)
+	b := limpetd(t, 7, "--connect", addr)
+	ctx := within(t)
+	for {
+		st, err := b.bus.Status(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := st.GetLinks()[0].GetLastError(); e != "" {
+			if !strings.Contains(e, "both ends have network id 7") {
+				t.Errorf("the status says %q", e)
+			}
+			break
+		}
+	}
+	for what, p := range map[string]*process{"accepting": a, "dialling": b} {
+		p.stop(t)
+		if !strings.Contains(p.log.String(), "both ends have network id 7") {
+			t.Errorf("the log of the %s end does not say why:\n%s", what, p.log)
+		}
+	}
+}
+
+func TestBadCommandLines(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	yaml := filepath.Join(dir, "bad.yaml")
+	if err := os.WriteFile(yaml, []byte("network: 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	api := []string{"--api", filepath.Join(dir, "api"), "--bus", "embedded"}
+	for _, c := range []struct {
+		args  []string
+		code  int
+		words string
+	}{
+		{[]string{"--listen", ":0"}, 2, "--network-id"},
+		{[]string{"--listen", "host:port", "--network-id", "1"}, 2, `port "port"`},
+		{[]string{"--network-id", "x"}, 2, "network-id"},
+		{[]string{"--message-name", "hello"}, 2, `"hello"`},
+		{[]string{"--termination-message", "$.*"}, 2, `"$.*"`},
+		{[]string{"--verbosity", "3"}, 2, "not 0, 1 or 2"},
+		{[]string{"--bus", "nowhere"}, 2, `"nowhere"`},
+		{[]string{"--bus", "/dev/kbus77"}, 2, "is the KBUS module loaded"},
+		{[]string{"--config", yaml}, 2, `no setting "network"`},
+		{[]string{"--no-such-flag"}, 2, "no-such-flag"},
+		{[]string{"--listen", file, "--network-id", "1"}, 1, "not a socket"},
+	} {
+		cmd := exec.CommandContext(within(t), filepath.Join(binaries, "limpetd"), append(append([]string{}, api...), c.args...)...)
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(out), c.words) {
+			t.Errorf("limpetd %v exits with %d and says %s; want %d and %q", c.args, code, out, c.code, c.words)
+		}
+	}
+	p := limpetd(t, 1)
+	cmd := exec.CommandContext(within(t), filepath.Join(binaries, "limpetd"), "--bus", "embedded", "--api", p.api)
+	if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), "another program listens") {
+		t.Errorf("a second daemon on one API says %s", out)
+	}
+}
+
+func TestConfigurationSources(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "c.yaml")
+	if err := os.WriteFile(file, []byte("network-id: 3\nbus: embedded\nlisten: [':0']\nmessage-name: $.A.*\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(within(t), filepath.Join(binaries, "limpetd"), "--config", file, "--check", "--message-name", "$.B.*")
+	cmd.Env = append(os.Environ(), "LIMPETD_NETWORK_ID=4", "LIMPETD_MESSAGE_NAME=$.C.*")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, words := range []string{"network id:   4", "message name: $.B.*", "listen:       [:0]", "bus:          embedded"} {
+		if !strings.Contains(string(out), words) {
+			t.Errorf("the check does not say %q:\n%s", words, out)
+		}
+	}
+}
+
+func TestLimpetctl(t *testing.T) {
+	p := limpetd(t, 1)
+	r, err := p.bus.Serve(within(t), 0, "$.Ask")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer(t, r, "forty-two")
+	out, code := ctl(t, p, "--json", "call", "$.Ask", "hello")
+	var reply struct{ Kind, Text string }
+	if err := json.Unmarshal([]byte(out), &reply); err != nil || code != 0 || reply.Text != "forty-two" || reply.Kind != "reply" {
+		t.Errorf("call says %s (%d)", out, code)
+	}
+	go func() {
+		if _, err := r.Recv(); err != nil {
+			t.Error(err)
+		}
+		r.Close()
+	}()
+	for _, c := range []struct {
+		args  []string
+		code  int
+		words string
+	}{
+		{[]string{"call", "$.Ask"}, 3, "its replier went away without an answer"},
+		{[]string{"call", "$.Nobody"}, 1, "no replier is bound to $.Nobody on this bus"},
+		{[]string{"send", "$.All.*"}, 1, `"$.All.*" is not a name`},
+		{[]string{"send", "$.A", "--hex", "zz"}, 2, `--hex "zz"`},
+		{[]string{"send", "$.A", "--hex", "00ff"}, 0, "sent $.A"},
+		{[]string{"send", "$.A", "--file", "/dev/zero"}, 1, ""},
+		{[]string{"send"}, 2, "at least 1 arg"},
+		{[]string{"bindings"}, 0, ""},
+		{[]string{"status"}, 0, "on bus embedded, network 1"},
+		{[]string{"completion", "bash"}, 0, "limpetctl"},
+	} {
+		if len(c.args) > 3 && c.args[3] == "/dev/zero" {
+			big := filepath.Join(t.TempDir(), "big")
+			if err := os.WriteFile(big, make([]byte, 409600), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c.args[3], c.words = big, "too large for this bus"
+		}
+		if out, code := ctl(t, p, c.args...); code != c.code || !strings.Contains(out, c.words) {
+			t.Errorf("limpetctl %v exits with %d and says %s; want %d and %q", c.args, code, out, c.code, c.words)
+		}
+	}
+}
+
+func TestDemo(t *testing.T) {
+	cmd := exec.CommandContext(within(t), filepath.Join(binaries, "limpetd"), "demo", "--once")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "All was carried.") || !strings.Contains(string(out), kbusdev.NameReplierIgnored) {
+		t.Errorf("%v: %s", err, out)
+	}
+}
