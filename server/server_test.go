@@ -1,0 +1,339 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/server"
+)
+
+type fixture struct {
+	bus   *membus.Bus
+	peers *grpc.ClientConn
+	api   *grpc.ClientConn
+	reg   *prometheus.Registry
+}
+
+// serve runs a server on listeners in memory until the test ends.
+func serve(t *testing.T) *fixture {
+	t.Helper()
+	leaks := goleak.IgnoreCurrent()
+	f := &fixture{bus: membus.New(), reg: prometheus.NewRegistry()}
+	node, err := limpet.NewNode(f.bus, 1, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.New(server.Config{Node: node, Version: "v0", Metrics: f.reg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers, api := bufconn.Listen(1<<20), bufconn.Listen(1<<20)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- srv.Run(ctx, []net.Listener{peers}, []net.Listener{api}) }()
+	dial := func(l *bufconn.Listener) *grpc.ClientConn {
+		conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	f.peers, f.api = dial(peers), dial(api)
+	t.Cleanup(func() {
+		_ = f.peers.Close()
+		_ = f.api.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		goleak.VerifyNone(t, leaks)
+	})
+	return f
+}
+
+// wantStatus checks a code, the errno in the detail, and words of the message.
+func wantStatus(t *testing.T, err error, code codes.Code, errno, words string) {
+	t.Helper()
+	st, _ := status.FromError(err)
+	if st.Code() != code || !strings.Contains(st.Message(), words) {
+		t.Errorf("got %v, want %v about %q", err, code, words)
+	}
+	got := ""
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == server.ErrorDomain {
+			got = info.GetReason()
+		}
+	}
+	if got != errno {
+		t.Errorf("%v names errno %q, want %q", err, got, errno)
+	}
+}
+
+func TestBadCallsAreRefusedClearly(t *testing.T) {
+	bus := pb.NewBusServiceClient(serve(t).api)
+	ctx := t.Context()
+	send := func(r *pb.SendRequest) error { _, err := bus.Send(ctx, r); return err }
+	call := func(r *pb.CallRequest) error { _, err := bus.Call(ctx, r); return err }
+	listen := func(r *pb.ListenRequest) error {
+		s, err := bus.Listen(ctx, r)
+		if err == nil {
+			_, err = s.Recv()
+		}
+		return err
+	}
+	serving := func(r *pb.ServeRequest) error {
+		s, err := bus.Serve(ctx)
+		if err == nil {
+			err = s.Send(r)
+		}
+		if err == nil {
+			_, err = s.Recv()
+		}
+		return err
+	}
+	bindTo := func(names ...string) *pb.ServeRequest {
+		return &pb.ServeRequest{Kind: &pb.ServeRequest_Bind{Bind: &pb.ServeBind{Names: names}}}
+	}
+	for _, c := range []struct {
+		name         string
+		err          error
+		code         codes.Code
+		errno, words string
+	}{
+		{"bad name", send(&pb.SendRequest{Name: "hello"}), codes.InvalidArgument, "EBADMSG", `"hello" is not a name`},
+		{"no name", send(&pb.SendRequest{}), codes.InvalidArgument, "EINVAL", ""},
+		{"a wildcard to send", send(&pb.SendRequest{Name: "$.*"}), codes.InvalidArgument, "EBADMSG", `"$.*"`},
+		{"name too long", send(&pb.SendRequest{Name: "$." + strings.Repeat("a", 1000)}), codes.InvalidArgument, "ENAMETOOLONG", "longer than 1000"},
+		{"data too long", send(&pb.SendRequest{Name: "$.A", Data: make([]byte, 409600)}), codes.InvalidArgument, "EMSGSIZE", "too large"},
+		{"low flags", send(&pb.SendRequest{Name: "$.A", UserFlags: 1}), codes.InvalidArgument, "EINVAL", "user_flags is 0x1"},
+		{"both all-or flags", send(&pb.SendRequest{Name: "$.A", AllOrFail: true, AllOrWait: true}), codes.InvalidArgument, "EINVAL", "exclude each other"},
+		{"no replier", call(&pb.CallRequest{Name: "$.Nobody"}), codes.NotFound, "EADDRNOTAVAIL", "no replier is bound to $.Nobody on this bus"},
+		{"call bad name", call(&pb.CallRequest{Name: "$.A.%"}), codes.InvalidArgument, "EBADMSG", `"$.A.%"`},
+		{"listen to nothing", listen(&pb.ListenRequest{}), codes.InvalidArgument, "EINVAL", "at least one name"},
+		{"listen to no name", listen(&pb.ListenRequest{Names: []string{"$.A", "x"}}), codes.InvalidArgument, "EBADMSG", `"x"`},
+		{"listen with a huge queue", listen(&pb.ListenRequest{Names: []string{"$.A"}, MaxMessages: 1 << 30}), codes.InvalidArgument, "EINVAL", "at most 65536"},
+		{"listen to too many", listen(&pb.ListenRequest{Names: make([]string, 1025)}), codes.InvalidArgument, "EINVAL", "1025 names"},
+		{"serve without names", serving(bindTo()), codes.InvalidArgument, "EINVAL", "at least one name"},
+		{"serve the bind event", serving(bindTo(kbusdev.NameReplierBindEvent)), codes.InvalidArgument, "EBADMSG", "ReplierBindEvent"},
+		{"serve a reply first", serving(&pb.ServeRequest{}), codes.InvalidArgument, "EINVAL", "must bind names"},
+	} {
+		t.Run(c.name, func(t *testing.T) { wantStatus(t, c.err, c.code, c.errno, c.words) })
+	}
+}
+
+func TestServe(t *testing.T) {
+	f := serve(t)
+	bus := pb.NewBusServiceClient(f.api)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s, err := bus.Serve(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.Send(&pb.ServeRequest{Kind: &pb.ServeRequest_Bind{Bind: &pb.ServeBind{Names: []string{"$.Ask.*"}}}}))
+	bound, err := s.Recv()
+	if err != nil || bound.GetBound().GetKsock() == 0 {
+		t.Fatalf("bound: %v, %v", bound, err)
+	}
+	_, err = bus.Serve(ctx)
+	must(err)
+	found, err := bus.FindReplier(ctx, &pb.FindReplierRequest{Name: "$.Ask.Me"})
+	if err != nil || !found.GetFound() || found.GetBinding() != "$.Ask.*" || found.GetKsock() != bound.GetBound().GetKsock() {
+		t.Errorf("FindReplier: %v, %v", found, err)
+	}
+	replies := make(chan *pb.Message, 1)
+	errs := make(chan error, 1)
+	go func() {
+		r, err := bus.Call(ctx, &pb.CallRequest{Name: "$.Ask.Me", Data: []byte("hi"), UserFlags: 1 << 16})
+		errs <- err
+		replies <- r.GetReply()
+	}()
+	q, err := s.Recv()
+	if err != nil || string(q.GetRequest().GetData()) != "hi" || q.GetRequest().GetFlags()&(1<<16) == 0 {
+		t.Fatalf("request: %v, %v", q, err)
+	}
+	reply := func(serial uint32) *pb.ServeRequest {
+		return &pb.ServeRequest{Kind: &pb.ServeRequest_Reply{Reply: &pb.ServeReply{RequestSerial: serial, Data: []byte("ho")}}}
+	}
+	must(s.Send(reply(9999)))
+	no, err := s.Recv()
+	if err != nil || no.GetRefused().GetErrno() != "ECONNREFUSED" || !strings.Contains(no.GetRefused().GetMessage(), "[0:9999]") {
+		t.Errorf("an answer to nothing: %v, %v", no, err)
+	}
+	must(s.Send(reply(q.GetRequest().GetIdSerial())))
+	must(<-errs)
+	if r := <-replies; string(r.GetData()) != "ho" || r.GetName() != "$.Ask.Me" {
+		t.Errorf("reply %v", r)
+	}
+	// What is owed when the stream ends is answered by the bus.
+	go func() {
+		r, err := bus.Call(t.Context(), &pb.CallRequest{Name: "$.Ask.Me"})
+		errs <- err
+		replies <- r.GetReply()
+	}()
+	if _, err := s.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	must(s.CloseSend())
+	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("the end of the stream is %v", err)
+	}
+	must(<-errs)
+	if r := <-replies; r.GetName() != kbusdev.NameReplierIgnored {
+		t.Errorf("the owed reply is %v", r)
+	}
+}
+
+func TestCallEndsWithItsDeadline(t *testing.T) {
+	f := serve(t)
+	k, err := f.bus.Open(kbusdev.ReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	if err := k.Bind("$.Silent", kbusdev.Replier); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = pb.NewBusServiceClient(f.api).Call(ctx, &pb.CallRequest{Name: "$.Silent"})
+	wantStatus(t, err, codes.DeadlineExceeded, "", "")
+}
+
+// A client that never reads holds up nobody but itself.
+func TestClientThatNeverReads(t *testing.T) {
+	f := serve(t)
+	bus := pb.NewBusServiceClient(f.api)
+	slow, err := bus.Listen(t.Context(), &pb.ListenRequest{Names: []string{"$.*"}, MaxMessages: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, 100_000)
+	for range 500 {
+		if _, err := bus.Send(t.Context(), &pb.SendRequest{Name: "$.Big", Data: data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stats := f.bus.Stats()
+	if len(stats) != 1 || stats[0].Queued > 10 {
+		t.Errorf("the slow client's queue: %+v", stats)
+	}
+	if _, err := bus.Send(t.Context(), &pb.SendRequest{Name: "$.Big", AllOrFail: true}); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("all or fail beside a full listener: %v", err)
+	}
+}
+
+// A peer that opens a link and says nonsense is told so, and disturbs nobody.
+func TestHostilePeer(t *testing.T) {
+	f := serve(t)
+	s, err := pb.NewLinkServiceClient(f.peers).Link(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(&pb.LinkRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Recv()
+	if err != nil || r.GetFrame().GetError().GetCode() != pb.ErrorCode_ERROR_CODE_PROTOCOL {
+		t.Errorf("told %v, %v", r, err)
+	}
+	_, err = s.Recv()
+	wantStatus(t, err, codes.InvalidArgument, "", "first frame must be a hello")
+	if _, err := pb.NewBusServiceClient(f.api).Send(t.Context(), &pb.SendRequest{Name: "$.A"}); err != nil {
+		t.Errorf("a program beside it: %v", err)
+	}
+}
+
+func TestStatusHealthAndMetrics(t *testing.T) {
+	f := serve(t)
+	st, err := pb.NewAdminServiceClient(f.api).GetStatus(t.Context(), &pb.GetStatusRequest{})
+	if err != nil || st.GetNetworkId() != 1 || st.GetBus() != "embedded" || st.GetVersion() != "v0" || len(st.GetInstanceId()) != 32 {
+		t.Errorf("status %v, %v", st, err)
+	}
+	h, err := healthpb.NewHealthClient(f.peers).Check(t.Context(), &healthpb.HealthCheckRequest{Service: "kbus.limpet.v1.LinkService"})
+	if err != nil || h.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("health %v, %v", h, err)
+	}
+	if n, err := testutil.GatherAndCount(f.reg, "grpc_server_started_total"); err != nil || n == 0 {
+		t.Errorf("%d metrics of calls, %v", n, err)
+	}
+}
+
+func TestRemoveSocketFile(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	path := filepath.Join(dir, "s")
+	addr := limpet.Address{Network: "unix", Address: path}
+	if err := server.RemoveSocketFile(ctx, path); err != nil {
+		t.Errorf("nothing there: %v", err)
+	}
+	l, err := server.Listen(ctx, addr, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if _, err := server.Listen(ctx, addr, 0o600); !errors.Is(err, server.ErrInUse) {
+		t.Errorf("listening twice: %v", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // as a crash leaves it
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = server.Listen(ctx, addr, 0o600); err != nil {
+		t.Fatalf("over a stale socket: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("our own socket is left: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.RemoveSocketFile(ctx, path); !errors.Is(err, server.ErrInUse) || !strings.Contains(err.Error(), "not a socket") {
+		t.Errorf("a file that is no socket: %v", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the file is gone: %v", err)
+	}
+	_, err = server.Listen(ctx, limpet.Address{Network: "tcp", Address: "192.0.2.1:1"}, 0)
+	if !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("an address that is not ours: %v", err)
+	}
+}

@@ -1,0 +1,404 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/link"
+)
+
+// The benchmarks of a link, each beside what bounds it, in one run:
+//
+//	go test ./test -run '^$' -bench Link -benchtime 2s -cpu 2
+//
+// "ceiling" is a bare gRPC stream of the same batches; "link" is a session over
+// such a stream, with sequence numbers, window and acks; "buses" is the whole way
+// from a program on one embedded bus to a program on another.
+
+var (
+	transports = []string{"unix", "tcp"}
+	sizes      = []struct {
+		name string
+		n    int
+	}{{"64B", 64}, {"1KiB", 1 << 10}, {"64KiB", 64 << 10}}
+)
+
+func BenchmarkLinkOneWay(b *testing.B) {
+	for _, network := range transports {
+		for _, size := range sizes {
+			for _, kind := range []struct {
+				name string
+				run  func(*testing.B, string, int)
+			}{{"ceiling", ceiling}, {"link", linkOneWay}, {"buses", busesOneWay}} {
+				b.Run(fmt.Sprintf("%s/%s/%s", network, size.name, kind.name), func(b *testing.B) {
+					b.ReportAllocs()
+					b.SetBytes(int64(size.n))
+					kind.run(b, network, size.n)
+					b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+				})
+			}
+		}
+	}
+}
+
+// perBatch is how many messages of a size a link puts into one batch.
+func perBatch(size int) int { return min(link.MaxBatchMessages, max(1, link.MaxBatchBytes/size)) }
+
+func message(size int) kbusdev.Message {
+	return kbusdev.Message{
+		ID: kbusdev.MsgID{Network: 1, Serial: 100000}, From: 3, OrigFrom: kbusdev.Address{Network: 1, Local: 3},
+		Name: "$.Sensors.Kitchen", Data: make([]byte, size),
+	}
+}
+
+// A stub serves LinkService with a function, and dials it.
+type stub struct {
+	pb.UnimplementedLinkServiceServer
+	serve func(grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error
+}
+
+func (s *stub) Link(stream grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error {
+	return s.serve(stream)
+}
+
+func dialStub(b *testing.B, network string, serve func(grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error) grpc.BidiStreamingClient[pb.LinkRequest, pb.LinkResponse] {
+	b.Helper()
+	addr := limpet.Address{Network: "tcp", Address: "127.0.0.1:0"}
+	if network == "unix" {
+		addr = limpet.Address{Network: "unix", Address: filepath.Join(b.TempDir(), "s")}
+	}
+	l := listenOn(b, addr)
+	server := grpc.NewServer()
+	pb.RegisterLinkServiceServer(server, &stub{serve: serve})
+	go server.Serve(l)
+	b.Cleanup(server.Stop)
+	conn, err := grpc.NewClient("passthrough:///bench", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, l.Addr().Network(), l.Addr().String())
+		}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = conn.Close() })
+	stream, err := pb.NewLinkServiceClient(conn).Link(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return stream
+}
+
+func ceiling(b *testing.B, network string, size int) {
+	got := make(chan int, 1)
+	stream := dialStub(b, network, func(s grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error {
+		n := 0
+		for {
+			r, err := s.Recv()
+			if err == io.EOF {
+				got <- n
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			n += len(r.GetFrame().GetBatch().GetMessages())
+		}
+	})
+	m := message(size)
+	batch := &pb.Batch{FirstSequence: 1}
+	for range perBatch(size) {
+		p := new(pb.Message)
+		link.ToProto(p, &m)
+		batch.Messages = append(batch.Messages, p)
+	}
+	request := &pb.LinkRequest{Frame: &pb.Frame{Kind: &pb.Frame_Batch{Batch: batch}}}
+	i := 0
+	for b.Loop() {
+		if i++; i%len(batch.Messages) == 0 {
+			if err := stream.Send(request); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	if err := stream.CloseSend(); err != nil {
+		b.Fatal(err)
+	}
+	if n := <-got; n != i/len(batch.Messages)*len(batch.Messages) {
+		b.Fatalf("%d of %d messages arrived", n, i)
+	}
+}
+
+// The two ends of a Link call, as link.Streams.
+type clientEnd struct {
+	grpc.BidiStreamingClient[pb.LinkRequest, pb.LinkResponse]
+}
+
+func (s clientEnd) Send(f *pb.Frame) error {
+	return s.BidiStreamingClient.Send(&pb.LinkRequest{Frame: f})
+}
+
+func (s clientEnd) Recv() (*pb.Frame, error) {
+	r, err := s.BidiStreamingClient.Recv()
+	return r.GetFrame(), err
+}
+func (s clientEnd) Close() {}
+
+type serverEnd struct {
+	grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]
+	closed func()
+}
+
+func (s serverEnd) Send(f *pb.Frame) error {
+	return s.BidiStreamingServer.Send(&pb.LinkResponse{Frame: f})
+}
+
+func (s serverEnd) Recv() (*pb.Frame, error) {
+	r, err := s.BidiStreamingServer.Recv()
+	return r.GetFrame(), err
+}
+func (s serverEnd) CloseSend() error { return nil }
+func (s serverEnd) Close()           { s.closed() }
+
+func linkOneWay(b *testing.B, network string, size int) {
+	arrived := make(chan int, 1024)
+	stream := dialStub(b, network, func(stream grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error {
+		closed := make(chan struct{})
+		end := serverEnd{stream, sync.OnceFunc(func() { close(closed) })}
+		s, err := link.Accept(stream.Context(), end, link.Config{NetworkID: 2, Instance: link.InstanceID{2}})
+		if err != nil {
+			return err
+		}
+		go s.Run(stream.Context())
+		var spare []kbusdev.Message
+		for {
+			select {
+			case <-s.Incoming():
+			case <-closed:
+				return nil
+			}
+			msgs := s.TryRecv(spare)
+			s.Done(len(msgs))
+			spare = msgs
+			arrived <- len(msgs)
+		}
+	})
+	s, err := link.Dial(b.Context(), clientEnd{stream}, link.Config{NetworkID: 1, Instance: link.InstanceID{1}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(b.Context()) }()
+	all := make(chan struct{})
+	total := make(chan int, 1)
+	go func() {
+		want, n := -1, 0
+		for want != n {
+			select {
+			case k := <-arrived:
+				n += k
+			case want = <-total:
+			}
+		}
+		close(all)
+	}()
+	out := make([]link.Outgoing, link.MaxBatchMessages)
+	for i := range out {
+		out[i] = link.Outgoing{Msg: message(size), FromBus: true}
+	}
+	queue := func(out []link.Outgoing) {
+		for len(out) > 0 {
+			n := s.Send(out)
+			if out = out[n:]; len(out) > 0 {
+				<-s.Room()
+			}
+		}
+	}
+	i := 0
+	for b.Loop() {
+		if i++; i%len(out) == 0 {
+			queue(out)
+		}
+	}
+	queue(out[:i%len(out)])
+	total <- i
+	<-all
+	s.End(io.EOF)
+	if err := stream.CloseSend(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func pairOf(b *testing.B, network string) (x, y *daemon) {
+	b.Helper()
+	y = start(b, 2, limpet.Config{}, network)
+	x = start(b, 1, limpet.Config{}, "", y.peer)
+	x.waitUp(b, 1)
+	y.waitUp(b, 1)
+	return x, y
+}
+
+func open(b *testing.B, bus kbusdev.Bus, names []string, as kbusdev.Role) kbusdev.Ksock {
+	b.Helper()
+	k, err := bus.Open(kbusdev.ReadWrite)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := k.MaxMessages(1 << 20); err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range names {
+		err := k.Bind(name, as)
+		for errors.Is(err, syscall.EAGAIN) { // the limpet has not read all earlier bind events
+			runtime.Gosched()
+			err = k.Bind(name, as)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return k
+}
+
+// busesOneWay keeps the sender at most some thousands of messages ahead, so that
+// no queue on the way is ever full and nothing is dropped.
+func busesOneWay(b *testing.B, network string, size int) {
+	const ahead = 16384
+	x, y := pairOf(b, network)
+	sender := open(b, x.bus, nil, kbusdev.Listener)
+	listener := open(b, y.bus, []string{"$.Sensors.*"}, kbusdev.Listener)
+	credit := make(chan int, ahead)
+	go func() {
+		msgs := make([]*kbusdev.Message, 256)
+		for {
+			n, err := listener.RecvBatch(context.Background(), msgs)
+			if err != nil {
+				return
+			}
+			credit <- n
+		}
+	}()
+	b.Cleanup(func() { _ = listener.Close() })
+	m := &kbusdev.Message{Name: "$.Sensors.Kitchen", Data: make([]byte, size)}
+	inFlight := 0
+	for b.Loop() {
+		for inFlight >= ahead {
+			inFlight -= <-credit
+		}
+		if _, err := sender.Send(context.Background(), m); err != nil {
+			b.Fatal(err)
+		}
+		inFlight++
+	}
+	for inFlight > 0 {
+		inFlight -= <-credit
+	}
+}
+
+// Round trips: a request on one bus, its reply from the other, one at a time.
+func BenchmarkLinkRoundTrip(b *testing.B) {
+	for _, network := range transports {
+		b.Run(network+"/ceiling", func(b *testing.B) { roundTrips(b, bareEcho(b, network)) })
+		b.Run(network+"/buses", func(b *testing.B) {
+			x, y := pairOf(b, network)
+			roundTrips(b, busEcho(b, x, y, "$.Ask"))
+		})
+	}
+	for _, bindings := range []int{10, 1_000, 100_000} {
+		b.Run(fmt.Sprintf("unix/buses/bindings=%d", bindings), func(b *testing.B) {
+			x, y := pairOf(b, "unix")
+			var names []string
+			for i := range bindings - 1 {
+				names = append(names, fmt.Sprintf("$.Other.Name%d", i))
+			}
+			open(b, y.bus, names, kbusdev.Replier)
+			roundTrips(b, busEcho(b, x, y, "$.Ask"))
+		})
+	}
+}
+
+func roundTrips(b *testing.B, trip func()) {
+	times := make([]time.Duration, 0, 1<<16)
+	for b.Loop() {
+		start := time.Now()
+		trip()
+		times = append(times, time.Since(start))
+	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Nanoseconds())/1000, "p50-µs")
+	b.ReportMetric(float64(times[len(times)*99/100].Nanoseconds())/1000, "p99-µs")
+}
+
+// bareEcho is a gRPC stream that sends each frame back.
+func bareEcho(b *testing.B, network string) func() {
+	stream := dialStub(b, network, func(s grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error {
+		for {
+			r, err := s.Recv()
+			if err != nil {
+				return err
+			}
+			if err := s.Send(&pb.LinkResponse{Frame: r.GetFrame()}); err != nil {
+				return err
+			}
+		}
+	})
+	m := message(64)
+	p := new(pb.Message)
+	link.ToProto(p, &m)
+	request := &pb.LinkRequest{Frame: &pb.Frame{Kind: &pb.Frame_Batch{Batch: &pb.Batch{FirstSequence: 1, Messages: []*pb.Message{p}}}}}
+	return func() {
+		if err := stream.Send(request); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func busEcho(b *testing.B, x, y *daemon, name string) func() {
+	ctx := context.Background()
+	replier := open(b, y.bus, []string{name}, kbusdev.Replier)
+	go func() {
+		for {
+			q, err := replier.Recv(ctx)
+			if err != nil {
+				return
+			}
+			_, _ = replier.Send(ctx, &kbusdev.Message{Name: q.Name, To: q.From, InReplyTo: q.ID, Data: q.Data})
+		}
+	}()
+	b.Cleanup(func() { _ = replier.Close() })
+	asker := open(b, x.bus, nil, kbusdev.Listener)
+	for { // until the replier's name has crossed
+		if _, ok, err := asker.Replier(name); err != nil {
+			b.Fatal(err)
+		} else if ok {
+			break
+		}
+		runtime.Gosched()
+	}
+	q := &kbusdev.Message{Name: name, Flags: kbusdev.WantReply, Data: make([]byte, 64)}
+	return func() {
+		if _, err := asker.Send(ctx, q); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := asker.Recv(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
