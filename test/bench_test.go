@@ -109,7 +109,7 @@ func ceiling(b *testing.B, network string, size int) {
 		n := 0
 		for {
 			r, err := s.Recv()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				got <- n
 				return nil
 			}

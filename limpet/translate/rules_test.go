@@ -579,3 +579,19 @@ func TestNamesBoundTooOftenWait(t *testing.T) {
 	m.BindDone("$.A", 0)
 	want(t, m.FromPeer(bindEvent(true, 4, "$.B"), translate.Facts{}), translate.Bind)
 }
+
+// Upstream compares names by the shorter length.
+func TestNamesAreComparedWhole(t *testing.T) {
+	want(t, machine().FromBus(msg("$.K")), translate.Forward)
+	want(t, machine().FromPeer(msg("$.K", id(them, 1)), translate.Facts{}), translate.Send)
+	want(t, machine(func(c *translate.Config) { c.Termination = "$.Stop.Now" }).FromBus(msg("$.Stop")), translate.Forward)
+}
+
+// Ours. A replier that copies the request's id into its reply: the asker waited
+// for ever.
+func TestReplyThatCopiesTheRequestsIdIsForwarded(t *testing.T) {
+	m := machine()
+	q := want(t, m.FromPeer(msg("$.A", id(them, 4), toUs), translate.Facts{}), translate.Send)
+	reply := msg("$.A", func(r *kbusdev.Message) { r.ID, r.InReplyTo = q.Msg.ID, q.Msg.ID }, to(own))
+	want(t, m.FromBus(reply), translate.Forward, func(f *translate.Effect) bool { return f.Msg.InReplyTo == q.Msg.ID })
+}
