@@ -84,12 +84,6 @@ func (p *puppet) next() []*pb.Message {
 	}
 }
 
-func (p *puppet) ack(seq uint64) {
-	p.t.Helper()
-	p.send(&pb.Frame{Kind: &pb.Frame_Ack{Ack: &pb.Ack{Sequence: seq}}})
-	synctest.Wait()
-}
-
 func (p *puppet) bindEvent(bound bool, name string) *kbusdev.Message {
 	return &kbusdev.Message{
 		ID: kbusdev.MsgID{Network: 2, Serial: 1}, Flags: kbusdev.Synthetic, Name: kbusdev.NameReplierBindEvent,
