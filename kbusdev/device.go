@@ -1,7 +1,6 @@
 package kbusdev
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -26,14 +25,4 @@ func DevicePath(which string) (string, error) {
 func HasDevice(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-// OpenDevice gives the bus behind a KBUS device file. This version cannot speak to
-// one yet: the error wraps errors.ErrUnsupported, and a missing file's
-// fs.ErrNotExist.
-func OpenDevice(path string) (Bus, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("bus %s: %w (is the KBUS module loaded? --bus embedded needs none)", path, err)
-	}
-	return nil, fmt.Errorf("bus %s: this version of limpetd cannot open KBUS devices yet: %w; use --bus embedded", path, errors.ErrUnsupported)
 }

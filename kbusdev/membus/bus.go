@@ -172,6 +172,7 @@ func (b *Bus) nextID() kbusdev.MsgID {
 func (b *Bus) madeRoom() {
 	for k := range b.waiting {
 		signal(k.room)
+		k.changed()
 	}
 }
 

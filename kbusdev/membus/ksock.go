@@ -31,6 +31,8 @@ type Ksock struct {
 	setAside    []*kbusdev.Message
 	unbindsLost bool // an UnbindEventsLost is among the set aside
 
+	onChange func() // told when poll would answer otherwise; see OnChange
+
 	readable chan struct{} // signalled when something is queued
 	room     chan struct{} // signalled when a pending send may go on
 	closed   chan struct{}

@@ -189,6 +189,7 @@ func (b *Bus) push(k *Ksock, e queued) {
 		k.queue.pushBack(e)
 	}
 	signal(k.readable)
+	k.changed()
 }
 
 // synthetic answers a request in place of its replier. It needs no room and is
@@ -225,6 +226,7 @@ func (k *Ksock) retry() {
 		k.bus.synthetic(kbusdev.NameErrorSending, 0, k.id, out.msg.ID)
 	}
 	k.pending = nil
+	delete(k.bus.waiting, k)
 }
 
 // Poll tells what is ready, judged before the pending send is tried.
@@ -241,7 +243,9 @@ func (k *Ksock) Poll() (r kbusdev.Readiness, err error) {
 }
 
 // Commit sends what was written, or tries a pending send again.
-func (k *Ksock) Commit() (id kbusdev.MsgID, err error) {
+func (k *Ksock) Commit() (kbusdev.MsgID, error) { return k.commit(nil) }
+
+func (k *Ksock) commit(fetch *fetched) (id kbusdev.MsgID, err error) {
 	b := k.bus
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -250,7 +254,7 @@ func (k *Ksock) Commit() (id kbusdev.MsgID, err error) {
 	}
 	out := k.pending
 	if out == nil {
-		m, err := k.writing.finish()
+		m, err := k.writing.finish(fetch)
 		k.writing = writing{}
 		if err != nil {
 			return id, opError("send", "", err)
@@ -259,8 +263,10 @@ func (k *Ksock) Commit() (id kbusdev.MsgID, err error) {
 	}
 	err = b.transmit(k, out)
 	k.pending = nil
+	delete(b.waiting, k)
 	if err == syscall.EAGAIN {
 		k.pending = out
+		b.waiting[k] = struct{}{}
 	}
 	if err != nil {
 		return out.msg.ID, opError("send", out.msg.Name, err)
@@ -272,6 +278,7 @@ func (k *Ksock) Commit() (id kbusdev.MsgID, err error) {
 func (k *Ksock) Discard() error {
 	return k.locked("discard", "", func() error {
 		k.writing, k.pending = writing{}, nil
+		delete(k.bus.waiting, k)
 		signal(k.room)
 		return nil
 	})

@@ -50,6 +50,12 @@ func (w *writing) add(p []byte, maxSize int) error {
 			return err
 		}
 	}
+	if w.header.NamePtr != 0 {
+		if len(p) > 0 {
+			return syscall.EMSGSIZE
+		}
+		return nil
+	}
 	nameEnd := head + int(w.header.NameLen)
 	if len(w.buf) < nameEnd {
 		n := min(len(p), nameEnd-len(w.buf))
@@ -87,24 +93,89 @@ func (w *writing) checkHeader(maxSize int) error {
 		return syscall.EINVAL
 	case uint64(h.DataLen) > uint64(maxSize) || w.layout.EntireSize(h.NameLen, h.DataLen) > maxSize:
 		return syscall.EMSGSIZE
-	case h.NamePtr != 0:
-		return syscall.EFAULT // there is no other address space to read it from
 	}
 	w.size = w.layout.EntireSize(h.NameLen, h.DataLen)
+	if h.NamePtr != 0 {
+		w.size = w.layout.HeaderSize() // name and data stay where they are until SEND
+	}
 	return nil
 }
 
-// finish gives the message, if it is all there.
-func (w *writing) finish() (*kbusdev.Message, error) {
+// finish gives the message, if it is all there. What a pointy header points to has
+// been fetched before, or is EFAULT.
+func (w *writing) finish(f *fetched) (*kbusdev.Message, error) {
 	switch {
 	case len(w.buf) == 0:
 		return nil, syscall.ENOMSG
 	case w.size == 0 || len(w.buf) < w.size:
 		return nil, syscall.EINVAL
+	case w.header.NamePtr != 0:
+		if f == nil || len(f.name) != int(w.header.NameLen) || len(f.data) != int(w.header.DataLen) {
+			return nil, syscall.EFAULT
+		}
+		if err := kbusdev.CheckName(string(f.name)); err != nil {
+			return nil, err
+		}
+		m := kbusdev.MessageFrom(&w.header, string(f.name), f.data)
+		return &m, nil
 	}
 	m, err := kbusdev.ParseEntire(w.buf, w.layout)
 	if err != nil {
 		return nil, syscall.EINVAL
 	}
 	return m, nil
+}
+
+// fetched is what the pointers of a pointy message led to.
+type fetched struct{ name, data []byte }
+
+// Memory reads n bytes at an address of the program that wrote a message.
+type Memory func(address uint64, n int) ([]byte, error)
+
+// CommitFrom is Commit for a device server: it follows the pointers of a pointy
+// message in the writing program's memory. No lock is held while memory is read,
+// for a hostile program can make that take for ever. memory's error is returned
+// as it is; the message is gone then.
+func (k *Ksock) CommitFrom(memory Memory) (kbusdev.MsgID, error) {
+	var h kbusdev.Header
+	pointy := false
+	if err := k.locked("send", "", func() error {
+		w := &k.writing
+		pointy = k.pending == nil && w.size != 0 && len(w.buf) == w.size && w.header.NamePtr != 0
+		h = w.header
+		return nil
+	}); err != nil {
+		return kbusdev.MsgID{}, err
+	}
+	if !pointy {
+		return k.commit(nil)
+	}
+	var f fetched
+	name, err := memory(h.NamePtr, int(h.NameLen))
+	if err == nil && h.DataLen > 0 {
+		f.data, err = memory(h.DataPtr, int(h.DataLen))
+	}
+	if err != nil {
+		_ = k.Discard()
+		return kbusdev.MsgID{}, opError("send", "", err)
+	}
+	f.name = name
+	return k.commit(&f)
+}
+
+// OnChange has f called whenever Poll would answer otherwise than before:
+// something was queued, or a pending send may find room. f is called under the
+// bus's lock; it must be quick and call nothing of the bus. A device server wakes
+// its pollers with it. nil stops it.
+func (k *Ksock) OnChange(f func()) {
+	k.bus.mu.Lock()
+	defer k.bus.mu.Unlock()
+	k.onChange = f
+}
+
+// changed is called under the bus's lock.
+func (k *Ksock) changed() {
+	if k.onChange != nil {
+		k.onChange()
+	}
 }

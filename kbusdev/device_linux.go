@@ -1,0 +1,112 @@
+package kbusdev
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kbus-limpet/limpet/kbusdev/internal/abi"
+)
+
+// A device is the bus behind a KBUS device file.
+type device struct{ path string }
+
+// OpenDevice gives the bus behind a KBUS device file, the module's or kbusd's. It
+// looks whether the file is there, no more: its first Open tells what is wrong
+// with it. Errors wrap the errno, and those of a missing or forbidden file tell
+// the way out.
+func OpenDevice(path string) (Bus, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, &OpError{Op: "open", Name: path, Err: hint(err)}
+	}
+	return &device{path: path}, nil
+}
+
+// String is the device's path.
+func (d *device) String() string { return d.path }
+
+// Open opens the device.
+func (d *device) Open(mode Mode) (Ksock, error) {
+	flags, ok := map[Mode]int{ReadOnly: unix.O_RDONLY, WriteOnly: unix.O_WRONLY, ReadWrite: unix.O_RDWR}[mode]
+	if !ok {
+		return nil, &OpError{Op: "open", Name: d.path, Err: syscall.EINVAL}
+	}
+	// Nothing of a KBUS device ever blocks. Left as it is, the file is not with the
+	// runtime's poller: only a Ksock that waits for messages needs that, and a poll
+	// from the background would finish a pending send.
+	fd, err := unix.Open(d.path, flags|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &OpError{Op: "open", Name: d.path, Err: hint(err)}
+	}
+	id, err := abi.KsockID(uintptr(fd))
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, &OpError{Op: "open", Name: d.path, Err: hint(err)}
+	}
+	f := os.NewFile(uintptr(fd), d.path)
+	raw, err := f.SyscallConn()
+	if err != nil {
+		_ = f.Close()
+		return nil, &OpError{Op: "open", Name: d.path, Err: err}
+	}
+	return newDeviceKsock(d, f, raw, KsockID(id), mode), nil
+}
+
+// hint adds the way out to the errnos that a person can do something about.
+func hint(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("%w (is the KBUS module loaded? kbusd can serve the device without it, and --bus embedded needs none)", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w (its udev rule gives it mode 0666; see ls -l)", err)
+	case errors.Is(err, unix.ENOTTY):
+		return fmt.Errorf("%w (it is no KBUS device, or this program and the kernel differ in pointer size)", err)
+	case errors.Is(err, unix.ENOTCONN):
+		return fmt.Errorf("%w (the kbusd that served it has died; start it again)", err)
+	}
+	return err
+}
+
+// procBindings is where the module lists the bindings of all devices.
+const procBindings = "/proc/kbus/bindings"
+
+// Bindings reads /proc/kbus/bindings, which is the module's: with a device of
+// kbusd the error wraps errors.ErrUnsupported.
+func (d *device) Bindings() ([]Binding, error) {
+	f, err := os.Open(procBindings)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("bindings of %s: there is no %s: %w", d.path, procBindings, errors.ErrUnsupported)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bindings of %s: %w", d.path, err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	var number uint32
+	if _, err := fmt.Sscanf(strings.TrimPrefix(d.path, "/dev/kbus"), "%d", &number); err != nil {
+		return nil, fmt.Errorf("bindings of %s: its number is not in its name: %w", d.path, errors.ErrUnsupported)
+	}
+	return parseBindings(bufio.NewScanner(f), number)
+}
+
+// parseBindings reads lines "dev: ksock pid R|L name", and skips those of others.
+func parseBindings(lines *bufio.Scanner, device uint32) ([]Binding, error) {
+	var all []Binding
+	for lines.Scan() {
+		var dev, ksock, pid uint32
+		var role, name string
+		if n, _ := fmt.Sscanf(lines.Text(), "%d: %d %d %s %s", &dev, &ksock, &pid, &role, &name); n != 5 || dev != device {
+			continue
+		}
+		all = append(all, Binding{Ksock: KsockID(ksock), Role: role == "R", Name: name})
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", procBindings, err)
+	}
+	return all, nil
+}

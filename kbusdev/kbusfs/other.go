@@ -1,0 +1,33 @@
+//go:build !linux
+
+package kbusfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
+)
+
+// Config is what a Server needs; see the Linux one.
+type Config struct {
+	Set     *membus.Set
+	Dir     string
+	Devices int
+	Mode    fs.FileMode
+	Log     *slog.Logger
+}
+
+// A Server cannot run here: FUSE devices are a thing of Linux.
+type Server struct{}
+
+// New makes a server that cannot run.
+func New(Config) *Server { return &Server{} }
+
+// Run fails: the error wraps errors.ErrUnsupported.
+func (s *Server) Run(context.Context, func()) error {
+	return fmt.Errorf("device files: %w on this system", errors.ErrUnsupported)
+}

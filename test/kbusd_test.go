@@ -1,0 +1,220 @@
+//go:build linux
+
+package test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/bustest"
+)
+
+// kbusd serves devices in a folder, as a process of its own, until the test ends.
+func kbusd(t *testing.T, args ...string) (dir string, cmd *exec.Cmd) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("kbusd needs root, to mount its devices")
+	}
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("kbusd needs FUSE: %v", err)
+	}
+	_ = f.Close()
+	dir = t.TempDir()
+	log := new(lockedBuffer)
+	cmd = exec.Command(filepath.Join(binaries, "kbusd"), append([]string{"--dir", dir}, args...)...)
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-exited:
+		case <-time.After(10 * time.Second):
+			_ = cmd.Process.Kill()
+			t.Error("kbusd does not stop")
+		}
+		if t.Failed() {
+			t.Logf("kbusd:\n%s", log)
+		}
+	})
+	ready := time.After(10 * time.Second)
+	for !strings.Contains(log.String(), "kbusd is serving") {
+		select {
+		case <-exited:
+			if strings.Contains(log.String(), "operation not permitted") {
+				t.Skipf("kbusd may not mount here: %s", log)
+			}
+			t.Fatalf("kbusd has stopped: %s", log)
+		case <-ready:
+			t.Fatalf("kbusd is not ready: %s", log)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return dir, cmd
+}
+
+func deviceKsock(t *testing.T, path string) kbusdev.Ksock {
+	t.Helper()
+	bus, err := kbusdev.OpenDevice(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := bus.Open(kbusdev.ReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = k.Close() })
+	return k
+}
+
+// The recordings of the real module, through device files and system calls, each
+// story on a fresh device.
+func TestGoldenBusThroughKbusd(t *testing.T) {
+	for _, file := range bustest.Files(t, "../kbusdev/bustest/testdata", "bus-*.jsonl.gz") {
+		for _, opts := range [][]bustest.Option{nil, {bustest.Whole()}} {
+			t.Run(fmt.Sprintf("%s/whole=%v", filepath.Base(file), opts != nil), func(t *testing.T) {
+				dir, _ := kbusd(t)
+				maker := deviceKsock(t, filepath.Join(dir, "kbus0"))
+				bustest.Replay(t, []string{file}, func(tb testing.TB) kbusdev.Bus {
+					tb.Helper()
+					n, err := maker.NewDevice()
+					if err != nil {
+						tb.Fatal(err)
+					}
+					bus, err := kbusdev.OpenDevice(filepath.Join(dir, fmt.Sprintf("kbus%d", n)))
+					if err != nil {
+						tb.Fatal(err)
+					}
+					return bus
+				}, opts...)
+			})
+		}
+	}
+}
+
+// Waiting in the poller: for messages, for an end, for room.
+func TestDeviceKsockWaits(t *testing.T) {
+	dir, _ := kbusd(t)
+	path := filepath.Join(dir, "kbus0")
+	listener, sender := deviceKsock(t, path), deviceKsock(t, path)
+	if err := listener.Bind("$.News", kbusdev.Listener); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan *kbusdev.Message, 1)
+	go func() {
+		m, err := listener.Recv(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		got <- m
+	}()
+	if _, err := sender.Send(t.Context(), &kbusdev.Message{Name: "$.News", Data: []byte("late")}); err != nil {
+		t.Fatal(err)
+	}
+	if m := <-got; m == nil || string(m.Data) != "late" {
+		t.Errorf("received %+v", m)
+	}
+
+	if _, err := listener.MaxMessages(1); err != nil {
+		t.Fatal(err)
+	}
+	wait := &kbusdev.Message{Name: "$.News", Flags: kbusdev.AllOrWait}
+	if _, err := sender.Send(t.Context(), wait); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := sender.Send(t.Context(), wait)
+		sent <- err
+	}()
+	for range 2 {
+		if _, err := listener.Recv(within(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-sent; err != nil {
+		t.Errorf("a send that waited for room: %v", err)
+	}
+
+	ended := make(chan error, 1)
+	go func() {
+		_, err := listener.Recv(t.Context())
+		ended <- err
+	}()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("a Recv on a closed Ksock: %v", err)
+	}
+}
+
+func TestKbusdRefusals(t *testing.T) {
+	dir, _ := kbusd(t)
+	cmd := exec.Command(filepath.Join(binaries, "kbusd"), "--dir", dir)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "is there already") {
+		t.Errorf("a second kbusd: %v %s", err, out)
+	}
+	if _, err := kbusdev.OpenDevice(filepath.Join(dir, "kbus9")); !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), "is the KBUS module loaded") {
+		t.Errorf("a device that is not there: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bus, err := kbusdev.OpenDevice(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bus.Open(kbusdev.ReadWrite); !errors.Is(err, syscall.ENOTTY) {
+		t.Errorf("a file that is no device: %v", err)
+	}
+}
+
+// Two daemons, each on a device of kbusd, and programs on the devices: the whole
+// way through system calls.
+func TestLimpetdOnDevices(t *testing.T) {
+	dir, _ := kbusd(t, "--devices", "2")
+	addr := filepath.Join(t.TempDir(), "link.sock")
+	a := limpetd(t, 1, "--bus", filepath.Join(dir, "kbus0"), "--listen", addr)
+	b := limpetd(t, 2, "--bus", filepath.Join(dir, "kbus1"), "--connect", addr)
+	a.waitLinked(t, 1)
+	b.waitLinked(t, 1)
+	asker, replier := deviceKsock(t, filepath.Join(dir, "kbus0")), deviceKsock(t, filepath.Join(dir, "kbus1"))
+	if err := replier.Bind("$.Ask.%", kbusdev.Replier); err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t)
+	for {
+		_, err := asker.Send(ctx, &kbusdev.Message{Name: "$.Ask.Me", Flags: kbusdev.WantReply, Data: []byte("hello")})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EADDRNOTAVAIL) { // its name has not crossed yet
+			t.Fatal(err)
+		}
+	}
+	q, err := replier.Recv(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replier.Send(ctx, &kbusdev.Message{Name: q.Name, To: q.From, InReplyTo: q.ID, Data: []byte("world")}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := asker.Recv(ctx)
+	if err != nil || string(m.Data) != "world" || m.OrigFrom.Network != 2 {
+		t.Errorf("the reply is %+v, %v", m, err)
+	}
+}
