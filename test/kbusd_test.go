@@ -29,6 +29,12 @@ func kbusd(t *testing.T, args ...string) (dir string, cmd *exec.Cmd) {
 	}
 	_ = f.Close()
 	dir = t.TempDir()
+	return dir, kbusdIn(t, dir, args...)
+}
+
+// kbusdIn starts another kbusd in the same folder.
+func kbusdIn(t *testing.T, dir string, args ...string) (cmd *exec.Cmd) {
+	t.Helper()
 	log := new(lockedBuffer)
 	cmd = exec.Command(filepath.Join(binaries, "kbusd"), append([]string{"--dir", dir}, args...)...)
 	cmd.Stderr = log
@@ -62,7 +68,7 @@ func kbusd(t *testing.T, args ...string) (dir string, cmd *exec.Cmd) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return dir, cmd
+	return cmd
 }
 
 func deviceKsock(t *testing.T, path string) kbusdev.Ksock {
@@ -164,7 +170,7 @@ func TestDeviceKsockWaits(t *testing.T) {
 func TestKbusdRefusals(t *testing.T) {
 	dir, _ := kbusd(t)
 	cmd := exec.Command(filepath.Join(binaries, "kbusd"), "--dir", dir)
-	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "is there already") {
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "in use") {
 		t.Errorf("a second kbusd: %v %s", err, out)
 	}
 	if _, err := kbusdev.OpenDevice(filepath.Join(dir, "kbus9")); !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), "is the KBUS module loaded") {

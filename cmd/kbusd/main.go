@@ -5,17 +5,25 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/server"
 )
 
 func main() {
@@ -28,10 +36,15 @@ func main() {
 	}
 }
 
+// options are what kbusd was told.
+type options struct {
+	cfg                  kbusfs.Config
+	mode, control        string
+	maxMessages, maxSize uint32
+}
+
 func newCommand() *cobra.Command {
-	var cfg kbusfs.Config
-	var mode string
-	var maxMessages, maxSize uint32
+	var o options
 	cmd := &cobra.Command{
 		Use:   "kbusd",
 		Short: "Serve KBUS devices from user space",
@@ -42,25 +55,75 @@ character device; all else is as with the module.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			bits, err := strconv.ParseUint(mode, 8, 9)
-			if err != nil {
-				return fmt.Errorf("--mode %q: it is not a file mode in octal, like 0666", mode)
-			}
-			if cfg.Devices < 1 || cfg.Devices > 256 {
-				return fmt.Errorf("--devices: %d is not from 1 to 256", cfg.Devices)
-			}
-			cfg.Mode = fs.FileMode(bits)
-			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
-			cfg.Set = membus.NewSet(membus.WithMaxMessages(maxMessages), membus.WithMaxMessageSize(maxSize))
-			return kbusfs.New(cfg).Run(cmd.Context(), func() { cfg.Log.Info("kbusd is serving", "by", "FUSE", "dir", cfg.Dir, "devices", cfg.Devices) })
-		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.ErrOrStderr()) },
 	}
+	cmd.PersistentFlags().StringVar(&o.cfg.Dir, "dir", "/dev", "the `FOLDER` for the devices")
+	cmd.PersistentFlags().StringVar(&o.control, "control", "", "the `SOCKET` for questions; /run/kbusd.sock for /dev, else kbusd.sock in the folder")
 	f := cmd.Flags()
-	f.StringVar(&cfg.Dir, "dir", "/dev", "the `FOLDER` for the devices")
-	f.IntVar(&cfg.Devices, "devices", 1, "how many devices there are at first, `N`")
-	f.StringVar(&mode, "mode", "0666", "the devices' `MODE`, in octal")
-	f.Uint32Var(&maxMessages, "max-messages", 100, "the bound of a new queue, in messages, `N`")
-	f.Uint32Var(&maxSize, "max-message-size", 409600, "the bound on an entire message, in `BYTES`")
+	f.IntVar(&o.cfg.Devices, "devices", 1, "how many devices there are at first, `N`")
+	f.StringVar(&o.mode, "mode", "0666", "the devices' `MODE`, in octal")
+	f.Uint32Var(&o.maxMessages, "max-messages", 100, "the bound of a new queue, in messages, `N`")
+	f.Uint32Var(&o.maxSize, "max-message-size", 409600, "the bound on an entire message, in `BYTES`")
+	for _, q := range []struct{ word, short string }{
+		{"bindings", "Print what /proc/kbus/bindings shows with the module"},
+		{"stats", "Print what every Ksock has waiting and owes"},
+	} {
+		cmd.AddCommand(&cobra.Command{Use: q.word, Short: q.short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.ask(cmd.Context(), q.word, cmd.OutOrStdout())
+		}})
+	}
 	return cmd
+}
+
+// controlPath is where a running kbusd is asked.
+func (o *options) controlPath() string {
+	switch {
+	case o.control != "":
+		return o.control
+	case filepath.Clean(o.cfg.Dir) == "/dev":
+		return "/run/kbusd.sock"
+	default:
+		return filepath.Join(o.cfg.Dir, "kbusd.sock")
+	}
+}
+
+func (o *options) run(ctx context.Context, errOut io.Writer) error {
+	bits, err := strconv.ParseUint(o.mode, 8, 9)
+	if err != nil {
+		return fmt.Errorf("--mode %q: it is not a file mode in octal, like 0666", o.mode)
+	}
+	if o.cfg.Devices < 1 || o.cfg.Devices > 256 {
+		return fmt.Errorf("--devices: %d is not from 1 to 256", o.cfg.Devices)
+	}
+	o.cfg.Mode = fs.FileMode(bits)
+	o.cfg.Log = slog.New(slog.NewTextHandler(errOut, nil))
+	o.cfg.Set = membus.NewSet(membus.WithMaxMessages(o.maxMessages), membus.WithMaxMessageSize(o.maxSize))
+	control, err := server.Listen(ctx, limpet.Address{Network: "unix", Address: o.controlPath()}, 0o666)
+	if err != nil {
+		return err
+	}
+	srv := kbusfs.New(o.cfg)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return srv.ServeControl(ctx, control) })
+	g.Go(func() error {
+		return srv.Run(ctx, func() {
+			o.cfg.Log.Info("kbusd is serving", "by", "FUSE", "dir", o.cfg.Dir, "devices", o.cfg.Devices)
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+		})
+	})
+	return g.Wait()
+}
+
+// ask puts a question to the kbusd that runs.
+func (o *options) ask(ctx context.Context, word string, out io.Writer) error {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", o.controlPath())
+	if err != nil {
+		return fmt.Errorf("no kbusd answers at %s; is it running, with this --dir? (%w)", o.controlPath(), err)
+	}
+	defer conn.Close() //nolint:errcheck // nothing to be done about it
+	if _, err := fmt.Fprintln(conn, word); err != nil {
+		return err
+	}
+	_, err = io.Copy(out, conn)
+	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/knadh/koanf/parsers/yaml"
@@ -21,6 +22,7 @@ type config struct {
 	Listen      []string `koanf:"listen"`
 	Connect     []string `koanf:"connect"`
 	Bus         string   `koanf:"bus"`
+	Expose      string   `koanf:"expose"`
 	NetworkID   uint32   `koanf:"network-id"`
 	MessageName string   `koanf:"message-name"`
 	Termination string   `koanf:"termination-message"`
@@ -40,6 +42,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.StringSlice("listen", nil, "accept links from peers at `ADDRESS`: host:port is TCP, anything else a Unix socket path (repeatable)")
 	f.StringSlice("connect", nil, "keep a link up to the peer at `ADDRESS` (repeatable)")
 	f.String("bus", "auto", "the `BUS`: a device's path or number, \"embedded\", or \"auto\" for /dev/kbus0 if there is one, else embedded")
+	f.String("expose", "", "serve the embedded bus to local programs as the device `FILE`, /dev/kbus0 or kbus0 in another folder, as kbusd does (root)")
 	f.Uint32("network-id", 0, "the network `ID` of the bus, above 0 and different on every bus that is linked")
 	f.String("message-name", "$.*", "forward only messages of this `NAME`, perhaps a wildcard")
 	f.String("termination-message", "", "stop when a message of this `NAME` is read from the bus")
@@ -107,6 +110,12 @@ func (c *config) validate() error {
 	}
 	if !linked && c.API == "none" {
 		return errors.New("there is nothing to do: give --listen, --connect or --api")
+	}
+	if c.Expose != "" && filepath.Base(c.Expose) != "kbus0" {
+		return fmt.Errorf("--expose: the file %q must be called kbus0, in any folder", c.Expose)
+	}
+	if c.Expose != "" && c.Bus != "embedded" {
+		return errors.New("--expose: only the embedded bus can be served as a device; give --bus embedded too")
 	}
 	if c.Verbosity < 0 || c.Verbosity > 2 {
 		return fmt.Errorf("--verbosity: %d is not 0, 1 or 2", c.Verbosity)

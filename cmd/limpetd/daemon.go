@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/server"
@@ -25,7 +28,8 @@ import (
 // runDaemon puts the rooms together and runs them until ctx ends.
 func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 	log := newLog(cfg, errOut)
-	bus, notice, err := openBus(cfg.Bus)
+	set := membus.NewSet()
+	bus, notice, err := openBus(cfg.Bus, set)
 	if err != nil {
 		return &usageError{err}
 	}
@@ -64,12 +68,17 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Run(gctx, l.peers, l.api) })
+	if cfg.Expose != "" {
+		devices := kbusfs.New(kbusfs.Config{Set: set, Dir: filepath.Dir(cfg.Expose), Log: log})
+		g.Go(func() error { return devices.Run(gctx, nil) })
+	}
 	for _, addr := range cfg.connect {
 		g.Go(func() error { return (&client.Link{Node: node, Address: addr, Limpet: cfg.limpet()}).Run(gctx) })
 	}
 	if l.metrics != nil {
 		g.Go(func() error { return serveMetrics(gctx, l.metrics, registry) })
 	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	err = g.Wait()
 	if errors.Is(err, limpet.ErrTerminated) {
 		log.Info("limpetd stops", "reason", err)
@@ -90,13 +99,13 @@ func newLog(cfg *config, w io.Writer) *slog.Logger {
 }
 
 // openBus gives the bus asked for, and what a person should know about the choice.
-func openBus(which string) (kbusdev.Bus, string, error) {
+func openBus(which string, set *membus.Set) (kbusdev.Bus, string, error) {
 	switch which {
 	case "embedded":
-		return membus.New(), "", nil
+		return set.Bus(0), "", nil
 	case "auto":
 		if !kbusdev.HasDevice(kbusdev.DefaultDevice) {
-			return membus.New(), "there is no " + kbusdev.DefaultDevice + ", so the bus is embedded: only programs that use the local API are on it", nil
+			return set.Bus(0), "there is no " + kbusdev.DefaultDevice + ", so the bus is embedded: only programs that use the local API are on it", nil
 		}
 		which = kbusdev.DefaultDevice
 	}

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,27 +21,103 @@ import (
 type device struct {
 	server *Server
 	bus    *membus.Bus
+	number int
 	path   string
 	fd     int
 
-	handles    map[uint64]*handle // the reader's own
+	readers sync.WaitGroup // all but those that were replaced
+	failed  chan error
+
+	mu         sync.Mutex // for the few moments in which there are two readers
+	closed     bool
+	handles    map[uint64]*handle
 	lastHandle uint64
-	out        []byte
+	stuck      int
 }
 
 // A handle is one open of the file: a Ksock.
 type handle struct {
 	ksock *membus.Ksock
+	pid   uint32 // of the program that opened it
 
 	mu    sync.Mutex
 	kh    uint64 // the kernel's name for whoever polls
 	armed bool
 }
 
+// A reader takes requests from the kernel and answers them, one after the other.
+// There is one for each device, until a hostile program holds it up: reading a
+// caller's memory takes as long as the caller likes (userfaultfd). Then another
+// reader goes on, and this one ends with its answer.
+type reader struct {
+	d        *device
+	replaced atomic.Bool
+	answered bool // its request was given up, and answered so
+	out      []byte
+}
+
+const (
+	// holdUp is how long a caller's memory may take before others are served.
+	holdUp = 20 * time.Millisecond
+	// giveUp is when the caller is told EFAULT: until it is told something it cannot
+	// even be killed, and with it goes what holds the reader up.
+	giveUp = 5 * time.Second
+	// maxStuck bounds the readers that are held up at once.
+	maxStuck = 256
+)
+
 // serve reads and answers until the file is unmounted.
 func (d *device) serve() error {
+	d.startReader()
+	d.readers.Wait()
+	select {
+	case err := <-d.failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+func (d *device) startReader() {
+	d.readers.Add(1)
+	go func() {
+		r := &reader{d: d}
+		err := r.run()
+		if r.replaced.Load() {
+			d.mu.Lock()
+			d.stuck--
+			d.mu.Unlock()
+			return
+		}
+		if err != nil {
+			select {
+			case d.failed <- err:
+			default:
+			}
+		}
+		d.readers.Done()
+	}()
+}
+
+// replace lets another reader go on in r's place.
+func (r *reader) replace() {
+	d := r.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || d.stuck >= maxStuck {
+		return
+	}
+	d.stuck++
+	r.replaced.Store(true)
+	d.startReader()
+	d.readers.Done()
+	d.server.cfg.Log.Warn("a program holds up its device; others are served meanwhile", "path", d.path)
+}
+
+func (r *reader) run() error {
+	d := r.d
 	buf := make([]byte, maxWrite+64<<10)
-	for {
+	for !r.replaced.Load() {
 		n, err := unix.Read(d.fd, buf)
 		switch {
 		case errors.Is(err, unix.ENODEV):
@@ -47,32 +127,50 @@ func (d *device) serve() error {
 		case err != nil:
 			return fmt.Errorf("serving %s: reading from the kernel: %w", d.path, err)
 		}
-		r, ok := parseRequest(buf[:n])
+		q, ok := parseRequest(buf[:n])
 		if !ok {
 			return fmt.Errorf("serving %s: the kernel sent %d bytes that are no request", d.path, n)
 		}
-		payload, errno, answer := d.handle(&r)
-		if !answer {
+		payload, errno, answer := r.handle(&q)
+		if !answer || r.answered {
 			continue
 		}
-		d.out = appendReply(d.out[:0], r.unique, uint32(errno), payload)
+		r.out = appendReply(r.out[:0], q.unique, uint32(errno), payload)
 		// ENOENT: the caller was killed and waits no more.
-		if _, err := unix.Write(d.fd, d.out); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := d.answer(r.out); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("serving %s: answering the kernel: %w", d.path, err)
 		}
 	}
+	return nil
+}
+
+// answer writes to the kernel, unless the device was closed while a reader was
+// held up.
+func (d *device) answer(b []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	_, err := unix.Write(d.fd, b)
+	return err
 }
 
 // close drops every Ksock, when the file is gone.
 func (d *device) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
 	for _, h := range d.handles {
+		h.ksock.OnChange(nil)
 		_ = h.ksock.Close()
 	}
 	_ = unix.Close(d.fd)
 }
 
 // handle does one request.
-func (d *device) handle(r *request) (payload []byte, errno syscall.Errno, answer bool) {
+func (rd *reader) handle(r *request) (payload []byte, errno syscall.Errno, answer bool) {
+	d := rd.d
 	switch r.opcode {
 	case opForget, opBatchForget:
 		return nil, 0, false
@@ -89,7 +187,7 @@ func (d *device) handle(r *request) (payload []byte, errno syscall.Errno, answer
 	case opWrite:
 		payload, errno = d.write(r)
 	case opIoctl:
-		payload, errno = d.ioctl(r)
+		payload, errno = rd.ioctl(r)
 	case opPoll:
 		payload, errno = d.poll(r)
 	case opStatfs:
@@ -112,11 +210,25 @@ func (d *device) open(r *request) ([]byte, syscall.Errno) {
 	if err != nil {
 		return nil, errnoOf(err)
 	}
-	h := &handle{ksock: k.(*membus.Ksock)} //nolint:forcetypeassert // a membus has no others
+	h := &handle{ksock: k.(*membus.Ksock), pid: processOf(r.pid)}
+	h.ksock.OnChange(func() { h.wake(d.fd) })
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.lastHandle++
 	d.handles[d.lastHandle] = h
-	h.ksock.OnChange(func() { h.wake(d.fd) })
 	return openReply(d.lastHandle), 0
+}
+
+// processOf gives the process of a thread: requests come with the thread's id.
+func processOf(thread uint32) uint32 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread))
+	if err != nil {
+		return thread
+	}
+	_, after, _ := strings.Cut(string(status), "\nTgid:")
+	pid := thread
+	_, _ = fmt.Sscan(after, &pid)
+	return pid
 }
 
 // wake tells the kernel that polling again is worth while, once for each arming.
@@ -139,7 +251,9 @@ func (d *device) find(r *request, size int) (*handle, syscall.Errno) {
 	if len(r.body) < size {
 		return nil, unix.EIO
 	}
+	d.mu.Lock()
 	h := d.handles[order.Uint64(r.body)]
+	d.mu.Unlock()
 	if h == nil {
 		return nil, unix.EBADF
 	}
@@ -151,7 +265,9 @@ func (d *device) release(r *request) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
+	d.mu.Lock()
 	delete(d.handles, order.Uint64(r.body))
+	d.mu.Unlock()
 	_ = h.ksock.Close()
 	return 0
 }

@@ -2,7 +2,9 @@ package kbusfs
 
 import (
 	"errors"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,22 +15,23 @@ import (
 // An ioctlCall is an ioctl as FUSE brings it: of the argument only the eight bytes
 // that the number claims are copied in, the rest is fetched from the caller.
 type ioctlCall struct {
-	d   *device
-	h   *handle
-	pid int
-	arg uint64
-	in  []byte
+	r      *reader
+	unique uint64
+	h      *handle
+	pid    int
+	arg    uint64
+	in     []byte
 }
 
 // ioctl does one. Results that are no errno of the call itself are passed through
 // in the reply, so that SEND can give its id with EAGAIN.
-func (d *device) ioctl(r *request) ([]byte, syscall.Errno) {
-	h, errno := d.find(r, 32)
+func (rd *reader) ioctl(r *request) ([]byte, syscall.Errno) {
+	h, errno := rd.d.find(r, 32)
 	if errno != 0 {
 		return nil, errno
 	}
 	b := r.body
-	c := &ioctlCall{d: d, h: h, pid: int(r.pid), arg: order.Uint64(b[16:]), in: b[32:]}
+	c := &ioctlCall{r: rd, unique: r.unique, h: h, pid: int(r.pid), arg: order.Uint64(b[16:]), in: b[32:]}
 	if order.Uint32(b[8:])&ioctlCompat != 0 {
 		return nil, unix.ENOTTY // as the module says to 32-bit programs
 	}
@@ -117,7 +120,7 @@ func (c *ioctlCall) do(number uint32) (payload []byte, result int32, err error) 
 	case n.NewDevice:
 		v, err := k.NewDevice()
 		if err == nil {
-			err = c.d.server.add(int(v))
+			err = c.r.d.server.add(int(v))
 		}
 		return u32(v), 0, err
 	default:
@@ -168,9 +171,22 @@ func (c *ioctlCall) fetch(address uint64, n int) ([]byte, error) {
 	if n == 0 {
 		return b, nil
 	}
+	watchdog := time.AfterFunc(holdUp, c.r.replace)
+	defer watchdog.Stop()
+	var decided atomic.Bool
+	late := time.AfterFunc(giveUp, func() {
+		if decided.CompareAndSwap(false, true) {
+			_ = c.r.d.answer(appendReply(nil, c.unique, uint32(unix.EFAULT), nil))
+		}
+	})
+	defer late.Stop()
 	local := []unix.Iovec{{Base: &b[0]}}
 	local[0].SetLen(n)
 	got, err := unix.ProcessVMReadv(c.pid, local, []unix.RemoteIovec{{Base: uintptr(address), Len: n}}, 0)
+	if !decided.CompareAndSwap(false, true) {
+		c.r.answered = true
+		return nil, unix.EFAULT
+	}
 	switch {
 	case err != nil:
 		return nil, err

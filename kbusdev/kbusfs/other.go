@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 )
@@ -31,3 +32,6 @@ func New(Config) *Server { return &Server{} }
 func (s *Server) Run(context.Context, func()) error {
 	return fmt.Errorf("device files: %w on this system", errors.ErrUnsupported)
 }
+
+// ServeControl does nothing: there is nothing to ask about.
+func (s *Server) ServeControl(context.Context, net.Listener) error { return nil }

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 )
 
@@ -62,21 +61,15 @@ func (s *Server) mode() uint32 { return uint32(s.cfg.Mode.Perm()) }
 // there. Programs that still have one open get ENOTCONN.
 func (s *Server) Run(ctx context.Context, ready func()) error {
 	defer s.stop()
-	k, err := s.cfg.Set.Bus(0).Open(kbusdev.ReadWrite)
-	if err != nil {
-		return err
-	}
-	for n := 1; n < s.cfg.Devices && err == nil; n++ {
-		_, err = k.NewDevice()
-	}
-	if cerr := k.Close(); err == nil {
-		err = cerr
-	}
-	for n := 0; n < s.cfg.Devices && err == nil; n++ {
-		err = s.add(n)
-	}
-	if err != nil {
-		return err
+	for n := range s.cfg.Devices {
+		if s.cfg.Set.Bus(n) == nil {
+			if _, ok := s.cfg.Set.Add(); !ok {
+				return fmt.Errorf("%d devices are more than there can be", s.cfg.Devices)
+			}
+		}
+		if err := s.add(n); err != nil {
+			return err
+		}
 	}
 	if ready != nil {
 		ready()
@@ -99,7 +92,7 @@ func (s *Server) add(n int) error {
 	if s.stopped || s.devices[n] != nil {
 		return nil
 	}
-	d := &device{server: s, bus: s.cfg.Set.Bus(n), path: s.Path(n), handles: make(map[uint64]*handle)}
+	d := &device{server: s, bus: s.cfg.Set.Bus(n), number: n, path: s.Path(n), handles: make(map[uint64]*handle), failed: make(chan error, 1)}
 	fd, err := mount(d.path, s.mode())
 	if err != nil {
 		return err
@@ -135,7 +128,9 @@ func (s *Server) stop() {
 // mount puts a FUSE file system on the file itself, so that its only node is the
 // device. What a kbusd that died has left there is cleared away first.
 func mount(path string, mode uint32) (int, error) {
-	if _, err := os.Stat(path); errors.Is(err, unix.ENOTCONN) {
+	if fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY, 0); err == nil {
+		_ = unix.Close(fd)
+	} else if errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) {
 		if err := unmount(path); err != nil {
 			return 0, fmt.Errorf("clearing the stale device %s: %w", path, err)
 		}

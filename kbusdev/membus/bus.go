@@ -59,7 +59,7 @@ func NewSet(opts ...Option) *Set {
 		opt(&o)
 	}
 	s := &Set{opts: o}
-	_, _ = s.add()
+	_, _ = s.Add()
 	return s
 }
 
@@ -76,7 +76,9 @@ func (s *Set) Bus(n int) *Bus {
 	return s.buses[n]
 }
 
-func (s *Set) add() (uint32, bool) {
+// Add makes another bus, as a Ksock's NewDevice does, and gives its number; false
+// when the set has all it may have.
+func (s *Set) Add() (uint32, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.buses) == maxBuses {

@@ -153,7 +153,7 @@ func flip(value *kbusdev.Switch, s kbusdev.Switch, old *kbusdev.Switch) error {
 func (k *Ksock) NewDevice() (n uint32, err error) {
 	err = k.locked("newdevice", "", func() error {
 		var ok bool
-		if n, ok = k.bus.set.add(); !ok {
+		if n, ok = k.bus.set.Add(); !ok {
 			return syscall.ENOMEM
 		}
 		return nil

@@ -375,6 +375,9 @@ type LinkCounts struct {
 	WindowFull uint64 `protobuf:"varint,17,opt,name=window_full,json=windowFull,proto3" json:"window_full,omitempty"`
 	// Frames of a kind we do not know.
 	UnknownFrames uint64 `protobuf:"varint,18,opt,name=unknown_frames,json=unknownFrames,proto3" json:"unknown_frames,omitempty"`
+	// What is queued or being done inside the limpet, and what is not acked; 0 when
+	// it is at rest.
+	Busy          uint64 `protobuf:"varint,19,opt,name=busy,proto3" json:"busy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -535,6 +538,13 @@ func (x *LinkCounts) GetUnknownFrames() uint64 {
 	return 0
 }
 
+func (x *LinkCounts) GetBusy() uint64 {
+	if x != nil {
+		return x.Busy
+	}
+	return 0
+}
+
 var File_kbus_limpet_v1_admin_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
@@ -563,7 +573,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x122\n" +
 	"\x06counts\x18\a \x01(\v2\x1a.kbus.limpet.v1.LinkCountsR\x06counts\x12\x14\n" +
 	"\x05ksock\x18\b \x01(\rR\x05ksock\x12'\n" +
-	"\x0fnetworks_behind\x18\t \x03(\rR\x0enetworksBehind\"\x99\x06\n" +
+	"\x0fnetworks_behind\x18\t \x03(\rR\x0enetworksBehind\"\xad\x06\n" +
 	"\n" +
 	"LinkCounts\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x18\n" +
@@ -586,7 +596,8 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"queue_full\x18\x10 \x01(\x04R\tqueueFull\x12\x1f\n" +
 	"\vwindow_full\x18\x11 \x01(\x04R\n" +
 	"windowFull\x12%\n" +
-	"\x0eunknown_frames\x18\x12 \x01(\x04R\runknownFrames\x1a?\n" +
+	"\x0eunknown_frames\x18\x12 \x01(\x04R\runknownFrames\x12\x12\n" +
+	"\x04busy\x18\x13 \x01(\x04R\x04busy\x1a?\n" +
 	"\x11FromBusEndedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a@\n" +

@@ -1,0 +1,123 @@
+package kbusfs
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// byNumber lists the devices there are.
+func (s *Server) byNumber() []*device {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*device
+	for _, d := range s.devices {
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(a, b *device) int { return cmp.Compare(a.number, b.number) })
+	return all
+}
+
+// pids gives the process that opened each Ksock.
+func (d *device) pids() map[kbusdev.KsockID]uint32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	pids := make(map[kbusdev.KsockID]uint32, len(d.handles))
+	for _, h := range d.handles {
+		pids[h.ksock.ID()] = h.pid
+	}
+	return pids
+}
+
+// WriteBindings writes what /proc/kbus/bindings shows with the module: a comment
+// for each device, then a line "device: ksock pid R|L name" for each binding.
+func (s *Server) WriteBindings(w io.Writer) error {
+	for _, d := range s.byNumber() {
+		if _, err := fmt.Fprintf(w, "# bindings of %s\n", d.path); err != nil {
+			return err
+		}
+		pids := d.pids()
+		all, err := d.bus.Bindings()
+		if err != nil {
+			return err
+		}
+		for _, b := range all {
+			role := "L"
+			if b.Role == kbusdev.Replier {
+				role = "R"
+			}
+			if _, err := fmt.Fprintf(w, "%d: %d %d %s %s\n", d.number, b.Ksock, pids[b.Ksock], role, b.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// WriteStats writes, much like /proc/kbus/stats, a comment for each device, then a
+// line for each Ksock.
+func (s *Server) WriteStats(w io.Writer) error {
+	for _, d := range s.byNumber() {
+		if _, err := fmt.Fprintf(w, "# ksocks of %s\n", d.path); err != nil {
+			return err
+		}
+		pids := d.pids()
+		for _, k := range d.bus.Stats() {
+			_, err := fmt.Fprintf(w, "%d: %d %d queued %d of %d, set aside %d, read %d, awaiting %d replies, owing %d, send pending %t\n",
+				d.number, k.ID, pids[k.ID], k.Queued, k.MaxMessages, k.SetAside, k.Taken, k.Awaited, k.Unreplied, k.SendPending)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ServeControl answers "bindings" and "stats", a word and a newline, on a socket
+// that it closes when ctx ends.
+func (s *Server) ServeControl(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("serving %s: %w", l.Addr(), err)
+		}
+		s.answerControl(conn)
+	}
+}
+
+// answerControl is done with one client before the next; none takes long.
+func (s *Server) answerControl(conn net.Conn) {
+	defer conn.Close() //nolint:errcheck // nothing to be done about it
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	word, err := bufio.NewReader(io.LimitReader(conn, 100)).ReadString('\n')
+	if err != nil {
+		return
+	}
+	w := bufio.NewWriter(conn)
+	switch word {
+	case "bindings\n":
+		err = s.WriteBindings(w)
+	case "stats\n":
+		err = s.WriteStats(w)
+	default:
+		_, err = fmt.Fprintf(w, "kbusd: %q is not bindings or stats\n", word)
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		s.cfg.Log.Warn("answering a question", "error", err)
+	}
+}

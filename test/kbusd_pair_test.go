@@ -1,0 +1,201 @@
+//go:build linux
+
+package test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/bustest"
+	"github.com/kbus-limpet/limpet/limpet/pairtest"
+)
+
+// ask puts a question to a kbusd.
+func ask(t *testing.T, dir, word string) []string {
+	t.Helper()
+	conn, err := net.Dial("unix", filepath.Join(dir, "kbusd.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintln(conn, word)
+	var lines []string
+	for s := bufio.NewScanner(conn); s.Scan(); {
+		lines = append(lines, s.Text())
+	}
+	return lines
+}
+
+// settleProcesses waits until both daemons, on devices of the kbusd in dir, have
+// carried all that their buses gave them.
+func settleProcesses(t *testing.T, dir string, devices map[int]*process) {
+	t.Helper()
+	ctx := within(t)
+	last := ""
+	for {
+		now, rest := "", true
+		taken := make(map[string]string)
+		for _, line := range ask(t, dir, "stats") {
+			var device, ksock, pid, queued, bound, aside, read int
+			if n, _ := fmt.Sscanf(line, "%d: %d %d queued %d of %d, set aside %d, read %d,", &device, &ksock, &pid, &queued, &bound, &aside, &read); n == 7 {
+				taken[fmt.Sprint(device, " ", ksock)] = fmt.Sprint(queued, " ", read)
+			}
+		}
+		for device, p := range devices {
+			st, err := p.bus.Status(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range st.GetLinks() {
+				c := l.GetCounts()
+				now += fmt.Sprint(c.GetFromBus(), " ", c.GetFromPeer(), ";")
+				rest = rest && c.GetBusy() == 0 && c.GetFromBusInFlight() == 0 && c.GetFromPeerInFlight() == 0 &&
+					taken[fmt.Sprint(device, " ", l.GetKsock())] == fmt.Sprint("0 ", c.GetFromBus())
+			}
+		}
+		if rest && now == last {
+			return
+		}
+		last = ""
+		if rest {
+			last = now
+		}
+	}
+}
+
+// The recordings of real limpets, with limpetd processes on kbusd's devices: only
+// system calls and sockets on the way.
+func TestGoldenPairThroughKbusd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts two hundred processes")
+	}
+	dir, _ := kbusd(t)
+	maker := deviceKsock(t, filepath.Join(dir, "kbus0"))
+	pairtest.Replay(t, bustest.Files(t, "../limpet/testdata", "pair-*.jsonl.gz"), func(t *testing.T, ids map[string]uint32) *pairtest.Pair {
+		pair := &pairtest.Pair{Buses: make(map[string]kbusdev.Bus)}
+		devices := make(map[int]*process)
+		addr := filepath.Join(t.TempDir(), "link.sock")
+		for _, side := range []struct{ name, flag string }{{"b", "--listen"}, {"a", "--connect"}} {
+			n, err := maker.NewDevice()
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, fmt.Sprintf("kbus%d", n))
+			devices[int(n)] = limpetd(t, int(ids[side.name]), "--bus", path, side.flag, addr)
+			if pair.Buses[side.name], err = kbusdev.OpenDevice(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, p := range devices {
+			p.waitLinked(t, 1)
+		}
+		pair.Settle = func() { settleProcesses(t, dir, devices) }
+		return pair
+	})
+}
+
+func TestKbusdAnswersQuestions(t *testing.T) {
+	dir, _ := kbusd(t)
+	k := deviceKsock(t, filepath.Join(dir, "kbus0"))
+	for _, as := range []kbusdev.Role{kbusdev.Listener, kbusdev.Replier} {
+		if err := k.Bind("$.A.*", as); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := strings.Join(ask(t, dir, "bindings"), "\n")
+	want := fmt.Sprintf("0: 1 %d R $.A.*\n0: 1 %d L $.A.*", os.Getpid(), os.Getpid())
+	if !strings.Contains(got, want) {
+		t.Errorf("bindings:\n%s\nwant\n%s", got, want)
+	}
+	if got := strings.Join(ask(t, dir, "stats"), "\n"); !strings.Contains(got, "queued 0 of 100") {
+		t.Errorf("stats:\n%s", got)
+	}
+}
+
+// After a crash the stale device answers ENOTCONN; the next kbusd clears it.
+func TestKbusdAfterACrash(t *testing.T) {
+	dir, cmd := kbusd(t)
+	path := filepath.Join(dir, "kbus0")
+	k := deviceKsock(t, path)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.After(10 * time.Second)
+	for {
+		_, err := k.NumMessages()
+		if errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) {
+			break
+		}
+		select {
+		case <-limit:
+			t.Fatalf("a call to a dead kbusd: %v", err)
+		default:
+		}
+	}
+	bus, err := kbusdev.OpenDevice(path)
+	if err == nil { // the kernel may remember what stat said
+		_, err = bus.Open(kbusdev.ReadWrite)
+	}
+	if !errors.Is(err, syscall.ENOTCONN) || !strings.Contains(err.Error(), "start it again") {
+		t.Errorf("opening the stale device: %v", err)
+	}
+	kbusdIn(t, dir)
+	again := deviceKsock(t, path)
+	if again.ID() != 1 {
+		t.Errorf("the new device starts with Ksock %d", again.ID())
+	}
+}
+
+// One process gives a machine a bus and a link.
+func TestLimpetdExposesItsBus(t *testing.T) {
+	dir, _ := kbusd(t) // says whether device files can be had here
+	path := filepath.Join(dir, "sub", "kbus0")
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := limpetd(t, 1, "--expose", path)
+	limit := time.After(10 * time.Second)
+	for !kbusdev.HasDevice(path) {
+		select {
+		case <-limit:
+			t.Fatal("the device does not appear")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	var k kbusdev.Ksock
+	for k == nil { // the file is there a moment before the device is mounted on it
+		bus, err := kbusdev.OpenDevice(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, err = bus.Open(kbusdev.ReadWrite); err != nil && !errors.Is(err, syscall.ENOTTY) {
+			t.Fatal(err)
+		}
+	}
+	defer k.Close()
+	if err := k.Bind("$.News", kbusdev.Listener); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.bus.Send(within(t), &kbusdev.Message{Name: "$.News", Data: []byte("over the API")}); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := k.Recv(within(t)); err != nil || string(m.Data) != "over the API" {
+		t.Errorf("the device gives %+v, %v", m, err)
+	}
+	_ = k.Close()
+	if code := p.stop(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if kbusdev.HasDevice(path) {
+		t.Error("the device is left behind")
+	}
+}
