@@ -29,7 +29,8 @@ type deviceKsock struct {
 
 	// NEXTMSG and the reads after it are one step; so are the writes and SEND.
 	reading chan struct{} // a semaphore, so that waiting for it ends with a context
-	waiter  *os.File      // guarded by opening
+	receiver
+	waiter  *os.File // guarded by opening
 	opening sync.Mutex
 	writing sync.Mutex
 	pending bool // a SEND answered EAGAIN; guarded by writing
@@ -306,7 +307,7 @@ func (k *deviceKsock) take(fd uintptr, dst []*Message) (n int, err error) {
 		if size == 0 {
 			return n, nil
 		}
-		b := make([]byte, size) // the message's Data stays in it
+		b := k.room(int(size))
 		for got := 0; got < len(b); {
 			var m int
 			if err := again(func() (err error) { m, err = unix.Read(int(fd), b[got:]); return err }); err != nil {
@@ -317,14 +318,57 @@ func (k *deviceKsock) take(fd uintptr, dst []*Message) (n int, err error) {
 			}
 			got += m
 		}
-		msg, err := ParseEntire(b, HostLayout)
+		h, name, data, err := HostLayout.ParseEntire(b)
 		if err != nil {
 			return n, err
 		}
-		dst[n] = msg
+		dst[n] = k.message(&h, name, data)
 		n++
 	}
 	return n, nil
+}
+
+// A receiver makes messages with one allocation each, that of their data: the
+// structs come from slabs, and names are mostly ones that were seen before.
+type receiver struct {
+	buf   []byte
+	slab  []Message
+	names map[string]string
+}
+
+const (
+	slabSize = 32
+	maxNames = 1024
+)
+
+// room gives n bytes to read into.
+func (r *receiver) room(n int) []byte {
+	if cap(r.buf) < n {
+		r.buf = make([]byte, n)
+	}
+	return r.buf[:n]
+}
+
+func (r *receiver) message(h *Header, name, data []byte) *Message {
+	if len(r.slab) == 0 {
+		r.slab = make([]Message, slabSize)
+	}
+	m := &r.slab[0]
+	r.slab = r.slab[1:]
+	known, ok := r.names[string(name)]
+	if !ok {
+		if r.names == nil || len(r.names) >= maxNames {
+			r.names = make(map[string]string)
+		}
+		known = string(name)
+		r.names[known] = known
+	}
+	var kept []byte
+	if len(data) > 0 {
+		kept = append(make([]byte, 0, len(data)), data...)
+	}
+	*m = MessageFrom(h, known, kept)
+	return m
 }
 
 // Write adds bytes to the message being written. The module would lose a pending

@@ -18,7 +18,7 @@ import (
 )
 
 // kbusd serves devices in a folder, as a process of its own, until the test ends.
-func kbusd(t *testing.T, args ...string) (dir string, cmd *exec.Cmd) {
+func kbusd(t testing.TB, args ...string) (dir string, cmd *exec.Cmd) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("kbusd needs root, to mount its devices")
@@ -33,7 +33,7 @@ func kbusd(t *testing.T, args ...string) (dir string, cmd *exec.Cmd) {
 }
 
 // kbusdIn starts another kbusd in the same folder.
-func kbusdIn(t *testing.T, dir string, args ...string) (cmd *exec.Cmd) {
+func kbusdIn(t testing.TB, dir string, args ...string) (cmd *exec.Cmd) {
 	t.Helper()
 	log := new(lockedBuffer)
 	cmd = exec.Command(filepath.Join(binaries, "kbusd"), append([]string{"--dir", dir}, args...)...)
@@ -108,6 +108,28 @@ func TestGoldenBusThroughKbusd(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The recordings on the real module's device, where KBUS_DEVICE names one.
+func TestGoldenBusOnRealDevice(t *testing.T) {
+	path := os.Getenv("KBUS_DEVICE")
+	if path == "" {
+		t.Skip("KBUS_DEVICE names no device of the kernel module")
+	}
+	maker := deviceKsock(t, path)
+	files := bustest.Files(t, "../kbusdev/bustest/testdata", "bus-*.jsonl.gz")
+	bustest.Replay(t, files, func(tb testing.TB) kbusdev.Bus {
+		tb.Helper()
+		n, err := maker.NewDevice()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		bus, err := kbusdev.OpenDevice(fmt.Sprintf("/dev/kbus%d", n))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return bus
+	})
 }
 
 // Waiting in the poller: for messages, for an end, for room.

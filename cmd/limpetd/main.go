@@ -53,7 +53,7 @@ func newCommand() *cobra.Command {
 		Short: "Join a KBUS message bus to others over gRPC",
 		Long: `limpetd joins the KBUS bus on this machine to buses on others, over gRPC, so that
 programs on each talk as if there were one. Without a KBUS device it has a bus
-of its own, for programs that use its local API.
+of its own, for programs that use its local API, and with --expose for all.
 
 Every flag can also stand in the file given with --config (YAML, the same names)
 and in the environment (LIMPETD_NETWORK_ID for --network-id). A flag wins over the

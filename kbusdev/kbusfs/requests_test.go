@@ -1,0 +1,100 @@
+//go:build linux
+
+package kbusfs
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/internal/abi"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
+)
+
+// unmounted is a device that nobody has mounted, for requests made by hand.
+func unmounted(tb testing.TB) *reader {
+	tb.Helper()
+	set := membus.NewSet()
+	s := New(Config{Set: set, Dir: tb.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	s.stopped = true // NEWDEVICE mounts nothing
+	return &reader{d: &device{server: s, bus: set.Bus(0), fd: -1, closed: true, handles: make(map[uint64]*handle)}}
+}
+
+func inRequest(opcode uint32, body []byte) []byte {
+	b := order.AppendUint32(nil, uint32(inHeaderSize+len(body)))
+	b = order.AppendUint32(b, opcode)
+	b = order.AppendUint64(b, 1)             // unique
+	b = append(b, make([]byte, 24)...)       // node, uid, gid, pid 0, padding
+	return append(b[:inHeaderSize], body...) // pid 0 is nobody, so nobody's memory is read
+}
+
+func words(v ...uint32) (b []byte) {
+	for _, w := range v {
+		b = order.AppendUint32(b, w)
+	}
+	return b
+}
+
+func do(t *testing.T, r *reader, raw []byte) ([]byte, uint32) {
+	t.Helper()
+	q, ok := parseRequest(raw)
+	if !ok {
+		t.Fatalf("no request: % x", raw)
+	}
+	payload, errno, _ := r.handle(&q)
+	return payload, uint32(errno)
+}
+
+func TestARequestAfterTheOther(t *testing.T) {
+	r := unmounted(t)
+	if out, errno := do(t, r, inRequest(opInit, words(7, 45, 0, 0xffffffff))); errno != 0 || len(out) != 64 || order.Uint32(out[4:]) != 31 || order.Uint16(out[16:]) != maxBackground {
+		t.Errorf("INIT: % x, %d", out, errno)
+	}
+	out, errno := do(t, r, inRequest(opOpen, words(2, 0)))
+	if errno != 0 || order.Uint64(out) != 1 || order.Uint32(out[8:]) != openFlags {
+		t.Fatalf("OPEN: % x, %d", out, errno)
+	}
+	fh := words(1, 0)
+	m := kbusdev.AppendEntire(nil, kbusdev.HostLayout, &kbusdev.Message{Name: "$.A"})
+	body := append(append(append([]byte{}, fh...), words(0, 0, uint32(len(m)), 0, 0, 0, 0, 0)...), m...)
+	if out, errno := do(t, r, inRequest(opWrite, body)); errno != 0 || order.Uint32(out) != uint32(len(m)) {
+		t.Errorf("WRITE: % x, %d", out, errno)
+	}
+	ioctl := func(number uint32) ([]byte, uint32) {
+		return do(t, r, inRequest(opIoctl, append(append([]byte{}, fh...), words(0, number, 0, 0, 8, 8, 0, 0)...)))
+	}
+	if out, errno := ioctl(abi.HostIoctls.Send); errno != 0 || len(out) != 16+8 || order.Uint32(out[20:]) != 1 {
+		t.Errorf("SEND: % x, %d", out, errno)
+	}
+	if out, errno := ioctl(0x5401); errno != 0 || int32(order.Uint32(out)) != -25 {
+		t.Errorf("TCGETS: % x, %d", out, errno)
+	}
+	if _, errno := do(t, r, inRequest(opRelease, words(1, 0, 0, 0, 0, 0))); errno != 0 {
+		t.Errorf("RELEASE: %d", errno)
+	}
+	if _, errno := ioctl(abi.HostIoctls.Send); errno != 9 {
+		t.Errorf("an ioctl after the release: %d, want EBADF", errno)
+	}
+}
+
+// No request makes the server panic, whatever it says.
+func FuzzRequests(f *testing.F) {
+	f.Add(inRequest(opInit, words(7, 45, 0, 0)))
+	f.Add(inRequest(opWrite, words(1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 1)))
+	f.Add(inRequest(opIoctl, words(1, 0, 0, abi.HostIoctls.Bind, 0, 0, 8, 8, 1, 3)))
+	f.Add(inRequest(opPoll, words(1, 0, 5, 0, 1, 0)))
+	f.Add(inRequest(opRead, words(1, 0, 0, 0, 0xffffffff, 0)))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		r := unmounted(t)
+		do(t, r, inRequest(opOpen, words(2, 0)))
+		q, ok := parseRequest(raw)
+		if !ok {
+			return
+		}
+		q.pid = 0
+		payload, errno, _ := r.handle(&q)
+		if len(appendReply(nil, 1, uint32(errno), payload)) < outHeaderSize {
+			t.Error("a reply shorter than its header")
+		}
+	})
+}
