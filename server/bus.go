@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,7 +34,7 @@ type busService struct {
 }
 
 // ksock opens a Ksock that is closed when the call or the server ends.
-func (s *busService) ksock(ctx context.Context) (kbusdev.Ksock, func(), error) {
+func (s *busService) ksock() (kbusdev.Ksock, func(), error) {
 	k, err := s.bus.Open(kbusdev.ReadWrite)
 	if err != nil {
 		return nil, nil, refused(err)
@@ -66,7 +67,7 @@ func (s *busService) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendRespo
 	if r.GetAllOrFail() && r.GetAllOrWait() {
 		return nil, invalid("all_or_fail and all_or_wait exclude each other")
 	}
-	k, done, err := s.ksock(ctx)
+	k, done, err := s.ksock()
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func (s *busService) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallRespo
 	if err := checkUserFlags(r.GetUserFlags()); err != nil {
 		return nil, err
 	}
-	k, done, err := s.ksock(ctx)
+	k, done, err := s.ksock()
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +139,7 @@ func bind(k kbusdev.Ksock, names []string, as kbusdev.Role, maxMessages uint32) 
 // Listen streams what is heard. A client that reads slowly is held up by flow
 // control, and the bus drops what finds no room in its queue.
 func (s *busService) Listen(r *pb.ListenRequest, stream grpc.ServerStreamingServer[pb.ListenResponse]) error {
-	k, done, err := s.ksock(stream.Context())
+	k, done, err := s.ksock()
 	if err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func (s *busService) Serve(stream grpc.BidiStreamingServer[pb.ServeRequest, pb.S
 	if b == nil {
 		return invalid("the first message must bind names")
 	}
-	k, done, err := s.ksock(stream.Context())
+	k, done, err := s.ksock()
 	if err != nil {
 		return err
 	}
@@ -321,6 +322,9 @@ func (s *busService) FindReplier(_ context.Context, r *pb.FindReplierRequest) (*
 		return nil, refused(&kbusdev.OpError{Op: "replier", Name: r.GetName(), Err: err})
 	}
 	all, err := s.bus.Bindings()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return s.queryReplier(r.GetName())
+	}
 	if err != nil {
 		return nil, refused(err)
 	}
@@ -333,6 +337,32 @@ func (s *busService) FindReplier(_ context.Context, r *pb.FindReplierRequest) (*
 		}
 	}
 	return found, nil
+}
+
+// queryReplier asks a bus that cannot list its bindings, whose query compares
+// exactly, for each name that can be bound for this one. Of several "*" it takes
+// the longest, for the bus does not tell which is the newest.
+func (s *busService) queryReplier(name string) (*pb.FindReplierResponse, error) {
+	k, done, err := s.ksock()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	stem := name[:strings.LastIndexByte(name, '.')]
+	candidates := []string{name, stem + ".%"}
+	for ; stem != ""; stem = stem[:max(strings.LastIndexByte(stem, '.'), 0)] {
+		candidates = append(candidates, stem+".*")
+	}
+	for _, c := range candidates {
+		id, ok, err := k.Replier(c)
+		if err != nil {
+			return nil, refused(err)
+		}
+		if ok {
+			return &pb.FindReplierResponse{Found: true, Ksock: uint32(id), Binding: c}, nil
+		}
+	}
+	return &pb.FindReplierResponse{}, nil
 }
 
 // ListBindings lists what is bound.

@@ -48,6 +48,8 @@ func refused(err error) error {
 		return status.Error(codes.DeadlineExceeded, err.Error())
 	case errors.Is(err, context.Canceled):
 		return status.Error(codes.Canceled, err.Error())
+	case errors.Is(err, errors.ErrUnsupported):
+		return status.Error(codes.Unimplemented, err.Error())
 	case errors.Is(err, net.ErrClosed):
 		return status.Error(codes.Unavailable, "the bus is closed")
 	default:

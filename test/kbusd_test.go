@@ -225,6 +225,10 @@ func TestLimpetdOnDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := within(t)
+	waitReplier(t, a, "$.Ask.Me", true)
+	if _, binding, _, err := a.bus.FindReplier(ctx, "$.Ask.Me"); err != nil || binding != "$.Ask.%" {
+		t.Errorf("the replier was found as %q, %v", binding, err)
+	}
 	for {
 		_, err := asker.Send(ctx, &kbusdev.Message{Name: "$.Ask.Me", Flags: kbusdev.WantReply, Data: []byte("hello")})
 		if err == nil {
