@@ -46,16 +46,21 @@ func (p *pipeEnd) Send(f *pb.Frame) error {
 }
 
 func (p *pipeEnd) Recv() (*pb.Frame, error) {
+	var b []byte
+	var ok bool
 	select {
-	case b, ok := <-p.in:
-		if !ok {
-			return nil, io.EOF
+	case b, ok = <-p.in: // what was sent comes before the end, as with gRPC
+	default:
+		select {
+		case b, ok = <-p.in:
+		case <-p.closed:
 		}
-		f := new(pb.Frame)
-		return f, proto.Unmarshal(b, f)
-	case <-p.closed:
+	}
+	if !ok {
 		return nil, io.EOF
 	}
+	f := new(pb.Frame)
+	return f, proto.Unmarshal(b, f)
 }
 
 func (p *pipeEnd) CloseSend() error {

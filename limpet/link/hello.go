@@ -158,8 +158,7 @@ func open(ctx context.Context, stream Stream, cfg Config, greet func(*Session) e
 	if err != nil {
 		var refusal *Error
 		if errors.As(err, &refusal) && !refusal.Remote {
-			_ = stream.Send(errorFrame(refusal))
-			_ = stream.CloseSend()
+			refuse(stream, refusal, cfg.LinkID != nil, cfg.CloseTimeout)
 		}
 		stream.Close()
 		return nil, err
@@ -167,6 +166,21 @@ func open(ctx context.Context, stream Stream, cfg Config, greet func(*Session) e
 	s.out.windowMessages = int(min(s.peer.windowMessages, cfg.WindowMessages))
 	s.out.windowBytes = int(min(s.peer.windowBytes, cfg.WindowBytes))
 	return s, nil
+}
+
+// refuse tells the peer why. A side that dialled waits until it has been heard and
+// the peer closes in its turn, for closing at once could overtake its word; what
+// the other side has sent comes before its end anyway.
+func refuse(stream Stream, why *Error, dialled bool, limit time.Duration) {
+	defer time.AfterFunc(limit, stream.Close).Stop()
+	if stream.Send(errorFrame(why)) != nil || stream.CloseSend() != nil || !dialled {
+		return
+	}
+	for {
+		if _, err := stream.Recv(); err != nil {
+			return
+		}
+	}
 }
 
 func errorFrame(e *Error) *pb.Frame {
