@@ -90,6 +90,7 @@ type Limpet struct {
 	dialled bool
 	ksock   kbusdev.Ksock
 	ready   atomic.Bool // ksock and session are there
+	hasLate atomic.Bool // late is not empty
 
 	mu       sync.Mutex // guards what follows
 	machine  *translate.Machine
@@ -97,6 +98,7 @@ type Limpet struct {
 	todo     []translate.Effect // for the writer, from the reader
 	busy     int                // effects being carried out
 	snapshot bool               // the reader is to ask for one
+	late     lateBinds          // put off while the peer is stalled
 
 	wake  chan struct{} // the writer has something to do
 	drain chan string
@@ -135,6 +137,7 @@ func serve(ctx context.Context, record *Link, stream link.Stream, linkID []byte,
 		dialled: linkID != nil,
 		wake:    make(chan struct{}, 1),
 		drain:   make(chan string, 1),
+		late:    newLateBinds(),
 	}
 	lc := link.Config{
 		NetworkID:      n.networkID,
@@ -147,6 +150,7 @@ func serve(ctx context.Context, record *Link, stream link.Stream, linkID []byte,
 		Judge:          l.judge,
 		OnTopology:     func(networks []link.Network) error { return n.setBehind(record, networks) },
 		OnDrain:        l.peerDrains,
+		OnAck:          l.peerAcked,
 	}
 	open := link.Accept
 	if linkID != nil {
@@ -163,6 +167,16 @@ func serve(ctx context.Context, record *Link, stream link.Stream, linkID []byte,
 		return err
 	}
 	return l.run(ctx, session, onUp)
+}
+
+// peerAcked wakes the writer if there is something that waits for room.
+func (l *Limpet) peerAcked() {
+	if l.hasLate.Load() {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // Accepted reports whether the peer opened the link.

@@ -15,7 +15,7 @@ func (l *Limpet) read(ctx context.Context) error {
 	if err := l.askSnapshot(); err != nil {
 		return err
 	}
-	r := reader{Limpet: l, late: newLateBinds()}
+	r := reader{Limpet: l}
 	msgs := make([]*kbusdev.Message, link.MaxBatchMessages)
 	for ctx.Err() == nil {
 		n, err := l.ksock.RecvBatch(ctx, msgs)
@@ -45,7 +45,6 @@ type reader struct {
 	*Limpet
 	out     []link.Outgoing // translated, for the link
 	stalled bool
-	late    lateBinds
 	wasFull bool
 }
 
@@ -105,15 +104,15 @@ func (r *reader) unspeakable(f *translate.Effect) {
 // forward gives what was translated to the link. While the window is full it
 // waits, and does not read the bus; when that lasts it goes on without the peer.
 func (r *reader) forward(ctx context.Context) error {
-	r.late.flush(r.session)
 	sent := 0
 	var stall *time.Timer
 	for {
-		if r.late.empty() {
+		inOrder := r.flushLate() // nothing overtakes the bind events that were put off
+		if inOrder {
 			sent += r.session.Send(r.out[sent:])
 		}
 		if sent == len(r.out) {
-			if r.stalled && r.late.empty() {
+			if r.stalled && inOrder {
 				r.stalled = false
 				r.log.Info("the peer takes messages again")
 			}
@@ -156,12 +155,27 @@ func (r *reader) giveUp(out []link.Outgoing) {
 			continue
 		case o.Msg.Name == kbusdev.NameReplierBindEvent:
 			r.late.add(o)
-			o.FromBus = false
+			r.hasLate.Store(true)
 		case o.Msg.WantsUsToReply():
 			r.do(r.machine.Abandon(&o.Msg))
 		}
 		r.counts.fromBus[translate.Stalled]++
 	}
+}
+
+// flushLate sends the bind events that were put off, as far as there is room, and
+// tells whether none is left. The reader does it before it sends anything, the
+// writer when the peer has acked something: the bus may be quiet by then.
+func (l *Limpet) flushLate() bool {
+	if !l.hasLate.Load() {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.late.flush(l.session)
+	empty := l.late.empty()
+	l.hasLate.Store(!empty)
+	return empty
 }
 
 // do hands effects to those who carry them out. The mutex is held.

@@ -23,6 +23,7 @@ func (l *Limpet) write(ctx context.Context) error {
 		if err := w.doTodo(); err != nil {
 			return err
 		}
+		w.flushLate()
 		msgs := l.session.TryRecv(spare)
 		if err := w.take(msgs); err != nil {
 			return err
