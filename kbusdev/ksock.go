@@ -110,7 +110,8 @@ type Ksock interface {
 	Send(ctx context.Context, m *Message) (MsgID, error)
 	// Recv waits for the next message and returns it; it is the caller's, but its
 	// Data is shared and must not be changed. It returns at once when ctx ends or
-	// the Ksock is closed.
+	// the Ksock is closed; a message that is queued is given even when ctx has
+	// ended before, so that an ended context asks without waiting.
 	Recv(ctx context.Context) (*Message, error)
 	// RecvBatch waits like Recv, then fills dst with what is queued, at least one,
 	// and returns how many.
