@@ -54,7 +54,7 @@ func TestGrpcurl(t *testing.T) {
 		{"describe", []string{"-unix", a.api, "describe", "kbus.limpet.v1.BusService.Call"}, []string{"CallRequest", "CallResponse"}},
 		{"send", []string{"-unix", "-d", `{"name":"$.News.N","data":"aGk="}`, a.api, "kbus.limpet.v1.BusService/Send"}, []string{"idSerial"}},
 		{"call", []string{"-unix", "-d", `{"name":"$.Ask"}`, a.api, "kbus.limpet.v1.BusService/Call"}, []string{`"data": "aGVsbG8="`}},
-		{"listen", []string{"-unix", "-max-time", "0.3", "-d", `{"names":["$.*"]}`, a.api, "kbus.limpet.v1.BusService/Listen"}, []string{"ksock"}},
+		{"listen", []string{"-unix", "-max-time", "2", "-d", `{"names":["$.*"]}`, a.api, "kbus.limpet.v1.BusService/Listen"}, []string{"ksock"}},
 		{"status", []string{"-unix", a.api, "kbus.limpet.v1.AdminService/GetStatus"}, []string{"LINK_STATE_UP", `"replies": "1"`}},
 		{"health", []string{"-unix", "-d", `{"service":"kbus.limpet.v1.BusService"}`, a.api, "grpc.health.v1.Health/Check"}, []string{"SERVING"}},
 		{"link health", []string{"-unix", "-d", `{"service":"link/connect ` + addr + `"}`, b.api, "grpc.health.v1.Health/Check"}, []string{`"SERVING"`}},
@@ -75,7 +75,7 @@ func TestGrpcurl(t *testing.T) {
 
 	// Link itself: a hello, and frames come back: the bind event of $.Ask among them.
 	hello := `{"frame":{"hello":{"protocolVersion":1,"networkId":9,"instanceId":"AAAAAAAAAAAAAAAAAAAAAA==","pattern":"$.*","windowMessages":10,"windowBytes":10000}}}`
-	out, _ := run(hello, "-max-time", "1", "-d", "@", addr, "kbus.limpet.v1.LinkService/Link")
+	out, _ := run(hello, "-max-time", "3", "-d", "@", addr, "kbus.limpet.v1.LinkService/Link")
 	for _, words := range []string{`"networkId": 1`, `"hello"`} {
 		if !strings.Contains(out, words) {
 			t.Errorf("Link by hand does not show %s:\n%s", words, out)

@@ -284,7 +284,7 @@ func requestAndStateful(t *testing.T, asker, replier *process) {
 
 // killedReplier has a replier, another process, killed with a request unanswered.
 func killedReplier(t *testing.T, asker, side *process) {
-	cmd := exec.Command(filepath.Join(binaries, "limpetctl"), "--api", side.api, "reply", "$.Slow", "--command", "read never </dev/tty; exec tail -f /dev/null")
+	cmd := exec.Command(filepath.Join(binaries, "limpetctl"), "--api", side.api, "reply", "$.Slow", "--command", "exec tail -f /dev/null")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
