@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Drain ends the limpet well: the peer is told, no new requests are taken, and
-// when the open ones are answered, or ctx or the drain timeout ends, so does the
-// link. It returns at once when the limpet has ended.
+// Drain prepares a good end: the peer is told, what is bound for it is unbound, so
+// that no new requests are taken, and Drain returns when nothing is open or under
+// way, or ctx, the drain timeout or the link ends. To end the limpet then is for
+// whoever runs it, with the context given to Dial or Accept.
 func (l *Limpet) Drain(ctx context.Context, reason string) {
 	if !l.ready.Load() {
 		return

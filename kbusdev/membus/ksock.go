@@ -58,7 +58,7 @@ func (k *Ksock) locked(op, name string, f func() error) error {
 	return nil
 }
 
-// room says whether one more message may be queued here. reserved counts the
+// hasRoom says whether one more message may be queued here. reserved counts the
 // slots already kept for it.
 func (k *Ksock) hasRoom(reserved int) bool {
 	return k.queue.n+k.awaited.n-reserved < k.maxMessages

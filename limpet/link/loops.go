@@ -108,9 +108,6 @@ func (s *Session) take(frame *pb.Frame) error {
 			return s.cfg.OnTopology(networks)
 		}
 	case *pb.Frame_Drain:
-		s.mu.Lock()
-		s.draining = true
-		s.mu.Unlock()
 		if s.cfg.OnDrain != nil {
 			s.cfg.OnDrain(kind.Drain.GetReason())
 		}

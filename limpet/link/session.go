@@ -54,7 +54,6 @@ type Session struct {
 	ackSent  uint64
 	unknown  uint64
 	full     uint64
-	draining bool // the peer said so
 
 	wakeSend chan struct{}
 	wakeRecv chan struct{}
@@ -207,8 +206,6 @@ type Stats struct {
 	WindowFull uint64
 	// UnknownFrames were ignored.
 	UnknownFrames uint64
-	// PeerDrains: the peer said that it is about to end the link.
-	PeerDrains bool
 }
 
 // Stats gives the counts now.
@@ -223,7 +220,6 @@ func (s *Session) Stats() Stats {
 		Done:          s.done,
 		WindowFull:    s.full,
 		UnknownFrames: s.unknown,
-		PeerDrains:    s.draining,
 	}
 }
 
