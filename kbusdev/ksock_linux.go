@@ -27,16 +27,17 @@ type deviceKsock struct {
 
 	// NEXTMSG and the reads after it are one step; so are the writes and SEND.
 	reading chan struct{} // a semaphore, so that waiting for it ends with a context
-	receiver
-	waiter  *os.File // guarded by opening
+	taking  taking
 	opening sync.Mutex
+	waiter  *waiter // guarded by opening
 	writing sync.Mutex
-	pending bool // a SEND answered EAGAIN; guarded by writing
-	buf     []byte
+	sending sending // guarded by writing
 }
 
 func newDeviceKsock(d *device, f *os.File, raw syscall.RawConn, id KsockID, mode Mode) *deviceKsock {
-	return &deviceKsock{device: d, file: f, raw: raw, id: id, mode: mode, closed: make(chan struct{}), reading: make(chan struct{}, 1)}
+	k := &deviceKsock{device: d, file: f, raw: raw, id: id, mode: mode, closed: make(chan struct{}), reading: make(chan struct{}, 1)}
+	k.taking.now, k.sending.now = k.taking.take, k.sending.send
+	return k
 }
 
 // ID is the Ksock's id on its device.
@@ -169,10 +170,14 @@ func (k *deviceKsock) NewDevice() (uint32, error) { return k.setting("newdevice"
 func (k *deviceKsock) Close() error {
 	k.once.Do(func() { close(k.closed) })
 	k.opening.Lock()
-	defer k.opening.Unlock()
-	if k.waiter != nil {
-		_ = k.waiter.Close() // the Ksock goes with the last descriptor
-		k.waiter = nil
+	w := k.waiter
+	k.waiter = nil
+	k.opening.Unlock()
+	if w != nil {
+		_ = w.file.Close() // the Ksock goes with the last descriptor
+		k.reading <- struct{}{}
+		w.forget()
+		<-k.reading
 	}
 	return k.wrap("close", "", k.file.Close())
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,11 +28,17 @@ func (k *deviceKsock) Read(b []byte) (n int, err error) {
 
 // Recv waits for the next message.
 func (k *deviceKsock) Recv(ctx context.Context) (*Message, error) {
-	var one [1]*Message
-	if _, err := k.RecvBatch(ctx, one[:]); err != nil {
+	if err := k.startReading(ctx); err != nil {
+		return nil, k.wrap("recv", "", err)
+	}
+	defer func() { <-k.reading }()
+	t := &k.taking
+	if _, err := k.recv(ctx, t.one[:]); err != nil {
 		return nil, err
 	}
-	return one[0], nil
+	m := t.one[0]
+	t.one[0] = nil
+	return m, nil
 }
 
 // RecvBatch waits in the runtime's poller until a message is queued, then takes
@@ -42,104 +47,120 @@ func (k *deviceKsock) RecvBatch(ctx context.Context, dst []*Message) (n int, err
 	if len(dst) == 0 {
 		return 0, nil
 	}
-	select {
-	case k.reading <- struct{}{}: // first, for what is queued is given even when ctx has ended
-	default:
-		select {
-		case k.reading <- struct{}{}:
-		case <-ctx.Done():
-			return 0, k.wrap("recv", "", ctx.Err())
-		case <-k.closed:
-			return 0, k.wrap("recv", "", net.ErrClosed)
-		}
+	if err := k.startReading(ctx); err != nil {
+		return 0, k.wrap("recv", "", err)
 	}
 	defer func() { <-k.reading }()
-	err = k.control("recv", "", func(fd uintptr) error {
-		var err error
-		n, err = k.take(fd, dst)
-		return err
-	})
-	if n > 0 {
-		return n, nil
+	return k.recv(ctx, dst)
+}
+
+// startReading waits for our turn.
+func (k *deviceKsock) startReading(ctx context.Context) error {
+	select {
+	case k.reading <- struct{}{}: // first, for what is queued is given even when ctx has ended
+		return nil
+	default:
 	}
-	if err == nil && ctx.Err() != nil {
-		err = k.wrap("recv", "", ctx.Err())
+	select {
+	case k.reading <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-k.closed:
+		return net.ErrClosed
 	}
-	if err != nil {
-		return 0, err
+}
+
+// recv looks first, and goes to the poller only when there is nothing.
+func (k *deviceKsock) recv(ctx context.Context, dst []*Message) (int, error) {
+	t := &k.taking
+	t.dst, t.n, t.err = dst, 0, nil
+	defer func() { t.dst = nil }()
+	err := k.raw.Control(t.now)
+	if err == nil {
+		err = t.err
 	}
-	n, err = k.waitAndTake(ctx, dst)
-	if n > 0 {
-		return n, nil
+	if err == nil && t.n == 0 {
+		if err = ctx.Err(); err == nil {
+			err = k.waitAndTake(ctx)
+		}
+	}
+	if t.n > 0 {
+		return t.n, nil
 	}
 	return 0, k.wrap("recv", "", err)
 }
 
-func (k *deviceKsock) waitAndTake(ctx context.Context, dst []*Message) (n int, err error) {
-	f, err := k.withPoller()
+func (k *deviceKsock) waitAndTake(ctx context.Context) error {
+	w, err := k.withPoller()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if err := f.SetReadDeadline(time.Time{}); err != nil {
-		return 0, err
+	for {
+		if err := w.watch(ctx); err != nil {
+			return err
+		}
+		err := w.raw.Read(w.ready)
+		switch {
+		case k.taking.n > 0 || k.taking.err != nil:
+			return k.taking.err
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		w.forget() // it was the end of an earlier context
 	}
-	stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var taking error
-	err = raw.Read(func(fd uintptr) bool {
-		n, taking = k.take(fd, dst)
-		return n > 0 || taking != nil
-	})
-	switch {
-	case taking != nil:
-		return n, taking
-	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil:
-		return n, ctx.Err()
-	}
-	return n, err
 }
 
-// take does NEXTMSG and read, as one step, until nothing is queued or dst is full.
-func (k *deviceKsock) take(fd uintptr, dst []*Message) (n int, err error) {
-	for n < len(dst) {
-		var size uint32
-		if err := again(func() (err error) { size, err = abi.NextMsg(fd); return err }); err != nil {
-			return n, err
-		}
-		if size == 0 {
-			return n, nil
-		}
-		b := k.room(int(size))
-		for got := 0; got < len(b); {
-			var m int
-			if err := again(func() (err error) { m, err = unix.Read(int(fd), b[got:]); return err }); err != nil {
-				return n, err
-			}
-			if m <= 0 {
-				return n, fmt.Errorf("a message of %d bytes ends after %d: %w", size, got, unix.EIO)
-			}
-			got += m
-		}
-		h, name, data, err := HostLayout.ParseEntire(b)
-		if err != nil {
-			return n, err
-		}
-		dst[n] = k.message(&h, name, data)
-		n++
-	}
-	return n, nil
-}
-
-// A receiver makes messages with one allocation each, that of their data: the
-// structs come from slabs, and names are mostly ones that were seen before.
-type receiver struct {
+// A taking is what Recv works with, kept so that receiving allocates no more than
+// a message's data: the structs come from slabs, and names are mostly ones that
+// were seen before.
+type taking struct {
+	one   [1]*Message
+	dst   []*Message // to be filled, and what came of it
+	n     int
+	err   error
+	now   func(fd uintptr) // take
 	buf   []byte
 	slab  []Message
 	names map[string]string
+}
+
+// take does NEXTMSG and read, as one step, until nothing is queued or dst is full.
+func (t *taking) take(fd uintptr) {
+	for t.n < len(t.dst) && t.err == nil {
+		var m *Message
+		if m, t.err = t.takeOne(fd); m == nil {
+			return
+		}
+		t.dst[t.n] = m
+		t.n++
+	}
+}
+
+// takeOne gives nil when nothing is queued.
+func (t *taking) takeOne(fd uintptr) (m *Message, err error) {
+	var size uint32
+	if err := again(func() (err error) { size, err = abi.NextMsg(fd); return err }); err != nil || size == 0 {
+		return nil, err
+	}
+	b := t.room(int(size))
+	for got := 0; got < len(b); {
+		var n int
+		if err := again(func() (err error) { n, err = unix.Read(int(fd), b[got:]); return err }); err != nil {
+			return nil, err
+		}
+		if n <= 0 {
+			return nil, fmt.Errorf("a message of %d bytes ends after %d: %w", size, got, unix.EIO)
+		}
+		got += n
+	}
+	h, name, data, err := HostLayout.ParseEntire(b)
+	if err != nil {
+		return nil, err
+	}
+	return t.message(&h, name, data), nil
 }
 
 const (
@@ -148,26 +169,26 @@ const (
 )
 
 // room gives n bytes to read into.
-func (r *receiver) room(n int) []byte {
-	if cap(r.buf) < n {
-		r.buf = make([]byte, n)
+func (t *taking) room(n int) []byte {
+	if cap(t.buf) < n {
+		t.buf = make([]byte, n)
 	}
-	return r.buf[:n]
+	return t.buf[:n]
 }
 
-func (r *receiver) message(h *Header, name, data []byte) *Message {
-	if len(r.slab) == 0 {
-		r.slab = make([]Message, slabSize)
+func (t *taking) message(h *Header, name, data []byte) *Message {
+	if len(t.slab) == 0 {
+		t.slab = make([]Message, slabSize)
 	}
-	m := &r.slab[0]
-	r.slab = r.slab[1:]
-	known, ok := r.names[string(name)]
+	m := &t.slab[0]
+	t.slab = t.slab[1:]
+	known, ok := t.names[string(name)]
 	if !ok {
-		if r.names == nil || len(r.names) >= maxNames {
-			r.names = make(map[string]string)
+		if t.names == nil || len(t.names) >= maxNames {
+			t.names = make(map[string]string)
 		}
 		known = string(name)
-		r.names[known] = known
+		t.names[known] = known
 	}
 	var kept []byte
 	if len(data) > 0 {
@@ -175,32 +196,4 @@ func (r *receiver) message(h *Header, name, data []byte) *Message {
 	}
 	*m = MessageFrom(h, known, kept)
 	return m
-}
-
-// withPoller gives the descriptor that the runtime's poller knows.
-func (k *deviceKsock) withPoller() (*os.File, error) {
-	k.opening.Lock()
-	defer k.opening.Unlock()
-	select {
-	case <-k.closed:
-		return nil, net.ErrClosed
-	default:
-	}
-	if k.waiter != nil {
-		return k.waiter, nil
-	}
-	var fd int
-	var err error
-	if cerr := k.raw.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
-		return nil, cerr
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		_ = unix.Close(fd)
-		return nil, err
-	}
-	k.waiter = os.NewFile(uintptr(fd), k.device.path)
-	return k.waiter, nil
 }

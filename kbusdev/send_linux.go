@@ -18,7 +18,7 @@ import (
 func (k *deviceKsock) Write(b []byte) (n int, err error) {
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	if k.pending {
+	if k.sending.pending {
 		return 0, k.wrap("write", "", syscall.EALREADY)
 	}
 	err = k.control("write", "", func(fd uintptr) error { n, err = writeAll(fd, b); return err })
@@ -40,16 +40,36 @@ func writeAll(fd uintptr, b []byte) (n int, err error) {
 func (k *deviceKsock) Commit() (id MsgID, err error) {
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	err = k.control("send", "", func(fd uintptr) error { id, err = k.commit(fd); return err })
+	err = k.control("send", "", func(fd uintptr) error { id, err = k.sending.commit(fd); return err })
 	return id, err
 }
 
-func (k *deviceKsock) commit(fd uintptr) (id MsgID, err error) {
+// A sending is what Send works with, kept so that sending allocates nothing.
+type sending struct {
+	pending bool // a SEND answered EAGAIN
+	buf     []byte
+	op      string // what send was doing, and what came of it
+	id      MsgID
+	err     error
+	now     func(fd uintptr) // send
+}
+
+// send writes the entire message in buf, and sends it.
+func (s *sending) send(fd uintptr) {
+	s.op = "write"
+	if _, s.err = writeAll(fd, s.buf); s.err != nil {
+		return
+	}
+	s.op = "send"
+	s.id, s.err = s.commit(fd)
+}
+
+func (s *sending) commit(fd uintptr) (id MsgID, err error) {
 	err = unix.EINTR
 	for errors.Is(err, unix.EINTR) {
 		id.Network, id.Serial, err = abi.Send(fd)
 	}
-	k.pending = errors.Is(err, unix.EAGAIN)
+	s.pending = errors.Is(err, unix.EAGAIN)
 	return id, err
 }
 
@@ -57,7 +77,7 @@ func (k *deviceKsock) commit(fd uintptr) (id MsgID, err error) {
 func (k *deviceKsock) Discard() error {
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	k.pending = false
+	k.sending.pending = false
 	return k.control("discard", "", abi.Discard)
 }
 
@@ -79,7 +99,7 @@ func (k *deviceKsock) Poll() (r Readiness, err error) {
 	defer k.writing.Unlock()
 	err = k.control("poll", "", func(fd uintptr) error {
 		if r, err = poll(fd); err == nil && r.Out {
-			k.pending = false
+			k.sending.pending = false
 		}
 		return err
 	})
@@ -91,7 +111,7 @@ func (k *deviceKsock) Poll() (r Readiness, err error) {
 func (k *deviceKsock) tryPending(fd uintptr) error {
 	r, err := poll(fd)
 	if r.Out {
-		k.pending = false
+		k.sending.pending = false
 	}
 	return err
 }
@@ -120,7 +140,7 @@ func (k *deviceKsock) Send(ctx context.Context, m *Message) (id MsgID, err error
 		wait = min(2*wait, 10*time.Millisecond)
 		k.writing.Lock()
 		perr := k.control("send", m.Name, k.tryPending)
-		pending := k.pending
+		pending := k.sending.pending
 		k.writing.Unlock()
 		if perr != nil || !pending {
 			return id, perr
@@ -144,17 +164,16 @@ func (k *deviceKsock) checkBeforeWriting(m *Message) error {
 	return nil
 }
 
-func (k *deviceKsock) sendNow(m *Message) (id MsgID, err error) {
+func (k *deviceKsock) sendNow(m *Message) (MsgID, error) {
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	if k.pending {
-		return id, k.wrap("write", m.Name, syscall.EALREADY)
+	s := &k.sending
+	if s.pending {
+		return MsgID{}, k.wrap("write", m.Name, syscall.EALREADY)
 	}
-	k.buf = AppendEntire(k.buf[:0], HostLayout, m)
-	err = k.control("write", m.Name, func(fd uintptr) error { _, err := writeAll(fd, k.buf); return err })
-	if err != nil {
-		return id, err
+	s.buf, s.id, s.err = AppendEntire(s.buf[:0], HostLayout, m), MsgID{}, nil
+	if err := k.raw.Control(s.now); err != nil {
+		return MsgID{}, k.wrap("write", m.Name, err)
 	}
-	err = k.control("send", m.Name, func(fd uintptr) error { id, err = k.commit(fd); return err })
-	return id, err
+	return s.id, k.wrap(s.op, m.Name, s.err)
 }
