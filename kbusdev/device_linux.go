@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"os"
-	"strings"
+	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -76,22 +79,40 @@ func hint(err error) error {
 // procBindings is where the module lists the bindings of all devices.
 const procBindings = "/proc/kbus/bindings"
 
-// Bindings reads /proc/kbus/bindings, which is the module's: with a device of
-// kbusd the error wraps errors.ErrUnsupported.
+// Bindings asks the module, in /proc/kbus/bindings, else whoever serves the device
+// from user space. If neither answers, the error wraps errors.ErrUnsupported.
 func (d *device) Bindings() ([]Binding, error) {
-	f, err := os.Open(procBindings)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("bindings of %s: there is no %s: %w", d.path, procBindings, errors.ErrUnsupported)
+	var number uint32
+	if _, err := fmt.Sscanf(filepath.Base(d.path), "kbus%d", &number); err != nil {
+		return nil, fmt.Errorf("bindings of %s: its number is not in its name: %w", d.path, errors.ErrUnsupported)
 	}
+	list, err := d.listBindings()
 	if err != nil {
 		return nil, fmt.Errorf("bindings of %s: %w", d.path, err)
 	}
-	defer f.Close() //nolint:errcheck // only read
-	var number uint32
-	if _, err := fmt.Sscanf(strings.TrimPrefix(d.path, "/dev/kbus"), "%d", &number); err != nil {
-		return nil, fmt.Errorf("bindings of %s: its number is not in its name: %w", d.path, errors.ErrUnsupported)
+	defer list.Close() //nolint:errcheck // only read
+	return parseBindings(bufio.NewScanner(list), number)
+}
+
+// listBindings gives the lines, of all devices beside this one too.
+func (d *device) listBindings() (io.ReadCloser, error) {
+	dir := filepath.Dir(d.path)
+	if dir == "/dev" {
+		f, err := os.Open(procBindings)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
 	}
-	return parseBindings(bufio.NewScanner(f), number)
+	conn, err := net.DialTimeout("unix", ControlSocket(dir), time.Second)
+	if err != nil {
+		return nil, fmt.Errorf("there is no %s, and no kbusd at %s: %w", procBindings, ControlSocket(dir), errors.ErrUnsupported)
+	}
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.WriteString(conn, ControlBindings+"\n"); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // parseBindings reads lines "dev: ksock pid R|L name", and skips those of others.
@@ -106,7 +127,7 @@ func parseBindings(lines *bufio.Scanner, device uint32) ([]Binding, error) {
 		all = append(all, Binding{Ksock: KsockID(ksock), Role: role == "R", Name: name})
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", procBindings, err)
+		return nil, fmt.Errorf("reading the list: %w", err)
 	}
 	return all, nil
 }

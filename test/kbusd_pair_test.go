@@ -116,6 +116,13 @@ func TestKbusdAnswersQuestions(t *testing.T) {
 	if !strings.Contains(got, want) {
 		t.Errorf("bindings:\n%s\nwant\n%s", got, want)
 	}
+	bus, err := kbusdev.OpenDevice(filepath.Join(dir, "kbus0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := bus.Bindings(); err != nil || len(got) != 2 || got[0] != (kbusdev.Binding{Ksock: 1, Role: kbusdev.Replier, Name: "$.A.*"}) {
+		t.Errorf("the device lists %+v, %v", got, err)
+	}
 	if got := strings.Join(ask(t, dir, "stats"), "\n"); !strings.Contains(got, "queued 0 of 100") {
 		t.Errorf("stats:\n%s", got)
 	}
@@ -190,6 +197,9 @@ func TestLimpetdExposesItsBus(t *testing.T) {
 	}
 	if m, err := k.Recv(within(t)); err != nil || string(m.Data) != "over the API" {
 		t.Errorf("the device gives %+v, %v", m, err)
+	}
+	if got := strings.Join(ask(t, filepath.Dir(path), "bindings"), "\n"); !strings.Contains(got, "L $.News") {
+		t.Errorf("bindings:\n%s", got)
 	}
 	_ = k.Close()
 	if code := p.stop(t); code != 0 {

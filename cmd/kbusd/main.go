@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
@@ -65,8 +65,8 @@ character device; all else is as with the module.`,
 	f.Uint32Var(&o.maxMessages, "max-messages", 100, "the bound of a new queue, in messages, `N`")
 	f.Uint32Var(&o.maxSize, "max-message-size", 409600, "the bound on an entire message, in `BYTES`")
 	for _, q := range []struct{ word, short string }{
-		{"bindings", "Print what /proc/kbus/bindings shows with the module"},
-		{"stats", "Print what every Ksock has waiting and owes"},
+		{kbusdev.ControlBindings, "Print what /proc/kbus/bindings shows with the module"},
+		{kbusdev.ControlStats, "Print what every Ksock has waiting and owes"},
 	} {
 		cmd.AddCommand(&cobra.Command{Use: q.word, Short: q.short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.ask(cmd.Context(), q.word, cmd.OutOrStdout())
@@ -77,14 +77,10 @@ character device; all else is as with the module.`,
 
 // controlPath is where a running kbusd is asked.
 func (o *options) controlPath() string {
-	switch {
-	case o.control != "":
+	if o.control != "" {
 		return o.control
-	case filepath.Clean(o.cfg.Dir) == "/dev":
-		return "/run/kbusd.sock"
-	default:
-		return filepath.Join(o.cfg.Dir, "kbusd.sock")
 	}
+	return kbusdev.ControlSocket(o.cfg.Dir)
 }
 
 func (o *options) run(ctx context.Context, errOut io.Writer) error {

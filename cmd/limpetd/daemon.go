@@ -68,9 +68,13 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Run(gctx, l.peers, l.api) })
-	if cfg.Expose != "" {
+	ready := func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }
+	if cfg.Expose == "" {
+		ready()
+	} else {
 		devices := kbusfs.New(kbusfs.Config{Set: set, Dir: filepath.Dir(cfg.Expose), Log: log})
-		g.Go(func() error { return devices.Run(gctx, nil) })
+		g.Go(func() error { return devices.Run(gctx, ready) })
+		g.Go(func() error { return devices.ServeControl(gctx, l.control) })
 	}
 	for _, addr := range cfg.connect {
 		g.Go(func() error { return (&client.Link{Node: node, Address: addr, Limpet: cfg.limpet()}).Run(gctx) })
@@ -78,7 +82,6 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 	if l.metrics != nil {
 		g.Go(func() error { return serveMetrics(gctx, l.metrics, registry) })
 	}
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	err = g.Wait()
 	if errors.Is(err, limpet.ErrTerminated) {
 		log.Info("limpetd stops", "reason", err)
@@ -130,14 +133,17 @@ func sayCheck(cfg *config, bus kbusdev.Bus, out io.Writer) error {
 type listeners struct {
 	peers, api []net.Listener
 	metrics    net.Listener
+	control    net.Listener // for questions about the exposed device
 }
 
 func (l *listeners) close() {
 	for _, x := range append(append([]net.Listener{}, l.peers...), l.api...) {
 		_ = x.Close()
 	}
-	if l.metrics != nil {
-		_ = l.metrics.Close()
+	for _, x := range []net.Listener{l.metrics, l.control} {
+		if x != nil {
+			_ = x.Close()
+		}
 	}
 }
 
@@ -167,6 +173,13 @@ func openListeners(ctx context.Context, cfg *config) (*listeners, error) {
 			return l, fmt.Errorf("--metrics: %w", err)
 		}
 		l.metrics = m
+	}
+	if cfg.Expose != "" {
+		c, err := server.Listen(ctx, limpet.Address{Network: "unix", Address: kbusdev.ControlSocket(filepath.Dir(cfg.Expose))}, 0o666)
+		if err != nil {
+			return l, err
+		}
+		l.control = c
 	}
 	return l, nil
 }

@@ -80,8 +80,8 @@ func (s *Server) WriteStats(w io.Writer) error {
 	return nil
 }
 
-// ServeControl answers "bindings" and "stats", a word and a newline, on a socket
-// that it closes when ctx ends.
+// ServeControl answers kbusdev.ControlBindings and ControlStats on a socket (where
+// it should be, kbusdev.ControlSocket says), which it closes when ctx ends.
 func (s *Server) ServeControl(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
@@ -107,9 +107,9 @@ func (s *Server) answerControl(conn net.Conn) {
 	}
 	w := bufio.NewWriter(conn)
 	switch word {
-	case "bindings\n":
+	case kbusdev.ControlBindings + "\n":
 		err = s.WriteBindings(w)
-	case "stats\n":
+	case kbusdev.ControlStats + "\n":
 		err = s.WriteStats(w)
 	default:
 		_, err = fmt.Fprintf(w, "kbusd: %q is not bindings or stats\n", word)
