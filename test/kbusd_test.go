@@ -18,6 +18,7 @@ import (
 )
 
 // kbusd serves devices in a folder, as a process of its own, until the test ends.
+// KBUSD_DIR=/dev has it make them there: by CUSE, where that can be had.
 func kbusd(t testing.TB, args ...string) (dir string, cmd *exec.Cmd) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -28,16 +29,26 @@ func kbusd(t testing.TB, args ...string) (dir string, cmd *exec.Cmd) {
 		t.Skipf("kbusd needs FUSE: %v", err)
 	}
 	_ = f.Close()
-	dir = t.TempDir()
+	if dir = os.Getenv("KBUSD_DIR"); dir == "" {
+		dir = t.TempDir()
+	}
 	return dir, kbusdIn(t, dir, args...)
 }
 
 // kbusdIn starts another kbusd in the same folder.
-func kbusdIn(t testing.TB, dir string, args ...string) (cmd *exec.Cmd) {
+func kbusdIn(t testing.TB, dir string, args ...string) *exec.Cmd {
 	t.Helper()
-	log := new(lockedBuffer)
+	cmd, _ := kbusdAs(t, nil, dir, args...)
+	return cmd
+}
+
+// kbusdAs starts one as another user.
+func kbusdAs(t testing.TB, user *syscall.Credential, dir string, args ...string) (cmd *exec.Cmd, log *lockedBuffer) {
+	t.Helper()
+	log = new(lockedBuffer)
 	cmd = exec.Command(filepath.Join(binaries, "kbusd"), append([]string{"--dir", dir}, args...)...)
 	cmd.Stderr = log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +79,7 @@ func kbusdIn(t testing.TB, dir string, args ...string) (cmd *exec.Cmd) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return cmd
+	return cmd, log
 }
 
 func deviceKsock(t *testing.T, path string) kbusdev.Ksock {
@@ -208,6 +219,53 @@ func TestKbusdRefusals(t *testing.T) {
 	}
 	if _, err := bus.Open(kbusdev.ReadWrite); !errors.Is(err, syscall.ENOTTY) {
 		t.Errorf("a file that is no device: %v", err)
+	}
+}
+
+// Who is not root says what is missing, and serves whom it can.
+func TestKbusdWithoutRoot(t *testing.T) {
+	kbusd(t) // says whether device files can be had here
+	program, err := os.ReadFile(compile(t, "client"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
+	dir, err := os.MkdirTemp("", "kbusd-") // a folder which others than root can reach
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := errors.Join(os.Chmod(binaries, 0o711), os.Chown(dir, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exec.LookPath("fusermount3"); err != nil {
+		cmd := exec.Command(filepath.Join(binaries, "kbusd"), "--dir", dir)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody}
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "install fusermount3") {
+			t.Errorf("without fusermount3: %v: %s", err, out)
+		}
+		t.Skip("fusermount3 is not installed")
+	}
+	if fuse, err := os.Stat("/dev/fuse"); err != nil || fuse.Mode().Perm()&0o006 != 0o006 {
+		t.Skipf("only root may open /dev/fuse here: %v, %v", fuse.Mode(), err)
+	}
+	_, log := kbusdAs(t, nobody, dir)
+	if !strings.Contains(log.String(), "without CAP_SYS_PTRACE") {
+		t.Errorf("it does not say what is missing:\n%s", log)
+	}
+	file := filepath.Join(binaries, "client")
+	if err := os.WriteFile(file, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	client := exec.CommandContext(within(t), file, filepath.Join(dir, "kbus0"))
+	client.Dir = "/"
+	client.SysProcAttr = &syscall.SysProcAttr{Credential: nobody}
+	out, err := client.CombinedOutput()
+	if scope, _ := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); len(scope) > 0 && scope[0] != '0' {
+		t.Skipf("Yama keeps kbusd from its clients' memory: %v: %s", err, out)
+	}
+	if err != nil || string(out) != "ok\n" {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 }
 
 func buildAndRun(m *testing.M) (int, error) {
+	if binaries = os.Getenv("LIMPET_BINARIES"); binaries != "" { // where nothing can be built
+		return m.Run(), nil
+	}
 	dir, err := os.MkdirTemp("", "limpet-test-")
 	if err != nil {
 		return 0, err

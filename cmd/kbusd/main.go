@@ -39,7 +39,7 @@ func main() {
 // options are what kbusd was told.
 type options struct {
 	cfg                  kbusfs.Config
-	mode, control        string
+	mode, control, by    string
 	maxMessages, maxSize uint32
 }
 
@@ -49,9 +49,15 @@ func newCommand() *cobra.Command {
 		Use:   "kbusd",
 		Short: "Serve KBUS devices from user space",
 		Long: `kbusd serves /dev/kbus0 and up to unmodified programs, without the KBUS kernel
-module, over FUSE. It needs root: to mount, and to read the names that programs
-point to in their own memory. To programs the device is a regular file, not a
-character device; all else is as with the module.`,
+module.
+
+With /dev/cuse (modprobe cuse) the devices are true character devices. Else, and in
+other folders than /dev, they are files that FUSE makes: there stat says regular
+file, and all else is as with the module.
+
+It wants root. Without it, FUSE needs fusermount3, user_allow_other in
+/etc/fuse.conf for programs of other users, and CAP_SYS_PTRACE to read the names
+that programs point to in their own memory; what is missing is said at the start.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -60,6 +66,7 @@ character device; all else is as with the module.`,
 	cmd.PersistentFlags().StringVar(&o.cfg.Dir, "dir", "/dev", "the `FOLDER` for the devices")
 	cmd.PersistentFlags().StringVar(&o.control, "control", "", "the `SOCKET` for questions; /run/kbusd.sock for /dev, else kbusd.sock in the folder")
 	f := cmd.Flags()
+	f.StringVar(&o.by, "by", "auto", "`WHAT` makes the devices: cuse, fuse or auto")
 	f.IntVar(&o.cfg.Devices, "devices", 1, "how many devices there are at first, `N`")
 	f.StringVar(&o.mode, "mode", "0666", "the devices' `MODE`, in octal")
 	f.Uint32Var(&o.maxMessages, "max-messages", 100, "the bound of a new queue, in messages, `N`")
@@ -92,6 +99,12 @@ func (o *options) run(ctx context.Context, errOut io.Writer) error {
 		return fmt.Errorf("--devices: %d is not from 1 to 256", o.cfg.Devices)
 	}
 	o.cfg.Mode = fs.FileMode(bits)
+	if o.by != "auto" {
+		if o.by != string(kbusfs.CUSE) && o.by != string(kbusfs.FUSE) {
+			return fmt.Errorf("--by %q: it is cuse, fuse or auto", o.by)
+		}
+		o.cfg.By = kbusfs.By(o.by)
+	}
 	o.cfg.Log = slog.New(slog.NewTextHandler(errOut, nil))
 	o.cfg.Set = membus.NewSet(membus.WithMaxMessages(o.maxMessages), membus.WithMaxMessageSize(o.maxSize))
 	control, err := server.Listen(ctx, limpet.Address{Network: "unix", Address: o.controlPath()}, 0o666)
@@ -103,7 +116,7 @@ func (o *options) run(ctx context.Context, errOut io.Writer) error {
 	g.Go(func() error { return srv.ServeControl(ctx, control) })
 	g.Go(func() error {
 		return srv.Run(ctx, func() {
-			o.cfg.Log.Info("kbusd is serving", "by", "FUSE", "dir", o.cfg.Dir, "devices", o.cfg.Devices)
+			o.cfg.Log.Info("kbusd is serving", "dir", o.cfg.Dir, "devices", o.cfg.Devices)
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 		})
 	})

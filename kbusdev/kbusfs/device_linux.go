@@ -24,6 +24,7 @@ type device struct {
 	number int
 	path   string
 	fd     int
+	remove func() error // takes the file away
 
 	readers sync.WaitGroup // all but those that were replaced
 	failed  chan error
@@ -66,7 +67,7 @@ const (
 	maxStuck = 256
 )
 
-// serve reads and answers until the file is unmounted.
+// serve reads and answers until the server stops.
 func (d *device) serve() error {
 	d.startReader()
 	d.readers.Wait()
@@ -117,11 +118,21 @@ func (r *reader) replace() {
 func (r *reader) run() error {
 	d := r.d
 	buf := make([]byte, maxWrite+64<<10)
+	fds := []unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}, {Fd: int32(d.server.stopping), Events: unix.POLLIN}}
 	for !r.replaced.Load() {
+		if _, err := unix.Poll(fds, -1); err != nil {
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			return fmt.Errorf("serving %s: waiting for the kernel: %w", d.path, err)
+		}
+		if fds[1].Revents != 0 {
+			return nil
+		}
 		n, err := unix.Read(d.fd, buf)
 		switch {
 		case errors.Is(err, unix.ENODEV):
-			return nil // unmounted
+			return nil // unmounted by someone else
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOENT):
 			continue
 		case err != nil:

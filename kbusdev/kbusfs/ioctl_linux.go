@@ -2,25 +2,28 @@ package kbusfs
 
 import (
 	"errors"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/internal/abi"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
 )
 
-// An ioctlCall is an ioctl as FUSE brings it: of the argument only the eight bytes
-// that the number claims are copied in, the rest is fetched from the caller.
+// An ioctlCall is one ioctl, whose argument is in the caller's memory.
 type ioctlCall struct {
-	r      *reader
-	unique uint64
-	h      *handle
-	pid    int
-	arg    uint64
-	in     []byte
+	r   *reader
+	h   *handle
+	arg uint64
+	memory
+}
+
+// A memory is how the caller's memory is reached. read fails with EFAULT where there
+// is none, and with membus.ErrNotYet if the kernel has to be asked for it: then the
+// ioctl comes again.
+type memory interface {
+	read(address uint64, n int) ([]byte, error)
 }
 
 // ioctl does one. Results that are no errno of the call itself are passed through
@@ -31,15 +34,39 @@ func (rd *reader) ioctl(r *request) ([]byte, syscall.Errno) {
 		return nil, errno
 	}
 	b := r.body
-	c := &ioctlCall{r: rd, unique: r.unique, h: h, pid: int(r.pid), arg: order.Uint64(b[16:]), in: b[32:]}
 	if order.Uint32(b[8:])&ioctlCompat != 0 {
 		return nil, unix.ENOTTY // as the module says to 32-bit programs
 	}
-	payload, result, err := c.do(order.Uint32(b[12:]))
-	if err != nil {
+	number, arg, in := order.Uint32(b[12:]), order.Uint64(b[16:]), b[32:]
+	traced := &tracedMemory{argument: argument{arg, in}, r: rd, unique: r.unique, pid: int(r.pid)}
+	c := &ioctlCall{r: rd, h: h, arg: arg, memory: traced}
+	if rd.d.server.by != CUSE {
+		return c.reply(number), 0
+	}
+	reads, writes := argumentOf(number)
+	if len(in) < reads || order.Uint32(b[28:]) < uint32(writes) {
+		return ioctlRetryReply(regionOf(arg, reads), regionOf(arg, writes)), 0
+	}
+	traced.argument = argument{}
+	copied := &copiedMemory{argument: argument{arg, in[:reads]}, data: in[reads:], regions: regionOf(arg, reads), more: traced}
+	c.memory = copied
+	payload := c.reply(number)
+	if payload == nil {
+		payload = ioctlRetryReply(copied.regions, regionOf(arg, writes))
+	}
+	return payload, 0
+}
+
+// reply gives nil if the ioctl has to come again.
+func (c *ioctlCall) reply(number uint32) []byte {
+	payload, result, err := c.do(number)
+	switch {
+	case errors.Is(err, membus.ErrNotYet):
+		return nil
+	case err != nil:
 		result = -int32(errnoOf(err))
 	}
-	return ioctlReply(result, payload), 0
+	return ioctlReply(result, payload)
 }
 
 func u32(v uint32) []byte { return order.AppendUint32(nil, v) }
@@ -48,12 +75,32 @@ func messageID(id kbusdev.MsgID) []byte {
 	return order.AppendUint32(order.AppendUint32(nil, id.Network), id.Serial)
 }
 
-// value is the u32 argument of a setting.
-func (c *ioctlCall) value() uint32 {
-	if len(c.in) < 4 {
-		return 0
+// argumentOf says how many bytes of its argument an ioctl reads, and writes.
+func argumentOf(number uint32) (reads, writes int) {
+	named := 8 + kbusdev.HostLayout.PointerSize
+	switch n := &abi.HostIoctls; number {
+	case n.Bind, n.Unbind:
+		return named, 0
+	case n.Replier:
+		return named, 4
+	case n.KsockID, n.NextMsg, n.LenLeft, n.NumMsgs, n.UnrepliedTo, n.NewDevice:
+		return 0, 4
+	case n.Send, n.LastSent:
+		return 0, 8
+	case n.MaxMsgs, n.MaxMsgSize, n.MsgOnlyOnce, n.Verbose, n.ReportReplierBinds:
+		return 4, 4
 	}
-	return order.Uint32(c.in)
+	return 0, 0
+}
+
+// set runs a setting, whose argument is a u32 both ways.
+func set[T ~uint32](c *ioctlCall, f func(T) (T, error)) ([]byte, int32, error) {
+	b, err := c.read(c.arg, 4)
+	if err != nil {
+		return nil, 0, err
+	}
+	v, err := f(T(order.Uint32(b)))
+	return u32(uint32(v)), 0, err
 }
 
 func (c *ioctlCall) do(number uint32) (payload []byte, result int32, err error) {
@@ -83,7 +130,7 @@ func (c *ioctlCall) do(number uint32) (payload []byte, result int32, err error) 
 		left, err := k.LenLeft()
 		return u32(uint32(left)), 0, err
 	case n.Send:
-		id, err := k.CommitFrom(c.fetch)
+		id, err := k.CommitFrom(c.read)
 		if errors.Is(err, unix.EAGAIN) {
 			return messageID(id), 0, err
 		}
@@ -103,20 +150,15 @@ func (c *ioctlCall) do(number uint32) (payload []byte, result int32, err error) 
 		owed, err := k.Unreplied()
 		return u32(uint32(owed)), 0, err
 	case n.MaxMsgs:
-		v, err := k.MaxMessages(c.value())
-		return u32(v), 0, err
+		return set(c, k.MaxMessages)
 	case n.MaxMsgSize:
-		v, err := k.MaxMessageSize(c.value())
-		return u32(v), 0, err
+		return set(c, k.MaxMessageSize)
 	case n.MsgOnlyOnce:
-		v, err := k.OnlyOnce(kbusdev.Switch(c.value()))
-		return u32(uint32(v)), 0, err
+		return set(c, k.OnlyOnce)
 	case n.Verbose:
-		v, err := k.Verbose(kbusdev.Switch(c.value()))
-		return u32(uint32(v)), 0, err
+		return set(c, k.Verbose)
 	case n.ReportReplierBinds:
-		v, err := k.ReportReplierBinds(kbusdev.Switch(c.value()))
-		return u32(uint32(v)), 0, err
+		return set(c, k.ReportReplierBinds)
 	case n.NewDevice:
 		v, err := k.NewDevice()
 		if err == nil {
@@ -129,10 +171,11 @@ func (c *ioctlCall) do(number uint32) (payload []byte, result int32, err error) 
 }
 
 func (c *ioctlCall) bind(bind bool) error {
-	if len(c.in) < 8 {
-		return unix.EFAULT
+	b, err := c.read(c.arg, 4)
+	if err != nil {
+		return err
 	}
-	as := kbusdev.Role(order.Uint32(c.in) != 0)
+	as := kbusdev.Role(order.Uint32(b) != 0)
 	name, err := c.name()
 	if err != nil {
 		return err
@@ -146,52 +189,21 @@ func (c *ioctlCall) bind(bind bool) error {
 // name fetches the name that the caller's struct points to: its length is at 4,
 // its address at 8.
 func (c *ioctlCall) name() (string, error) {
-	if len(c.in) < 8 {
-		return "", unix.EFAULT
+	b, err := c.read(c.arg+4, 4)
+	if err != nil {
+		return "", err
 	}
-	n := order.Uint32(c.in[4:])
+	n := order.Uint32(b)
 	switch {
 	case n == 0:
 		return "", nil
 	case n > kbusdev.MaxNameLen:
 		return "", unix.ENAMETOOLONG
 	}
-	pointer, err := c.fetch(c.arg+8, 8)
-	if err != nil {
+	layout := kbusdev.HostLayout
+	if b, err = c.read(c.arg+8, layout.PointerSize); err != nil {
 		return "", err
 	}
-	b, err := c.fetch(order.Uint64(pointer), int(n))
+	b, err = c.read(layout.Pointer(b), int(n))
 	return string(b), err
-}
-
-// fetch reads the caller's memory. A process may be read by root and by whoever
-// may trace it, else the error is EPERM.
-func (c *ioctlCall) fetch(address uint64, n int) ([]byte, error) {
-	b := make([]byte, n)
-	if n == 0 {
-		return b, nil
-	}
-	watchdog := time.AfterFunc(holdUp, c.r.replace)
-	defer watchdog.Stop()
-	var decided atomic.Bool
-	late := time.AfterFunc(giveUp, func() {
-		if decided.CompareAndSwap(false, true) {
-			_ = c.r.d.answer(appendReply(nil, c.unique, uint32(unix.EFAULT), nil))
-		}
-	})
-	defer late.Stop()
-	local := []unix.Iovec{{Base: &b[0]}}
-	local[0].SetLen(n)
-	got, err := unix.ProcessVMReadv(c.pid, local, []unix.RemoteIovec{{Base: uintptr(address), Len: n}}, 0)
-	if !decided.CompareAndSwap(false, true) {
-		c.r.answered = true
-		return nil, unix.EFAULT
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case got != n:
-		return nil, unix.EFAULT
-	}
-	return b, nil
 }

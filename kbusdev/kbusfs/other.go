@@ -19,6 +19,7 @@ type Config struct {
 	Dir     string
 	Devices int
 	Mode    fs.FileMode
+	By      By
 	Log     *slog.Logger
 }
 

@@ -18,6 +18,7 @@ const (
 	opIoctl       = 39
 	opPoll        = 40
 	opBatchForget = 42
+	opCuseInit    = 4096
 
 	inHeaderSize  = 40
 	outHeaderSize = 16
@@ -26,6 +27,9 @@ const (
 
 	pollSchedule = 1 // in a poll request: tell us of changes
 	ioctlCompat  = 1 // in an ioctl request: the caller is a 32-bit program
+	ioctlRetry   = 4 // in an ioctl reply: ask again, with this of the caller's memory
+
+	cuseUnrestricted = 1 // ioctls may ask for any of the caller's memory
 
 	openFlags = 1 | 4 | 16 | 32 // DIRECT_IO, NONSEEKABLE, STREAM, NOFLUSH
 
@@ -91,6 +95,17 @@ func initReply(body []byte) []byte {
 	return b[:64]
 }
 
+// cuseInitReply names a character device, whose number the kernel chooses if major
+// is 0.
+func cuseInitReply(name string, major, minor uint32) []byte {
+	b := make([]byte, 0, 128)
+	for _, v := range []uint32{7, 31, 0, cuseUnrestricted, maxWrite, maxWrite, major, minor} {
+		b = order.AppendUint32(b, v)
+	}
+	b = b[:72] // the number, and spare words
+	return append(append(b, "DEVNAME="+name...), 0)
+}
+
 // attrReply tells of the one file there is: nothing of it changes for an hour.
 func attrReply(mode, uid, gid uint32) []byte {
 	b := make([]byte, 104)
@@ -121,4 +136,24 @@ func ioctlReply(result int32, payload []byte) []byte {
 	b := order.AppendUint32(make([]byte, 0, 16+len(payload)), uint32(result))
 	b = append(b, make([]byte, 12)...)
 	return append(b, payload...)
+}
+
+// A region is a piece of a caller's memory.
+type region struct {
+	address uint64
+	n       int
+}
+
+// ioctlRetryReply asks for the ioctl once more, with what the caller has at in, and
+// with room for an answer at out.
+func ioctlRetryReply(in, out []region) []byte {
+	b := order.AppendUint32(make([]byte, 0, 16+16*(len(in)+len(out))), 0)
+	b = order.AppendUint32(b, ioctlRetry)
+	b = order.AppendUint32(b, uint32(len(in)))
+	b = order.AppendUint32(b, uint32(len(out)))
+	for _, r := range append(in[:len(in):len(in)], out...) {
+		b = order.AppendUint64(b, r.address)
+		b = order.AppendUint64(b, uint64(r.n))
+	}
+	return b
 }

@@ -77,6 +77,76 @@ func TestARequestAfterTheOther(t *testing.T) {
 	}
 }
 
+// With CUSE an ioctl comes again until the kernel has brought all of the caller's
+// memory that it needs: here, the argument and then the name.
+func TestACopiedIoctl(t *testing.T) {
+	const arg, name = 0x1000, 0x2000
+	if kbusdev.HostLayout.PointerSize != 8 {
+		t.Skip("the numbers below are of a 64-bit machine")
+	}
+	r := unmounted(t)
+	r.d.server.by = CUSE
+	do(t, r, inRequest(opOpen, words(2, 0)))
+	ioctl := func(number, outSize uint32, in []byte) ([]byte, int32) {
+		t.Helper()
+		out, errno := do(t, r, inRequest(opIoctl, append(words(1, 0, 0, number, arg, 0, uint32(len(in)), outSize), in...)))
+		if errno != 0 {
+			t.Fatalf("errno %d", errno)
+		}
+		return out[16:], int32(order.Uint32(out))
+	}
+	again := func(number, outSize uint32, in []byte, want ...uint64) {
+		t.Helper()
+		var regions []byte
+		for _, w := range want {
+			regions = order.AppendUint64(regions, w)
+		}
+		if got, _ := ioctl(number, outSize, in); string(got) != string(regions) {
+			t.Fatalf("asks for % x, want % x", got, regions)
+		}
+	}
+	argument := append(words(1, 3), order.AppendUint64(nil, name)...)
+	bind := abi.HostIoctls.Bind
+	again(bind, 0, nil, arg, 16)
+	again(bind, 0, argument, arg, 16, name, 3)
+	if _, result := ioctl(bind, 0, append(argument, "$.A"...)); result != 0 {
+		t.Fatalf("BIND: %d", result)
+	}
+	again(abi.HostIoctls.Replier, 0, nil, arg, 16, arg, 4)
+	again(abi.HostIoctls.Replier, 4, argument, arg, 16, name, 3, arg, 4)
+	if out, result := ioctl(abi.HostIoctls.Replier, 4, append(argument, "$.A"...)); result != 1 || order.Uint32(out) != 1 {
+		t.Fatalf("REPLIER: % x, %d", out, result)
+	}
+	again(abi.HostIoctls.NumMsgs, 0, nil, arg, 4)
+	if out, result := ioctl(abi.HostIoctls.NumMsgs, 4, nil); result != 0 || len(out) != 4 {
+		t.Fatalf("NUMMSGS: % x, %d", out, result)
+	}
+	long := append(words(1, kbusdev.MaxNameLen+1), order.AppendUint64(nil, name)...)
+	if _, result := ioctl(bind, 0, long); result != -36 {
+		t.Errorf("a name too long: %d, want ENAMETOOLONG", result)
+	}
+
+	// A pointy message waits, whole, until its name and data are there.
+	h := kbusdev.HostLayout
+	m := kbusdev.AppendEntire(nil, h, &kbusdev.Message{Name: "$.A", Flags: kbusdev.WantReply, Data: []byte("hello")})[:h.HeaderSize()]
+	order.PutUint64(m[len(m)-24:], name)
+	order.PutUint64(m[len(m)-16:], name+8)
+	body := append(words(1, 0, 0, 0, uint32(len(m)), 0, 0, 0, 0, 0), m...)
+	if _, errno := do(t, r, inRequest(opWrite, body)); errno != 0 {
+		t.Fatalf("WRITE: %d", errno)
+	}
+	send := abi.HostIoctls.Send
+	again(send, 0, nil, arg, 8)
+	again(send, 8, nil, name, 3, arg, 8)
+	again(send, 8, []byte("$.A"), name, 3, name+8, 5, arg, 8)
+	if out, result := ioctl(send, 8, []byte("$.Ahello")); result != 0 || order.Uint32(out[4:]) != 1 {
+		t.Fatalf("SEND: % x, %d", out, result)
+	}
+	if got, err := r.d.handles[1].ksock.Recv(t.Context()); err != nil || string(got.Data) != "hello" {
+		t.Errorf("received %+v, %v", got, err)
+	}
+}
+
 // No request makes the server panic, whatever it says.
 func FuzzRequests(f *testing.F) {
 	f.Add(inRequest(opInit, words(7, 45, 0, 0)))
@@ -86,6 +156,9 @@ func FuzzRequests(f *testing.F) {
 	f.Add(inRequest(opRead, words(1, 0, 0, 0, 0xffffffff, 0)))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r := unmounted(t)
+		if len(raw)%2 == 1 {
+			r.d.server.by = CUSE
+		}
 		do(t, r, inRequest(opOpen, words(2, 0)))
 		q, ok := parseRequest(raw)
 		if !ok {

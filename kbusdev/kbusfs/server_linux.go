@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -25,6 +24,9 @@ type Config struct {
 	Devices int
 	// Mode is the files' permission bits; 0 is 0666.
 	Mode fs.FileMode
+	// By is what makes the files: CUSE, FUSE, or with "" the better of the two that
+	// can be had.
+	By By
 	// Log gets a line for each device that appears or goes.
 	Log *slog.Logger
 }
@@ -33,7 +35,11 @@ type Config struct {
 type Server struct {
 	cfg Config
 
+	by       By
+	stopping int // an eventfd, readable once the readers are to end
+
 	mu      sync.Mutex
+	major   uint32 // of the devices that CUSE has made
 	devices map[int]*device
 	stopped bool
 	running sync.WaitGroup
@@ -56,11 +62,18 @@ func New(cfg Config) *Server {
 
 func (s *Server) mode() uint32 { return uint32(s.cfg.Mode.Perm()) }
 
-// Run mounts the device files and serves them until ctx ends; then they are
-// unmounted and removed. ready, unless nil, is called when the first ones are
-// there. Programs that still have one open get ENOTCONN.
+// Run makes the device files and serves them until ctx ends; then they are
+// removed. ready, unless nil, is called when the first ones are there. Programs
+// that still have one open get ENOTCONN. It runs once.
 func (s *Server) Run(ctx context.Context, ready func()) error {
+	var err error
+	if s.stopping, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+		return fmt.Errorf("making an eventfd: %w", err)
+	}
 	defer s.stop()
+	if err := s.choose(); err != nil {
+		return err
+	}
 	for n := range s.cfg.Devices {
 		if s.cfg.Set.Bus(n) == nil {
 			if _, ok := s.cfg.Set.Add(); !ok {
@@ -93,11 +106,24 @@ func (s *Server) add(n int) error {
 		return nil
 	}
 	d := &device{server: s, bus: s.cfg.Set.Bus(n), number: n, path: s.Path(n), handles: make(map[uint64]*handle), failed: make(chan error, 1)}
-	fd, err := mount(d.path, s.mode())
+	if err := checkAbsent(d.path); err != nil {
+		return err
+	}
+	var err error
+	switch s.by {
+	case CUSE:
+		d.fd, d.remove, err = s.makeCUSE(n)
+	default:
+		d.fd, d.remove, err = s.mount(d.path)
+	}
 	if err != nil {
 		return err
 	}
-	d.fd = fd
+	if err := unix.SetNonblock(d.fd, true); err != nil {
+		_ = d.remove()
+		_ = unix.Close(d.fd)
+		return fmt.Errorf("serving %s: %w", d.path, err)
+	}
 	s.devices[n] = d
 	s.running.Go(func() {
 		defer d.close()
@@ -112,55 +138,35 @@ func (s *Server) add(n int) error {
 	return nil
 }
 
-// stop unmounts everything and waits for the readers to end.
+// stop ends the readers, and with them the devices.
 func (s *Server) stop() {
 	s.mu.Lock()
 	s.stopped = true
 	for _, d := range s.devices {
-		if err := unmount(d.path); err != nil {
+		if err := d.remove(); err != nil {
 			s.cfg.Log.Warn("removing a device", "path", d.path, "error", err)
 		}
 	}
 	s.mu.Unlock()
+	_, _ = unix.Write(s.stopping, order.AppendUint64(nil, 1))
 	s.running.Wait()
+	_ = unix.Close(s.stopping)
 }
 
-// mount puts a FUSE file system on the file itself, so that its only node is the
-// device. What a kbusd that died has left there is cleared away first.
-func mount(path string, mode uint32) (int, error) {
-	if fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY, 0); err == nil {
+// checkAbsent clears away the mount that a server which died has left, and refuses
+// to cover anything else.
+func checkAbsent(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	switch {
+	case err == nil:
 		_ = unix.Close(fd)
-	} else if errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) {
+	case errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.ECONNABORTED):
 		if err := unmount(path); err != nil {
-			return 0, fmt.Errorf("clearing the stale device %s: %w", path, err)
+			return fmt.Errorf("clearing the stale device %s: %w", path, err)
 		}
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, fs.FileMode(mode))
-	if errors.Is(err, fs.ErrExist) {
-		return 0, fmt.Errorf("%s is there already: is the KBUS module loaded, or another kbusd running? Choose another folder with --dir", path)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("making %s: %w", path, err)
-	}
-	_ = f.Close()
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		_ = os.Remove(path)
-		return 0, fmt.Errorf("opening /dev/fuse: %w (is the fuse module loaded, and may this user open it?)", err)
-	}
-	opts := fmt.Sprintf("fd=%d,rootmode=%o,user_id=%d,group_id=%d,allow_other,default_permissions", fd, unix.S_IFREG|mode, os.Getuid(), os.Getgid())
-	if err := unix.Mount("kbusd", path, "fuse.kbus", unix.MS_NOSUID|unix.MS_NODEV, opts); err != nil {
-		_ = unix.Close(fd)
-		_ = os.Remove(path)
-		return 0, fmt.Errorf("mounting on %s: %w (it needs root, or CAP_SYS_ADMIN in this mount namespace)", path, err)
-	}
-	return fd, nil
-}
-
-func unmount(path string) error {
-	err := unix.Unmount(path, unix.MNT_DETACH)
-	if rerr := os.Remove(path); err == nil {
-		err = rerr
-	}
-	return err
+	return fmt.Errorf("%s is there already: is the KBUS module loaded, or another kbusd running? Choose another folder with --dir", path)
 }

@@ -1,6 +1,7 @@
 package membus
 
 import (
+	"errors"
 	"syscall"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -129,13 +130,17 @@ func (w *writing) finish(f *fetched) (*kbusdev.Message, error) {
 // fetched is what the pointers of a pointy message led to.
 type fetched struct{ name, data []byte }
 
+// ErrNotYet is what a Memory says that has to be waited for: the call fails with it,
+// has done nothing, and is made again when the memory is there.
+var ErrNotYet = errors.New("the memory is not there yet")
+
 // Memory reads n bytes at an address of the program that wrote a message.
 type Memory func(address uint64, n int) ([]byte, error)
 
 // CommitFrom is Commit for a device server: it follows the pointers of a pointy
 // message in the writing program's memory. No lock is held while memory is read,
 // for a hostile program can make that take for ever. memory's error is returned
-// as it is; the message is gone then.
+// as it is; the message is gone then, but with ErrNotYet.
 func (k *Ksock) CommitFrom(memory Memory) (kbusdev.MsgID, error) {
 	var h kbusdev.Header
 	pointy := false
@@ -156,7 +161,9 @@ func (k *Ksock) CommitFrom(memory Memory) (kbusdev.MsgID, error) {
 		f.data, err = memory(h.DataPtr, int(h.DataLen))
 	}
 	if err != nil {
-		_ = k.Discard()
+		if !errors.Is(err, ErrNotYet) {
+			_ = k.Discard()
+		}
 		return kbusdev.MsgID{}, opError("send", "", err)
 	}
 	f.name = name

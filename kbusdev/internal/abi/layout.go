@@ -121,13 +121,14 @@ func (l Layout) ParseHeader(b []byte) Header {
 		FinalNetwork: word(9), FinalLocal: word(10),
 		Extra: word(11), Flags: word(12),
 		NameLen: word(13), DataLen: word(14),
-		NamePtr:  l.pointer(b[at:]),
-		DataPtr:  l.pointer(b[at+l.PointerSize:]),
+		NamePtr:  l.Pointer(b[at:]),
+		DataPtr:  l.Pointer(b[at+l.PointerSize:]),
 		EndGuard: l.Order.Uint32(b[at+2*l.PointerSize:]),
 	}
 }
 
-func (l Layout) pointer(b []byte) uint64 {
+// Pointer reads a pointer of the layout's size from the start of b.
+func (l Layout) Pointer(b []byte) uint64 {
 	if l.PointerSize == 4 {
 		return uint64(l.Order.Uint32(b))
 	}
