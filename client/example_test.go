@@ -32,7 +32,7 @@ func Example() {
 		panic(err)
 	}
 	done := make(chan error)
-	go func() { done <- srv.Run(ctx, nil, []net.Listener{l}) }()
+	go func() { done <- srv.Run(ctx, server.Listeners{API: []net.Listener{l}}) }()
 
 	bus, err := client.Open(api)
 	if err != nil {

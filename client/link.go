@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -32,6 +33,8 @@ type Link struct {
 	Node *limpet.Node
 	// Address is the peer's. Required.
 	Address limpet.Address
+	// Classic is true for a peer that speaks the socket protocol of upstream's limpets.
+	Classic bool
 	// Limpet is how the link's limpets behave.
 	Limpet limpet.Config
 }
@@ -41,7 +44,11 @@ type Link struct {
 // may come up later. When ctx ends the link is drained and Run returns nil. The
 // only other end is limpet.ErrTerminated. Nothing is left running.
 func (l *Link) Run(ctx context.Context) error {
-	record := l.Node.NewLink("connect " + l.Address.String())
+	name := "connect "
+	if l.Classic {
+		name = "connect-classic "
+	}
+	record := l.Node.NewLink(name + l.Address.String())
 	defer record.Remove()
 	log := l.Node.Log().With("link", record.Name())
 	linkID := limpet.NewLinkID()
@@ -96,6 +103,9 @@ func (l *Link) Run(ctx context.Context) error {
 
 // serve dials once and serves one epoch.
 func (l *Link) serve(ctx context.Context, record *limpet.Link, linkID []byte, onUp func()) error {
+	if l.Classic {
+		return l.serveClassic(ctx, record, onUp)
+	}
 	var mu sync.Mutex
 	var dialled error
 	conn, err := newConn(l.Address, func(err error) {
@@ -119,6 +129,17 @@ func (l *Link) serve(ctx context.Context, record *limpet.Link, linkID []byte, on
 		return fmt.Errorf("dialling %s: %w", l.Address, plain(err))
 	}
 	return limpet.Dial(ctx, record, &clientStream{stream: stream, cancel: cancel}, linkID, l.Limpet, onUp)
+}
+
+// dialTimeout bounds the making of a connection without gRPC.
+const dialTimeout = 10 * time.Second
+
+func (l *Link) serveClassic(ctx context.Context, record *limpet.Link, onUp func()) error {
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, l.Address.Network, l.Address.Address)
+	if err != nil {
+		return fmt.Errorf("dialling: %w", err)
+	}
+	return limpet.DialClassic(ctx, record, conn, l.Limpet, onUp)
 }
 
 // plain takes the RPC's wrapping off an error of the connection.

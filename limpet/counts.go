@@ -27,6 +27,8 @@ type Counts struct {
 	FromPeer         uint64
 	FromPeerEnded    map[string]uint64
 	FromPeerInFlight uint64
+	// ToPeer messages were given to the link, answers of our own among them.
+	ToPeer uint64
 	// Queued messages wait in our Ksock; QueueFull counts how often that was seen
 	// at its bound, when the bus may have dropped what cannot be known.
 	Queued, QueueFull uint64
@@ -52,6 +54,7 @@ func (l *Limpet) Counts() Counts {
 		FromBusEnded:  map[string]uint64{"delivered": s.Delivered},
 		FromPeer:      s.Received,
 		FromPeerEnded: map[string]uint64{"delivered": t.delivered},
+		ToPeer:        s.Sent,
 		Queued:        uint64(queued),
 		QueueFull:     t.queueFull,
 		WindowFull:    s.WindowFull,

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/classic"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
@@ -113,6 +114,21 @@ func Dial(ctx context.Context, l *Link, stream link.Stream, linkID []byte, cfg C
 	return serve(ctx, l, stream, linkID, cfg, onUp)
 }
 
+// DialClassic is Dial on a connection to an upstream limpet. That protocol has no
+// acks: what the connection has taken counts as delivered.
+func DialClassic(ctx context.Context, l *Link, conn net.Conn, cfg Config, onUp func()) error {
+	return serve(ctx, l, l.classic(conn), NewLinkID(), cfg, onUp)
+}
+
+// AcceptClassic is DialClassic on a connection that the peer opened.
+func AcceptClassic(ctx context.Context, l *Link, conn net.Conn, cfg Config) error {
+	return serve(ctx, l, l.classic(conn), nil, cfg, nil)
+}
+
+func (l *Link) classic(conn net.Conn) link.Stream {
+	return classic.NewStream(conn, max(l.node.maxSize, kbusdev.AbsoluteMaxMessageSize))
+}
+
 // Accept is Dial for a stream that the peer opened.
 func Accept(ctx context.Context, l *Link, stream link.Stream, cfg Config) error {
 	return serve(ctx, l, stream, nil, cfg, nil)
@@ -153,6 +169,10 @@ func serve(ctx context.Context, record *Link, stream link.Stream, linkID []byte,
 		OnAck:          l.peerAcked,
 	}
 	open := link.Accept
+	if _, old := stream.(*classic.Stream); old {
+		lc.NoAcks = true
+		open = link.Dial // each side starts with its hello
+	}
 	if linkID != nil {
 		open = link.Dial
 		lc.Behind = func() []link.Network {

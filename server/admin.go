@@ -65,7 +65,7 @@ func statusOf(st limpet.LinkStatus) *pb.LinkStatus {
 		FromBus: c.FromBus, FromBusEnded: c.FromBusEnded, FromBusInFlight: c.FromBusInFlight,
 		FromPeer: c.FromPeer, FromPeerEnded: c.FromPeerEnded, FromPeerInFlight: c.FromPeerInFlight,
 		Proxies: c.Proxies, Wishes: c.Wishes, Repliers: c.Repliers, Queued: c.Queued, QueueFull: c.QueueFull,
-		WindowFull: c.WindowFull, UnknownFrames: c.UnknownFrames, Busy: uint64(c.Busy),
+		WindowFull: c.WindowFull, UnknownFrames: c.UnknownFrames, Busy: uint64(c.Busy), ToPeer: c.ToPeer,
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,10 +19,8 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/link"
 )
 
-// linkService accepts links, each its own limpet.
-type linkService struct {
-	pb.UnimplementedLinkServiceServer
-
+// A host accepts links of either protocol, each its own limpet.
+type host struct {
 	node       *limpet.Node
 	cfg        limpet.Config
 	ctx        context.Context // of all limpets; ended after the drain
@@ -36,33 +35,66 @@ type linkService struct {
 // maxLinks bounds how many peers may be linked, or try to be, at once.
 const maxLinks = 1024
 
-// Link serves one peer until the link ends.
-func (s *linkService) Link(stream grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error {
+var (
+	errTooMany   = fmt.Errorf("%d links are being served, there can be no more", maxLinks)
+	errGoingAway = errors.New("the daemon is going away")
+)
+
+// take makes room for one more link; leave gives it back.
+func (h *host) take() (leave func(), err error) {
+	if h.draining.Load() {
+		return nil, errGoingAway
+	}
 	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
+	case h.slots <- struct{}{}:
+		return func() { <-h.slots }, nil
 	default:
-		return status.Errorf(codes.ResourceExhausted, "%d links are being served, there can be no more", maxLinks)
+		return nil, errTooMany
 	}
-	if s.draining.Load() {
-		return status.Error(codes.Unavailable, "the daemon is going away")
+}
+
+// accept serves one peer, in a goroutine of its own, and gives why it ended.
+func (h *host) accept(from net.Addr, kind string, serve func(*limpet.Link) error) <-chan error {
+	peer := "unknown"
+	if from != nil && from.String() != "" {
+		peer = from.Network() + ":" + from.String()
 	}
-	from := "unknown"
-	if p, ok := peer.FromContext(stream.Context()); ok && p.Addr != nil && p.Addr.String() != "" {
-		from = p.Addr.Network() + ":" + p.Addr.String()
-	}
-	record := s.node.NewLink(fmt.Sprintf("accepted %d from %s", s.numbers.Add(1), from))
-	adapter := &serverStream{stream: stream, closed: make(chan struct{})}
+	record := h.node.NewLink(fmt.Sprintf("accepted %d%s from %s", h.numbers.Add(1), kind, peer))
 	ended := make(chan error, 1)
-	s.wg.Go(func() {
+	h.wg.Go(func() {
 		defer record.Remove()
-		err := limpet.Accept(s.ctx, record, adapter, s.cfg)
-		s.node.Log().Info("link down", "link", record.Name(), "reason", err)
+		err := serve(record)
+		h.node.Log().Info("link down", "link", record.Name(), "reason", err)
 		ended <- err
 		if errors.Is(err, limpet.ErrTerminated) {
-			s.terminated()
+			h.terminated()
 		}
 	})
+	return ended
+}
+
+// linkService accepts links over gRPC.
+type linkService struct {
+	pb.UnimplementedLinkServiceServer
+	*host
+}
+
+// Link serves one peer until the link ends.
+func (s *linkService) Link(stream grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error {
+	leave, err := s.take()
+	switch {
+	case errors.Is(err, errTooMany):
+		return status.Error(codes.ResourceExhausted, err.Error())
+	case err != nil:
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	defer leave()
+	var from net.Addr
+	if p, ok := peer.FromContext(stream.Context()); ok {
+		from = p.Addr
+	}
+	adapter := &serverStream{stream: stream, closed: make(chan struct{})}
+	ended := s.accept(from, "", func(record *limpet.Link) error { return limpet.Accept(s.ctx, record, adapter, s.cfg) })
 	// Only our return unblocks a Send that flow control holds up, so a limpet that
 	// has closed its stream is not waited for long.
 	select {
@@ -96,10 +128,10 @@ func linkStatus(err error) error {
 }
 
 // drain ends all accepted links well.
-func (s *linkService) drain(ctx context.Context) {
-	s.draining.Store(true)
+func (h *host) drain(ctx context.Context) {
+	h.draining.Store(true)
 	var all sync.WaitGroup
-	for _, record := range s.node.Links() {
+	for _, record := range h.node.Links() {
 		l := record.Limpet()
 		if l == nil || !l.Accepted() {
 			continue

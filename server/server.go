@@ -57,22 +57,32 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// Listeners are where a Server is reached. It closes them.
+type Listeners struct {
+	// Peers open links here, over gRPC.
+	Peers []net.Listener
+	// Classic peers speak the socket protocol of upstream's limpets.
+	Classic []net.Listener
+	// API is for local programs.
+	API []net.Listener
+}
+
 // Run serves peers and the local API on their listeners, which it closes, until
 // parent ends; then accepted links are drained. It returns nil after parent has ended,
 // and limpet.ErrTerminated when a link has read its termination message. Nothing
 // is left running when it returns.
-func (s *Server) Run(parent context.Context, peers, api []net.Listener) error {
+func (s *Server) Run(parent context.Context, at Listeners) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	serving, stopServing := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stopServing(nil)
 
-	links := &linkService{
+	links := &host{
 		node: s.cfg.Node, cfg: s.cfg.Limpet, ctx: serving, slots: make(chan struct{}, maxLinks),
 		terminated: func() { cancel(limpet.ErrTerminated) },
 	}
 	checks := health.NewServer()
-	peerServer := s.newGRPC(checks, func(r grpc.ServiceRegistrar) { pb.RegisterLinkServiceServer(r, links) })
+	peerServer := s.newGRPC(checks, func(r grpc.ServiceRegistrar) { pb.RegisterLinkServiceServer(r, &linkService{host: links}) })
 	apiServer := s.newGRPC(checks, func(r grpc.ServiceRegistrar) {
 		pb.RegisterBusServiceServer(r, &busService{bus: s.cfg.Node.Bus(), ctx: serving})
 		pb.RegisterAdminServiceServer(r, &adminService{node: s.cfg.Node, version: s.cfg.Version, started: time.Now()})
@@ -89,10 +99,18 @@ func (s *Server) Run(parent context.Context, peers, api []net.Listener) error {
 			return nil
 		})
 	}
-	for _, l := range peers {
+	for _, l := range at.Peers {
 		serve(peerServer, l)
 	}
-	for _, l := range api {
+	for _, l := range at.Classic {
+		g.Go(func() error {
+			if err := links.serveClassic(l); err != nil {
+				cancel(err)
+			}
+			return nil
+		})
+	}
+	for _, l := range at.API {
 		serve(apiServer, l)
 	}
 	g.Go(func() error { s.watchLinks(ctx, checks); return nil })
@@ -100,6 +118,9 @@ func (s *Server) Run(parent context.Context, peers, api []net.Listener) error {
 	<-ctx.Done()
 	links.drain(serving)
 	stopServing(context.Cause(ctx))
+	for _, l := range at.Classic {
+		_ = l.Close()
+	}
 	peerServer.Stop()
 	apiServer.Stop()
 	links.wg.Wait()

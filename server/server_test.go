@@ -54,7 +54,7 @@ func serve(t *testing.T) *fixture {
 	peers, api := bufconn.Listen(1<<20), bufconn.Listen(1<<20)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- srv.Run(ctx, []net.Listener{peers}, []net.Listener{api}) }()
+	go func() { done <- srv.Run(ctx, server.Listeners{Peers: []net.Listener{peers}, API: []net.Listener{api}}) }()
 	dial := func(l *bufconn.Listener) *grpc.ClientConn {
 		conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))

@@ -43,7 +43,7 @@ func settleProcesses(t *testing.T, dir string, devices map[int]*process) {
 	ctx := within(t)
 	last := ""
 	for {
-		now, rest := "", true
+		now, rest, underWay := "", true, uint64(0)
 		taken := make(map[string]string)
 		for _, line := range ask(t, dir, "stats") {
 			var device, ksock, pid, queued, bound, aside, read int
@@ -59,11 +59,12 @@ func settleProcesses(t *testing.T, dir string, devices map[int]*process) {
 			for _, l := range st.GetLinks() {
 				c := l.GetCounts()
 				now += fmt.Sprint(c.GetFromBus(), " ", c.GetFromPeer(), ";")
+				underWay += c.GetToPeer() - c.GetFromPeer()
 				rest = rest && c.GetBusy() == 0 && c.GetFromBusInFlight() == 0 && c.GetFromPeerInFlight() == 0 &&
 					taken[fmt.Sprint(device, " ", l.GetKsock())] == fmt.Sprint("0 ", c.GetFromBus())
 			}
 		}
-		if rest && now == last {
+		if rest && underWay == 0 && now == last {
 			return
 		}
 		last = ""

@@ -12,13 +12,18 @@ import (
 )
 
 // The recordings of real limpets, over real gRPC.
-func TestGoldenPairOverGRPC(t *testing.T) {
+func TestGoldenPairOverGRPC(t *testing.T) { goldenPairs(t, "") }
+
+// The same over the protocol that they spoke when they were recorded.
+func TestGoldenPairOverClassic(t *testing.T) { goldenPairs(t, "classic-") }
+
+func goldenPairs(t *testing.T, protocol string) {
 	for _, network := range []string{"unix", "tcp"} {
 		t.Run(network, func(t *testing.T) {
 			leaks := goleak.IgnoreCurrent()
 			pairtest.Replay(t, bustest.Files(t, "../limpet/testdata", "pair-*.jsonl.gz"), func(t *testing.T, ids map[string]uint32) *pairtest.Pair {
-				b := start(t, ids["b"], limpet.Config{}, network)
-				a := start(t, ids["a"], limpet.Config{}, "", b.peer)
+				b := start(t, ids["b"], limpet.Config{}, protocol+network)
+				a := start(t, ids["a"], limpet.Config{}, protocol, b.peer)
 				a.waitUp(t, 1)
 				b.waitUp(t, 1)
 				return &pairtest.Pair{

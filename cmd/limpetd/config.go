@@ -21,6 +21,8 @@ import (
 type config struct {
 	Listen      []string `koanf:"listen"`
 	Connect     []string `koanf:"connect"`
+	ListenOld   []string `koanf:"listen-classic"`
+	ConnectOld  []string `koanf:"connect-classic"`
 	Bus         string   `koanf:"bus"`
 	Expose      string   `koanf:"expose"`
 	NetworkID   uint32   `koanf:"network-id"`
@@ -32,8 +34,9 @@ type config struct {
 	LogFormat   string   `koanf:"log-format"`
 	Check       bool     `koanf:"check"`
 
-	listen, connect []limpet.Address
-	api             *limpet.Address // nil is none
+	listen, connect               []limpet.Address
+	listenClassic, connectClassic []limpet.Address
+	api                           *limpet.Address // nil is none
 }
 
 const envPrefix = "LIMPETD_"
@@ -41,6 +44,8 @@ const envPrefix = "LIMPETD_"
 func addFlags(f *pflag.FlagSet) {
 	f.StringSlice("listen", nil, "accept links from peers at `ADDRESS`: host:port is TCP, anything else a Unix socket path (repeatable)")
 	f.StringSlice("connect", nil, "keep a link up to the peer at `ADDRESS` (repeatable)")
+	f.StringSlice("listen-classic", nil, "accept links from upstream's limpets, which speak the old socket protocol, at `ADDRESS` (repeatable)")
+	f.StringSlice("connect-classic", nil, "keep a link up to an upstream limpet at `ADDRESS` (repeatable)")
 	f.String("bus", "auto", "the `BUS`: a device's path or number, \"embedded\", or \"auto\" for /dev/kbus0 if there is one, else embedded")
 	f.String("expose", "", "serve the embedded bus to local programs as the device `FILE`, /dev/kbus0 or kbus0 in another folder, as kbusd does (root)")
 	f.Uint32("network-id", 0, "the network `ID` of the bus, above 0 and different on every bus that is linked")
@@ -63,7 +68,8 @@ func loadConfig(flags *pflag.FlagSet) (*config, error) {
 
 	environment := env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(key, value string) (string, any) {
 		key = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(key, envPrefix), "_", "-"))
-		if key == "listen" || key == "connect" {
+		switch key {
+		case "listen", "connect", "listen-classic", "connect-classic":
 			return key, strings.Split(value, ",")
 		}
 		return key, value
@@ -104,12 +110,12 @@ func loadConfig(flags *pflag.FlagSet) (*config, error) {
 }
 
 func (c *config) validate() error {
-	linked := len(c.Listen)+len(c.Connect) > 0
+	linked := len(c.Listen)+len(c.Connect)+len(c.ListenOld)+len(c.ConnectOld) > 0
 	if linked && c.NetworkID == 0 {
 		return errors.New("--network-id: a bus that is linked needs a network id above 0, different on every bus")
 	}
 	if !linked && c.API == "none" {
-		return errors.New("there is nothing to do: give --listen, --connect or --api")
+		return errors.New("there is nothing to do: give --listen, --connect, their classic sisters or --api")
 	}
 	if c.Expose != "" && filepath.Base(c.Expose) != "kbus0" {
 		return fmt.Errorf("--expose: the file %q must be called kbus0, in any folder", c.Expose)
@@ -131,7 +137,10 @@ func (c *config) validate() error {
 		flag  string
 		words []string
 		out   *[]limpet.Address
-	}{{"listen", c.Listen, &c.listen}, {"connect", c.Connect, &c.connect}} {
+	}{
+		{"listen", c.Listen, &c.listen}, {"connect", c.Connect, &c.connect},
+		{"listen-classic", c.ListenOld, &c.listenClassic}, {"connect-classic", c.ConnectOld, &c.connectClassic},
+	} {
 		for _, word := range a.words {
 			addr, err := limpet.ParseAddress(word)
 			if err != nil {

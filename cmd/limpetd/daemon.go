@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -58,16 +59,19 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 		l.close()
 		return err
 	}
-	for _, p := range l.peers {
+	for _, p := range l.serve.Peers {
 		log.Info("listening for peers", "address", p.Addr().String())
 	}
-	for _, a := range l.api {
+	for _, p := range l.serve.Classic {
+		log.Info("listening for peers of the classic protocol", "address", p.Addr().String())
+	}
+	for _, a := range l.serve.API {
 		log.Info("offering the local API", "address", a.Addr().String())
 	}
 	log.Info("limpetd is running", "version", version(), "bus", bus.String(), "network_id", cfg.NetworkID, "instance", node.Instance().String())
 
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return srv.Run(gctx, l.peers, l.api) })
+	g.Go(func() error { return srv.Run(gctx, l.serve) })
 	ready := func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }
 	if cfg.Expose == "" {
 		ready()
@@ -78,6 +82,11 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 	}
 	for _, addr := range cfg.connect {
 		g.Go(func() error { return (&client.Link{Node: node, Address: addr, Limpet: cfg.limpet()}).Run(gctx) })
+	}
+	for _, addr := range cfg.connectClassic {
+		g.Go(func() error {
+			return (&client.Link{Node: node, Address: addr, Classic: true, Limpet: cfg.limpet()}).Run(gctx)
+		})
 	}
 	if l.metrics != nil {
 		g.Go(func() error { return serveMetrics(gctx, l.metrics, registry) })
@@ -125,19 +134,19 @@ func sayCheck(cfg *config, bus kbusdev.Bus, out io.Writer) error {
 	if cfg.api != nil {
 		api = cfg.api.String()
 	}
-	_, err := fmt.Fprintf(out, "the configuration is good\nbus:          %s\nnetwork id:   %d\nlisten:       %v\nconnect:      %v\nmessage name: %s\napi:          %s\n",
-		bus, cfg.NetworkID, cfg.listen, cfg.connect, cfg.MessageName, api)
+	_, err := fmt.Fprintf(out, "the configuration is good\nbus:          %s\nnetwork id:   %d\nlisten:       %v\nconnect:      %v\nlisten, classic:  %v\nconnect, classic: %v\nmessage name: %s\napi:          %s\n",
+		bus, cfg.NetworkID, cfg.listen, cfg.connect, cfg.listenClassic, cfg.connectClassic, cfg.MessageName, api)
 	return err
 }
 
 type listeners struct {
-	peers, api []net.Listener
-	metrics    net.Listener
-	control    net.Listener // for questions about the exposed device
+	serve   server.Listeners
+	metrics net.Listener
+	control net.Listener // for questions about the exposed device
 }
 
 func (l *listeners) close() {
-	for _, x := range append(append([]net.Listener{}, l.peers...), l.api...) {
+	for _, x := range slices.Concat(l.serve.Peers, l.serve.Classic, l.serve.API) {
 		_ = x.Close()
 	}
 	for _, x := range []net.Listener{l.metrics, l.control} {
@@ -150,12 +159,17 @@ func (l *listeners) close() {
 // openListeners opens all or says which one it could not; close the result in any case of error.
 func openListeners(ctx context.Context, cfg *config) (*listeners, error) {
 	l := &listeners{}
-	for _, addr := range cfg.listen {
-		p, err := server.Listen(ctx, addr, 0o666)
-		if err != nil {
-			return l, err
+	for _, x := range []struct {
+		at  []limpet.Address
+		out *[]net.Listener
+	}{{cfg.listen, &l.serve.Peers}, {cfg.listenClassic, &l.serve.Classic}} {
+		for _, addr := range x.at {
+			p, err := server.Listen(ctx, addr, 0o666)
+			if err != nil {
+				return l, err
+			}
+			*x.out = append(*x.out, p)
 		}
-		l.peers = append(l.peers, p)
 	}
 	if cfg.api != nil {
 		a, err := server.Listen(ctx, *cfg.api, 0o600)
@@ -165,7 +179,7 @@ func openListeners(ctx context.Context, cfg *config) (*listeners, error) {
 		if err != nil {
 			return l, err
 		}
-		l.api = append(l.api, a)
+		l.serve.API = append(l.serve.API, a)
 	}
 	if cfg.Metrics != "" {
 		m, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Metrics)

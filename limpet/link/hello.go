@@ -59,6 +59,10 @@ type Config struct {
 	OnDrain func(reason string)
 	// OnAck is called when the peer has acked something. It must not block.
 	OnAck func()
+	// NoAcks is for a peer that sends no acks and keeps no window. A message counts as
+	// taken by it once the stream has it, and the stream is not read while our own
+	// window is full.
+	NoAcks bool
 	// HelloTimeout bounds the wait for the peer's hello; 0 is 10 s.
 	HelloTimeout time.Duration
 	// AckDelay is how long an ack waits for a batch to ride on; 0 is 2 ms.
@@ -146,6 +150,7 @@ func open(ctx context.Context, stream Stream, cfg Config, greet func(*Session) e
 		room:     make(chan struct{}, 1),
 		wakeSend: make(chan struct{}, 1),
 		wakeRecv: make(chan struct{}, 1),
+		credit:   make(chan struct{}, 1),
 		ended:    make(chan struct{}),
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.HelloTimeout, fmt.Errorf("no hello from the peer within %v", cfg.HelloTimeout))

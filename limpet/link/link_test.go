@@ -415,3 +415,49 @@ func FuzzFrames(f *testing.F) {
 		s.TryRecv(nil)
 	})
 }
+
+// With a peer that sends no acks, what the stream has taken counts as delivered, no
+// ack is sent, and the stream is not read while our window is full.
+func TestNoAcks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.NoAcks = true
+		s, w, ended := accept(t, cfg)
+		for range 100 {
+			if s.Send([]link.Outgoing{{Msg: kbusdev.Message{Name: "$.A"}, FromBus: true}}) != 1 {
+				t.Fatalf("the window is full: %+v", s.Stats())
+			}
+			if f := <-w.toPeer; len(f.GetBatch().GetMessages()) != 1 {
+				t.Fatalf("to the peer: %v", f)
+			}
+			synctest.Wait()
+		}
+		if st := s.Stats(); st.Delivered != 100 || st.Unacked != 0 {
+			t.Errorf("%+v", st)
+		}
+
+		// The window is of 8 messages, so two batches of 4 are read, and one more for
+		// each that is done.
+		for i := range 16 {
+			w.fromPeer <- batch(uint64(4*i+1), 4)
+		}
+		synctest.Wait()
+		for left := 14; left > 0; left-- {
+			if len(w.fromPeer) != left {
+				t.Fatalf("%d batches are unread, want %d", len(w.fromPeer), left)
+			}
+			s.TryRecv(nil)
+			s.Done(4)
+			synctest.Wait()
+		}
+		time.Sleep(time.Hour) //nolint:forbidigo // in a bubble, where it takes no time: an ack would have been due
+		select {
+		case f := <-w.toPeer:
+			t.Errorf("to the peer: %v", f)
+		default:
+		}
+		s.End(errors.New("the test is over"))
+		w.cancel()
+		<-ended
+	})
+}

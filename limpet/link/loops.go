@@ -21,6 +21,9 @@ func (s *Session) send() {
 				s.End(streamError("sending to the peer", err))
 				return
 			}
+			if s.cfg.NoAcks {
+				s.ackSelf()
+			}
 			continue
 		case ackWaits && !ackArmed:
 			ackDelay.Reset(s.cfg.AckDelay)
@@ -73,9 +76,36 @@ func (s *Session) sendFinal() {
 	_ = s.stream.CloseSend()
 }
 
+// ackSelf takes what the stream has been given for taken by the peer.
+func (s *Session) ackSelf() {
+	s.mu.Lock()
+	sent := s.out.sent
+	s.mu.Unlock()
+	_ = s.takeAck(sent) // it was sent
+}
+
+// mayReceive waits, for a peer without a window, until our own has room; not any
+// more when the link has ended.
+func (s *Session) mayReceive() {
+	for s.cfg.NoAcks {
+		s.mu.Lock()
+		full := s.received-s.done >= uint64(s.cfg.WindowMessages) || s.inBytes >= int(s.cfg.WindowBytes)
+		s.mu.Unlock()
+		if !full {
+			return
+		}
+		select {
+		case <-s.credit:
+		case <-s.ended:
+			return
+		}
+	}
+}
+
 // receive is the receiving goroutine.
 func (s *Session) receive() {
 	for {
+		s.mayReceive()
 		frame, err := s.stream.Recv()
 		if err != nil {
 			s.End(streamError("receiving from the peer", err))

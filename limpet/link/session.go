@@ -57,6 +57,7 @@ type Session struct {
 
 	wakeSend chan struct{}
 	wakeRecv chan struct{}
+	credit   chan struct{} // with NoAcks: something is done, so more may be read
 	ended    chan struct{} // closed with err set
 	err      error
 	endOnce  sync.Once
@@ -187,6 +188,12 @@ func (s *Session) Done(n int) {
 	s.mu.Lock()
 	first := s.done == s.ackSent
 	s.done += uint64(n)
+	if s.cfg.NoAcks {
+		s.ackSent = s.done
+		s.mu.Unlock()
+		signal(s.credit)
+		return
+	}
 	urgent := s.done-s.ackSent >= uint64(s.cfg.WindowMessages/4)
 	s.mu.Unlock()
 	if first || urgent {
@@ -200,6 +207,8 @@ type Stats struct {
 	Delivered uint64
 	// Waiting are queued here; Unacked are under way.
 	Waiting, Unacked int
+	// Sent were given to the stream, answers among them.
+	Sent uint64
 	// Received were brought by the peer; Done have their fate decided.
 	Received, Done uint64
 	// WindowFull counts the times that Send found no room.
@@ -216,6 +225,7 @@ func (s *Session) Stats() Stats {
 		Delivered:     s.out.delivered,
 		Waiting:       s.out.queued(),
 		Unacked:       s.out.unacked.n,
+		Sent:          s.out.sent,
 		Received:      s.received,
 		Done:          s.done,
 		WindowFull:    s.full,

@@ -377,7 +377,9 @@ type LinkCounts struct {
 	UnknownFrames uint64 `protobuf:"varint,18,opt,name=unknown_frames,json=unknownFrames,proto3" json:"unknown_frames,omitempty"`
 	// What is queued or being done inside the limpet, and what is not acked; 0 when
 	// it is at rest.
-	Busy          uint64 `protobuf:"varint,19,opt,name=busy,proto3" json:"busy,omitempty"`
+	Busy uint64 `protobuf:"varint,19,opt,name=busy,proto3" json:"busy,omitempty"`
+	// Messages given to the link for the peer, answers of our own among them.
+	ToPeer        uint64 `protobuf:"varint,20,opt,name=to_peer,json=toPeer,proto3" json:"to_peer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -545,6 +547,13 @@ func (x *LinkCounts) GetBusy() uint64 {
 	return 0
 }
 
+func (x *LinkCounts) GetToPeer() uint64 {
+	if x != nil {
+		return x.ToPeer
+	}
+	return 0
+}
+
 var File_kbus_limpet_v1_admin_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
@@ -573,7 +582,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x122\n" +
 	"\x06counts\x18\a \x01(\v2\x1a.kbus.limpet.v1.LinkCountsR\x06counts\x12\x14\n" +
 	"\x05ksock\x18\b \x01(\rR\x05ksock\x12'\n" +
-	"\x0fnetworks_behind\x18\t \x03(\rR\x0enetworksBehind\"\xad\x06\n" +
+	"\x0fnetworks_behind\x18\t \x03(\rR\x0enetworksBehind\"\xc6\x06\n" +
 	"\n" +
 	"LinkCounts\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x18\n" +
@@ -597,7 +606,8 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\vwindow_full\x18\x11 \x01(\x04R\n" +
 	"windowFull\x12%\n" +
 	"\x0eunknown_frames\x18\x12 \x01(\x04R\runknownFrames\x12\x12\n" +
-	"\x04busy\x18\x13 \x01(\x04R\x04busy\x1a?\n" +
+	"\x04busy\x18\x13 \x01(\x04R\x04busy\x12\x17\n" +
+	"\ato_peer\x18\x14 \x01(\x04R\x06toPeer\x1a?\n" +
 	"\x11FromBusEndedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a@\n" +

@@ -1,0 +1,130 @@
+package classic
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
+)
+
+const (
+	words      = 16
+	headerSize = words * 4
+	guardSize  = 4
+
+	// eventWords is how many integers a bind event's data starts with.
+	eventWords = 3
+)
+
+var wire = binary.BigEndian
+
+// AppendMessage appends m as it goes over the socket. The data of a bind event is
+// expected in this machine's byte order, as a bus gives it.
+func AppendMessage(dst []byte, m *kbusdev.Message) []byte {
+	for _, w := range [words]uint32{
+		kbusdev.StartGuard,
+		m.ID.Network, m.ID.Serial,
+		m.InReplyTo.Network, m.InReplyTo.Serial,
+		uint32(m.To), uint32(m.From),
+		m.OrigFrom.Network, uint32(m.OrigFrom.Local),
+		m.FinalTo.Network, uint32(m.FinalTo.Local),
+		m.Extra, uint32(m.Flags),
+		uint32(len(m.Name)), uint32(len(m.Data)),
+		kbusdev.EndGuard,
+	} {
+		dst = wire.AppendUint32(dst, w)
+	}
+	dst = append(dst, m.Name...)
+	dst = append(dst, make([]byte, nameSize(len(m.Name))-len(m.Name))...)
+	at := len(dst)
+	dst = append(dst, m.Data...)
+	swapEvent(m.Name, dst[at:], binary.NativeEndian, wire)
+	dst = append(dst, make([]byte, dataSize(len(m.Data))-len(m.Data))...)
+	return wire.AppendUint32(dst, kbusdev.EndGuard)
+}
+
+func nameSize(n int) int { return (n + 4) &^ 3 }
+func dataSize(n int) int { return (n + 3) &^ 3 }
+
+// swapEvent turns the integers of a bind event from one byte order to another.
+func swapEvent(name string, data []byte, from, to binary.ByteOrder) {
+	if name != kbusdev.NameReplierBindEvent || len(data) < 4*eventWords {
+		return
+	}
+	for i := range eventWords {
+		to.PutUint32(data[4*i:], from.Uint32(data[4*i:]))
+	}
+}
+
+// A header is the first sixteen words.
+type header [words]uint32
+
+func (h *header) nameLen() int { return int(h[13]) }
+func (h *header) dataLen() int { return int(h[14]) }
+
+// rest is how many bytes follow the header.
+func (h *header) rest() int { return nameSize(h.nameLen()) + dataSize(h.dataLen()) + guardSize }
+
+// parseHeader reads a header and judges it: the lengths are good for allocation
+// then. maxData bounds the data, in bytes. The error is a *link.Error.
+func parseHeader(b []byte, maxData int) (h header, err error) {
+	for i := range h {
+		h[i] = wire.Uint32(b[4*i:])
+	}
+	switch {
+	case h[0] != kbusdev.StartGuard || h[words-1] != kbusdev.EndGuard:
+		return h, protocolError("a message starts with the guards %#08x and %#08x, not %#08x and %#08x", h[0], h[words-1], uint32(kbusdev.StartGuard), uint32(kbusdev.EndGuard))
+	case h[13] == 0 || h[13] > kbusdev.MaxNameLen:
+		return h, protocolError("a message's name has %d bytes, it must have 1 to %d", h[13], kbusdev.MaxNameLen)
+	case uint64(h[14]) > uint64(maxData):
+		return h, protocolError("a message's data has %d bytes, the bus takes %d", h[14], maxData)
+	}
+	return h, nil
+}
+
+// message makes the message of a header and the bytes after it, which are copied.
+func (h *header) message(rest []byte) (kbusdev.Message, error) {
+	if guard := wire.Uint32(rest[len(rest)-guardSize:]); guard != kbusdev.EndGuard {
+		return kbusdev.Message{}, protocolError("a message ends with the guard %#08x, not %#08x", guard, uint32(kbusdev.EndGuard))
+	}
+	name := string(rest[:h.nameLen()])
+	var data []byte
+	if n := h.dataLen(); n > 0 {
+		data = append(make([]byte, 0, n), rest[nameSize(h.nameLen()):][:n]...)
+		swapEvent(name, data, wire, binary.NativeEndian)
+	}
+	return kbusdev.Message{
+		ID:        kbusdev.MsgID{Network: h[1], Serial: h[2]},
+		InReplyTo: kbusdev.MsgID{Network: h[3], Serial: h[4]},
+		To:        kbusdev.KsockID(h[5]),
+		From:      kbusdev.KsockID(h[6]),
+		OrigFrom:  kbusdev.Address{Network: h[7], Local: kbusdev.KsockID(h[8])},
+		FinalTo:   kbusdev.Address{Network: h[9], Local: kbusdev.KsockID(h[10])},
+		Extra:     h[11],
+		Flags:     kbusdev.Flags(h[12]),
+		Name:      name,
+		Data:      data,
+	}, nil
+}
+
+// ParseMessage reads the one message that is all of b: what AppendMessage has
+// made, or a peer has sent. maxData bounds its data, in bytes. Nothing of b is
+// kept. The error is a *link.Error that says what is wrong.
+func ParseMessage(b []byte, maxData int) (kbusdev.Message, error) {
+	if len(b) < headerSize {
+		return kbusdev.Message{}, protocolError("%d bytes are no message, which has at least %d", len(b), headerSize)
+	}
+	h, err := parseHeader(b, maxData)
+	if err != nil {
+		return kbusdev.Message{}, err
+	}
+	if got := len(b) - headerSize; got != h.rest() {
+		return kbusdev.Message{}, protocolError("a message has %d bytes after its header, not %d", got, h.rest())
+	}
+	return h.message(b[headerSize:])
+}
+
+func protocolError(format string, args ...any) *link.Error {
+	return &link.Error{Code: link.Protocol, Message: fmt.Sprintf(format, args...)}
+}
