@@ -3,8 +3,11 @@ package limpet_test
 import (
 	"context"
 	"log/slog"
+	"net"
 	"testing"
 	"testing/synctest"
+
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/bustest"
@@ -32,6 +35,38 @@ func join(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
 	})
 }
 
+// socket makes a connection in memory. As with one of the kernel's, a write need not
+// wait for who reads.
+func socket(t *testing.T) (here, there net.Conn) {
+	t.Helper()
+	l := bufconn.Listen(64 << 10)
+	defer l.Close()
+	dialled := make(chan net.Conn, 1)
+	go func() { c, _ := l.Dial(); dialled <- c }()
+	there, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return <-dialled, there
+}
+
+// joinClassic links them over the old protocol.
+func joinClassic(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ca, cb := socket(t)
+	done := make(chan error, 2)
+	la, lb := a.NewLink("dial"), b.NewLink("accept")
+	go func() { done <- limpet.DialClassic(ctx, la, ca, cfg, nil) }()
+	go func() { done <- limpet.AcceptClassic(ctx, lb, cb, cfg) }()
+	t.Cleanup(func() {
+		cancel()
+		for range 2 {
+			<-done
+		}
+	})
+}
+
 func node(t testing.TB, bus kbusdev.Bus, id uint32) *limpet.Node {
 	t.Helper()
 	n, err := limpet.NewNode(bus, id, quiet())
@@ -43,7 +78,31 @@ func node(t testing.TB, bus kbusdev.Bus, id uint32) *limpet.Node {
 
 // The recordings of real limpets, over a stream in memory: virtual time tells
 // exactly when the pair has settled.
-func TestGoldenPairInMemory(t *testing.T) {
+func TestGoldenPairInMemory(t *testing.T) { goldenPairs(t, join) }
+
+// The same over the protocol that they spoke when they were recorded.
+func TestGoldenPairInMemoryClassic(t *testing.T) { goldenPairs(t, joinClassic) }
+
+// The same with one limpet that is none of ours; see oldLimpet.
+func TestGoldenPairWithAnOldLimpet(t *testing.T) {
+	t.Run("dialled by us", func(t *testing.T) {
+		goldenPairs(t, func(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
+			joinOld(t, a, b, func(ctx context.Context, l *limpet.Link, conn net.Conn) error {
+				return limpet.DialClassic(ctx, l, conn, cfg, nil)
+			})
+		})
+	})
+	t.Run("accepted by us", func(t *testing.T) {
+		goldenPairs(t, func(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
+			joinOld(t, b, a, func(ctx context.Context, l *limpet.Link, conn net.Conn) error {
+				return limpet.AcceptClassic(ctx, l, conn, cfg)
+			})
+		})
+	})
+}
+
+func goldenPairs(t *testing.T, join func(t *testing.T, a, b *limpet.Node, cfg limpet.Config)) {
+	t.Helper()
 	total, same := 0, 0
 	for _, file := range bustest.Files(t, "testdata", "pair-*.jsonl.gz") {
 		for _, s := range bustest.Load[pairtest.Story](t, file) {

@@ -54,7 +54,7 @@ func seeds(t *testing.T) []uint64 {
 	return []uint64{1, 2, 3, rand.Uint64()}
 }
 
-// Random traffic of ordinary and hostile programs: each announcement is heard
+// Random traffic of ordinary and hostile programs, over links of both protocols: each announcement is heard
 // once by each listener, each accepted request has exactly one reply and from the
 // right program, and there is no storm.
 func TestRandomTraffic(t *testing.T) {
@@ -114,8 +114,13 @@ func newWorld(t *testing.T, top topology, seed uint64) *world {
 		}
 		w.nodes = append(w.nodes, n)
 	}
+	protocol := rand.New(rand.NewPCG(seed, 7))
 	for _, l := range top.links {
-		join(t, w.nodes[l[0]], w.nodes[l[1]], limpet.Config{})
+		joining := join
+		if protocol.IntN(2) == 0 {
+			joining = joinClassic
+		}
+		joining(t, w.nodes[l[0]], w.nodes[l[1]], limpet.Config{})
 	}
 	w.settle()
 	for b := range top.buses {

@@ -100,7 +100,7 @@ func (s *Stream) Recv() (*pb.Frame, error) {
 		return nil, s.failed
 	}
 	_ = s.conn.SetReadDeadline(time.Time{}) // a closed connection says so when it is read
-	if _, err := s.r.Peek(1); err != nil { // however long that takes
+	if _, err := s.r.Peek(1); err != nil {  // however long that takes
 		return nil, err
 	}
 	batch := &pb.Batch{FirstSequence: s.next + 1}
