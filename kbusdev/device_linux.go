@@ -2,6 +2,7 @@ package kbusdev
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -103,7 +104,7 @@ func (d *device) listBindings() (io.ReadCloser, error) {
 			return f, err
 		}
 	}
-	conn, err := net.DialTimeout("unix", ControlSocket(dir), time.Second)
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", ControlSocket(dir))
 	if err != nil {
 		return nil, fmt.Errorf("there is no %s, and no kbusd at %s: %w", procBindings, ControlSocket(dir), errors.ErrUnsupported)
 	}

@@ -22,8 +22,6 @@ func (h *host) serveClassic(l net.Listener) error {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return nil
-		case err != nil && h.ctx.Err() != nil:
-			return nil
 		case err != nil:
 			h.node.Log().Warn("accepting a link", "address", l.Addr().String(), "error", err)
 			if !wait(h.ctx, acceptPause) {
@@ -31,16 +29,13 @@ func (h *host) serveClassic(l net.Listener) error {
 			}
 			continue
 		}
-		leave, err := h.take()
+		_, err = h.accept(conn.RemoteAddr(), " classic", func(record *limpet.Link) error {
+			return limpet.AcceptClassic(h.ctx, record, conn, h.cfg)
+		})
 		if err != nil {
 			h.node.Log().Warn("refusing a link", "from", conn.RemoteAddr().String(), "reason", err)
 			_ = conn.Close()
-			continue
 		}
-		ended := h.accept(conn.RemoteAddr(), " classic", func(record *limpet.Link) error {
-			return limpet.AcceptClassic(h.ctx, record, conn, h.cfg)
-		})
-		h.wg.Go(func() { <-ended; leave() })
 	}
 }
 

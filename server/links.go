@@ -40,21 +40,17 @@ var (
 	errGoingAway = errors.New("the daemon is going away")
 )
 
-// take makes room for one more link; leave gives it back.
-func (h *host) take() (leave func(), err error) {
+// accept serves one peer, in a goroutine of its own, and gives why it ended. The
+// error is errTooMany or errGoingAway.
+func (h *host) accept(from net.Addr, kind string, serve func(*limpet.Link) error) (<-chan error, error) {
 	if h.draining.Load() {
 		return nil, errGoingAway
 	}
 	select {
 	case h.slots <- struct{}{}:
-		return func() { <-h.slots }, nil
 	default:
 		return nil, errTooMany
 	}
-}
-
-// accept serves one peer, in a goroutine of its own, and gives why it ended.
-func (h *host) accept(from net.Addr, kind string, serve func(*limpet.Link) error) <-chan error {
 	peer := "unknown"
 	if from != nil && from.String() != "" {
 		peer = from.Network() + ":" + from.String()
@@ -62,6 +58,7 @@ func (h *host) accept(from net.Addr, kind string, serve func(*limpet.Link) error
 	record := h.node.NewLink(fmt.Sprintf("accepted %d%s from %s", h.numbers.Add(1), kind, peer))
 	ended := make(chan error, 1)
 	h.wg.Go(func() {
+		defer func() { <-h.slots }()
 		defer record.Remove()
 		err := serve(record)
 		h.node.Log().Info("link down", "link", record.Name(), "reason", err)
@@ -70,7 +67,7 @@ func (h *host) accept(from net.Addr, kind string, serve func(*limpet.Link) error
 			h.terminated()
 		}
 	})
-	return ended
+	return ended, nil
 }
 
 // linkService accepts links over gRPC.
@@ -81,20 +78,18 @@ type linkService struct {
 
 // Link serves one peer until the link ends.
 func (s *linkService) Link(stream grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error {
-	leave, err := s.take()
+	var from net.Addr
+	if p, ok := peer.FromContext(stream.Context()); ok {
+		from = p.Addr
+	}
+	adapter := &serverStream{stream: stream, closed: make(chan struct{})}
+	ended, err := s.accept(from, "", func(record *limpet.Link) error { return limpet.Accept(s.ctx, record, adapter, s.cfg) })
 	switch {
 	case errors.Is(err, errTooMany):
 		return status.Error(codes.ResourceExhausted, err.Error())
 	case err != nil:
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	defer leave()
-	var from net.Addr
-	if p, ok := peer.FromContext(stream.Context()); ok {
-		from = p.Addr
-	}
-	adapter := &serverStream{stream: stream, closed: make(chan struct{})}
-	ended := s.accept(from, "", func(record *limpet.Link) error { return limpet.Accept(s.ctx, record, adapter, s.cfg) })
 	// Only our return unblocks a Send that flow control holds up, so a limpet that
 	// has closed its stream is not waited for long.
 	select {

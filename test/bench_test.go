@@ -29,7 +29,8 @@ import (
 //
 // "ceiling" is a bare gRPC stream of the same batches; "link" is a session over
 // such a stream, with sequence numbers, window and acks; "buses" is the whole way
-// from a program on one embedded bus to a program on another.
+// from a program on one embedded bus to a program on another; "classic" is that over
+// the socket protocol of upstream's limpets.
 
 var (
 	transports = []string{"unix", "tcp"}
@@ -45,7 +46,7 @@ func BenchmarkLinkOneWay(b *testing.B) {
 			for _, kind := range []struct {
 				name string
 				run  func(*testing.B, string, int)
-			}{{"ceiling", ceiling}, {"link", linkOneWay}, {"buses", busesOneWay}} {
+			}{{"ceiling", ceiling}, {"link", linkOneWay}, {"buses", busesOneWay}, {"classic", classicOneWay}} {
 				b.Run(fmt.Sprintf("%s/%s/%s", network, size.name, kind.name), func(b *testing.B) {
 					b.ReportAllocs()
 					b.SetBytes(int64(size.n))
@@ -243,10 +244,12 @@ func linkOneWay(b *testing.B, network string, size int) {
 	}
 }
 
-func pairOf(b *testing.B, network string) (x, y *daemon) {
+const overClassic = "classic-" // before a network, for start
+
+func pairOf(b *testing.B, protocol, network string) (x, y *daemon) {
 	b.Helper()
-	y = start(b, 2, limpet.Config{}, network)
-	x = start(b, 1, limpet.Config{}, "", y.peer)
+	y = start(b, 2, limpet.Config{}, protocol+network)
+	x = start(b, 1, limpet.Config{}, protocol, y.peer)
 	x.waitUp(b, 1)
 	y.waitUp(b, 1)
 	return x, y
@@ -274,11 +277,14 @@ func open(b *testing.B, bus kbusdev.Bus, names []string, as kbusdev.Role) kbusde
 	return k
 }
 
-// busesOneWay keeps the sender at most some thousands of messages ahead, so that
+func busesOneWay(b *testing.B, network string, size int)   { oneWay(b, "", network, size) }
+func classicOneWay(b *testing.B, network string, size int) { oneWay(b, overClassic, network, size) }
+
+// oneWay keeps the sender at most some thousands of messages ahead, so that
 // no queue on the way is ever full and nothing is dropped.
-func busesOneWay(b *testing.B, network string, size int) {
+func oneWay(b *testing.B, protocol, network string, size int) {
 	const ahead = 16384
-	x, y := pairOf(b, network)
+	x, y := pairOf(b, protocol, network)
 	sender := open(b, x.bus, nil, kbusdev.Listener)
 	listener := open(b, y.bus, []string{"$.Sensors.*"}, kbusdev.Listener)
 	credit := make(chan int, ahead)
@@ -313,14 +319,16 @@ func busesOneWay(b *testing.B, network string, size int) {
 func BenchmarkLinkRoundTrip(b *testing.B) {
 	for _, network := range transports {
 		b.Run(network+"/ceiling", func(b *testing.B) { roundTrips(b, bareEcho(b, network)) })
-		b.Run(network+"/buses", func(b *testing.B) {
-			x, y := pairOf(b, network)
-			roundTrips(b, busEcho(b, x, y, "$.Ask"))
-		})
+		for _, kind := range []struct{ name, protocol string }{{"buses", ""}, {"classic", overClassic}} {
+			b.Run(network+"/"+kind.name, func(b *testing.B) {
+				x, y := pairOf(b, kind.protocol, network)
+				roundTrips(b, busEcho(b, x, y, "$.Ask"))
+			})
+		}
 	}
 	for _, bindings := range []int{10, 1_000, 100_000} {
 		b.Run(fmt.Sprintf("unix/buses/bindings=%d", bindings), func(b *testing.B) {
-			x, y := pairOf(b, "unix")
+			x, y := pairOf(b, "", "unix")
 			var names []string
 			for i := range bindings - 1 {
 				names = append(names, fmt.Sprintf("$.Other.Name%d", i))

@@ -80,13 +80,19 @@ func TestGoldenPairThroughKbusd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts two hundred processes")
 	}
+	for _, protocol := range []string{"", "-classic"} {
+		t.Run("limpetd"+protocol, func(t *testing.T) { goldenPairThroughKbusd(t, protocol) })
+	}
+}
+
+func goldenPairThroughKbusd(t *testing.T, protocol string) {
 	dir, _ := kbusd(t)
 	maker := deviceKsock(t, filepath.Join(dir, "kbus0"))
 	pairtest.Replay(t, bustest.Files(t, "../limpet/testdata", "pair-*.jsonl.gz"), func(t *testing.T, ids map[string]uint32) *pairtest.Pair {
 		pair := &pairtest.Pair{Buses: make(map[string]kbusdev.Bus)}
 		devices := make(map[int]*process)
 		addr := filepath.Join(t.TempDir(), "link.sock")
-		for _, side := range []struct{ name, flag string }{{"b", "--listen"}, {"a", "--connect"}} {
+		for _, side := range []struct{ name, flag string }{{"b", "--listen" + protocol}, {"a", "--connect" + protocol}} {
 			n, err := maker.NewDevice()
 			if err != nil {
 				t.Fatal(err)

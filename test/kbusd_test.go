@@ -230,7 +230,7 @@ func TestKbusdWithoutRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
-	dir, err := os.MkdirTemp("", "kbusd-") // a folder which others than root can reach
+	dir, err := os.MkdirTemp("", "kbusd-") //nolint:usetesting // a folder which others than root can reach
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,8 +145,15 @@ func (n network) run(t *testing.T, kind string) []*process {
 	ends := make([]int, n.n)
 	for i := range ps {
 		args := []string{"--listen", addr[i]}
-		for _, l := range n.links {
-			if l[0] == i {
+		if kind == "mixed" {
+			args = append(args, "--listen-classic", addr[i]+".classic")
+		}
+		for j, l := range n.links {
+			switch {
+			case l[0] != i:
+			case kind == "mixed" && j%2 == 0:
+				args = append(args, "--connect-classic", addr[l[1]]+".classic")
+			default:
 				args = append(args, "--connect", addr[l[1]])
 			}
 		}
@@ -206,7 +213,7 @@ func answer(t *testing.T, r *client.Replier, data string) {
 // requests reach the right replier, and a killed replier's asker has its answer.
 func TestNetworksOfProcesses(t *testing.T) {
 	for _, n := range networks {
-		for _, kind := range []string{"unix", "tcp"} {
+		for _, kind := range []string{"unix", "tcp", "mixed"} {
 			t.Run(n.name+" "+kind, func(t *testing.T) {
 				ps := n.run(t, kind)
 				last := len(ps) - 1

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
 // Exit codes, documented in the help.
@@ -55,6 +57,12 @@ func (e *usageError) Unwrap() error { return e.err }
 type noAnswerError struct{ name, what string }
 
 func (e *noAnswerError) Error() string {
+	what := e.what
+	if word, far := strings.CutPrefix(what, "RemoteError."); far {
+		if errno, ok := kbusdev.ErrnoFromName(word); ok {
+			what = "RemoteError." + kbusdev.ErrnoName(errno) // upstream's limpet says it by number
+		}
+	}
 	why, known := map[string]string{
 		"Replier.GoneAway":           "its replier went away before it read the request",
 		"Replier.Ignored":            "its replier went away without an answer",
@@ -65,9 +73,9 @@ func (e *noAnswerError) Error() string {
 		"RemoteError.OutcomeUnknown": "the link was lost; the request may or may not have been carried out",
 		"RemoteError.EADDRNOTAVAIL":  "no replier is bound to it on the far bus",
 		"RemoteError.EBUSY":          "the far replier's queue, or the link, is full",
-	}[e.what]
+	}[what]
 	if !known {
-		why = "the bus says " + e.what
+		why = "the bus says " + what
 	}
 	return fmt.Sprintf("no answer to %s: %s", e.name, why)
 }

@@ -2,11 +2,13 @@ package kbusfs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,7 +47,10 @@ func (s *Server) mountDirectly(path string) (int, error) {
 	return fd, nil
 }
 
-const helper = "fusermount3"
+const (
+	helper        = "fusermount3"
+	helperTimeout = 10 * time.Second
+)
 
 // mountByHelper has the setuid program of libfuse do it, for users other than
 // root: for all programs, if /etc/fuse.conf lets users offer that.
@@ -74,7 +79,9 @@ func runHelper(path, options string) (int, error) {
 	theirs := os.NewFile(uintptr(pair[1]), "_FUSE_COMMFD")
 	defer theirs.Close() //nolint:errcheck // nothing to be done about it
 	var said bytes.Buffer
-	cmd := exec.Command(helper, "-o", "nosuid,nodev,fsname=kbusd,subtype=kbus,"+options, "--", path)
+	ctx, cancel := context.WithTimeout(context.Background(), helperTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, helper, "-o", "nosuid,nodev,fsname=kbusd,subtype=kbus,"+options, "--", path)
 	cmd.Env = append(os.Environ(), "_FUSE_COMMFD=3")
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.Stderr = &said
@@ -101,8 +108,10 @@ func runHelper(path, options string) (int, error) {
 func unmount(path string) error {
 	err := unix.Unmount(path, unix.MNT_DETACH)
 	if errors.Is(err, unix.EPERM) {
+		ctx, cancel := context.WithTimeout(context.Background(), helperTimeout)
+		defer cancel()
 		var out []byte
-		if out, err = exec.Command(helper, "-u", "-z", "--", path).CombinedOutput(); err != nil {
+		if out, err = exec.CommandContext(ctx, helper, "-u", "-z", "--", path).CombinedOutput(); err != nil {
 			err = fmt.Errorf("%s: %w: %s", helper, err, bytes.TrimSpace(out))
 		}
 	}

@@ -83,15 +83,19 @@ func parseHeader(b []byte, maxData int) (h header, err error) {
 	return h, nil
 }
 
-// message makes the message of a header and the bytes after it, which are copied.
-func (h *header) message(rest []byte) (kbusdev.Message, error) {
+// message makes the message of a header and the bytes after it. If ours, the data
+// stays in them, else it is copied.
+func (h *header) message(rest []byte, ours bool) (kbusdev.Message, error) {
 	if guard := wire.Uint32(rest[len(rest)-guardSize:]); guard != kbusdev.EndGuard {
 		return kbusdev.Message{}, protocolError("a message ends with the guard %#08x, not %#08x", guard, uint32(kbusdev.EndGuard))
 	}
 	name := string(rest[:h.nameLen()])
 	var data []byte
 	if n := h.dataLen(); n > 0 {
-		data = append(make([]byte, 0, n), rest[nameSize(h.nameLen()):][:n]...)
+		data = rest[nameSize(h.nameLen()):][:n:n]
+		if !ours {
+			data = append(make([]byte, 0, n), data...)
+		}
 		swapEvent(name, data, wire, binary.NativeEndian)
 	}
 	return kbusdev.Message{
@@ -122,7 +126,7 @@ func ParseMessage(b []byte, maxData int) (kbusdev.Message, error) {
 	if got := len(b) - headerSize; got != h.rest() {
 		return kbusdev.Message{}, protocolError("a message has %d bytes after its header, not %d", got, h.rest())
 	}
-	return h.message(b[headerSize:])
+	return h.message(b[headerSize:], false)
 }
 
 func protocolError(format string, args ...any) *link.Error {

@@ -134,21 +134,22 @@ func (s *Stream) read(first bool, room int) (*kbusdev.Message, error) {
 		return nil, err
 	}
 	h, err := parseHeader(b, s.maxData)
-	if !first && (err != nil || h.nameLen()+h.dataLen() > room || s.r.Buffered() < headerSize+h.rest()) {
-		return nil, nil // what is wrong is said when this is the first
-	}
 	if err != nil {
 		return nil, err
+	}
+	if !first && (h.nameLen()+h.dataLen() > room || s.r.Buffered() < headerSize+h.rest()) {
+		return nil, nil
 	}
 	_, _ = s.r.Discard(headerSize)
 	if b, err = s.await(h.rest()); err != nil {
 		return nil, err
 	}
-	m, err := h.message(b)
+	large := h.rest() > readBuffer
+	m, err := h.message(b, large)
 	if err != nil {
 		return nil, err
 	}
-	if h.rest() <= readBuffer {
+	if !large {
 		_, _ = s.r.Discard(h.rest())
 	}
 	return &m, nil

@@ -1,0 +1,171 @@
+package test
+
+import (
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/classic"
+	"github.com/kbus-limpet/limpet/limpet/link"
+)
+
+// An oldPeer is the far end of a classic link, in the test's hands.
+type oldPeer struct {
+	t *testing.T
+	*classic.Stream
+}
+
+func (p *oldPeer) hello(id uint32) {
+	p.t.Helper()
+	if err := p.Send(&pb.Frame{Kind: &pb.Frame_Hello{Hello: &pb.Hello{NetworkId: id}}}); err != nil {
+		p.t.Fatal(err)
+	}
+	if f, err := p.Recv(); err != nil || f.GetHello().GetNetworkId() != 1 {
+		p.t.Fatalf("the daemon's hello: %v, %v", f, err)
+	}
+}
+
+func (p *oldPeer) bring(m *kbusdev.Message) {
+	p.t.Helper()
+	out := new(pb.Message)
+	link.ToProto(out, m)
+	if err := p.Send(&pb.Frame{Kind: &pb.Frame_Batch{Batch: &pb.Batch{Messages: []*pb.Message{out}}}}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// request gives the next one; what else comes is let pass.
+func (p *oldPeer) request() *kbusdev.Message {
+	p.t.Helper()
+	for {
+		f, err := p.Recv()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, in := range f.GetBatch().GetMessages() {
+			if m := link.FromProto(in); m.IsRequest() {
+				return &m
+			}
+		}
+	}
+}
+
+func (p *oldPeer) bind(name string) {
+	p.t.Helper()
+	p.bring(&kbusdev.Message{
+		ID: kbusdev.MsgID{Network: 2, Serial: 1}, OrigFrom: kbusdev.Address{Network: 2}, Name: kbusdev.NameReplierBindEvent, Flags: kbusdev.Synthetic,
+		Data: kbusdev.AppendBindEvent(nil, kbusdev.BindEvent{Bound: true, Binder: 5, Name: name}, kbusdev.HostLayout.Order),
+	})
+}
+
+func acceptOld(t *testing.T, l net.Listener) *oldPeer {
+	t.Helper()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := classic.NewStream(conn, kbusdev.AbsoluteMaxMessageSize)
+	t.Cleanup(s.Close)
+	return &oldPeer{t: t, Stream: s}
+}
+
+// call asks on p's bus, and gives the name of the reply.
+func call(t *testing.T, p *process, name string) <-chan string {
+	got := make(chan string, 1)
+	ctx := within(t)
+	go func() {
+		m, err := p.bus.Call(ctx, &kbusdev.Message{Name: name})
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		got <- m.Name
+	}()
+	return got
+}
+
+// A peer of the old protocol answers, refuses with an errno's number, and dies with
+// a request open; the daemon dials again.
+func TestOldPeer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a := limpetd(t, 1, "--connect-classic", l.Addr().String())
+	for range 2 {
+		p := acceptOld(t, l)
+		p.hello(2)
+		p.bind("$.Far")
+		waitReplier(t, a, "$.Far", true)
+		for _, name := range []string{"$.Far", "$.KBUS.RemoteError.98"} {
+			got := call(t, a, "$.Far")
+			q := p.request()
+			p.bring(&kbusdev.Message{ID: kbusdev.MsgID{Network: 2, Serial: 2}, InReplyTo: q.ID, To: q.From, Name: name})
+			if r := <-got; r != name {
+				t.Errorf("the asker gets %s, want %s", r, name)
+			}
+		}
+		if out, code := ctl(t, a, "--timeout", "10s", "status"); code != 0 || !strings.Contains(out, "connect-classic") {
+			t.Errorf("status: %s", out)
+		}
+		got := call(t, a, "$.Far")
+		p.request()
+		p.Close()
+		if r := <-got; r != "$.KBUS.RemoteError.OutcomeUnknown" {
+			t.Errorf("the asker of a peer that died gets %s", r)
+		}
+		waitReplier(t, a, "$.Far", false)
+	}
+}
+
+// Whoever says what is wrong is refused, with a line in the log; others do not
+// notice.
+func TestHostileOldPeers(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "classic.sock")
+	a := limpetd(t, 1, "--listen-classic", addr)
+	good := limpetd(t, 2, "--connect-classic", addr)
+	a.waitLinked(t, 1)
+	good.waitLinked(t, 1)
+	lie := classic.AppendMessage(nil, &kbusdev.Message{Name: "$.A"})
+	copy(lie[56:], "\xff\xff\xff\xff") // the data's length
+	for _, c := range []struct{ says, want string }{
+		{"GET / HTTP/1.1\r\n\r\n", "for a hello"},
+		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "it speaks gRPC"},
+		{"HELO\x00\x00\x00\x00", "network id 0 cannot be used"},
+		{"HELO\x00\x00\x00\x01", "both ends have network id 1"},
+		{"HELO\x00\x00\x00\x02", "network id 2 belongs to another daemon"},
+		{"HELO\x00\x00\x00\x03" + strings.Repeat("\x00", 64), "guards"},
+		{"HELO\x00\x00\x00\x03" + string(lie), "4294967295 bytes"},
+		{"HELO\x00\x00\x00\x03" + string(lie[:30]), "in the middle of a message"},
+	} {
+		conn, err := net.Dial("unix", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte(c.says)); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.(*net.UnixConn).CloseWrite()
+		limit := time.After(10 * time.Second)
+		for !strings.Contains(a.log.String(), c.want) {
+			select {
+			case <-limit:
+				t.Fatalf("%q: the log does not say %q", c.says, c.want)
+			case <-time.After(time.Millisecond):
+			}
+		}
+		_ = conn.Close()
+	}
+	announceEverywhere(t, []*process{a, good})
+	if n := strings.Count(good.log.String(), "link up"); n != 1 {
+		t.Errorf("the good peer had to link %d times", n)
+	}
+	if code := a.stop(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
