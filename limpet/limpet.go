@@ -89,6 +89,7 @@ type Limpet struct {
 	session *link.Session
 	number  uint32 // tells the sessions of a node apart
 	dialled bool
+	classic bool
 	ksock   kbusdev.Ksock
 	ready   atomic.Bool // ksock and session are there
 	hasLate atomic.Bool // late is not empty
@@ -169,7 +170,7 @@ func serve(ctx context.Context, record *Link, stream link.Stream, linkID []byte,
 		OnAck:          l.peerAcked,
 	}
 	open := link.Accept
-	if _, old := stream.(*classic.Stream); old {
+	if _, l.classic = stream.(*classic.Stream); l.classic {
 		lc.NoAcks = true
 		open = link.Dial // each side starts with its hello
 	}
@@ -314,6 +315,7 @@ func (l *Limpet) openKsock(peer link.Peer) error {
 		PeerNetworkID: peer.NetworkID,
 		Ksock:         k.ID(),
 		Pattern:       l.cfg.Pattern,
+		Classic:       l.classic,
 		Termination:   l.cfg.Termination,
 		MaxAsked:      int(l.cfg.MaxMessages / 2),
 		MaxOpen:       int(l.cfg.MaxMessages / 2),

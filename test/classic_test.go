@@ -62,6 +62,38 @@ func (p *oldPeer) bind(name string) {
 	})
 }
 
+// listensOnly: of a request between two programs of a's bus the peer gets a copy for
+// listeners, which does not ask it for anything.
+func (p *oldPeer) listensOnly(a *process) {
+	p.t.Helper()
+	r, err := a.bus.Serve(within(p.t), 0, "$.Local")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer r.Close()
+	waitReplier(p.t, a, "$.Local", true)
+	answer(p.t, r, "here")
+	got := call(p.t, a, "$.Local")
+	for {
+		f, err := p.Recv()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, in := range f.GetBatch().GetMessages() {
+			if in.GetName() != "$.Local" {
+				continue
+			}
+			if m := link.FromProto(in); m.IsRequest() {
+				p.t.Errorf("the peer is asked: %+v", m)
+			}
+			if name := <-got; name != "$.Local" {
+				p.t.Errorf("the asker gets %s", name)
+			}
+			return
+		}
+	}
+}
+
 func acceptOld(t *testing.T, l net.Listener) *oldPeer {
 	t.Helper()
 	conn, err := l.Accept()
@@ -113,6 +145,7 @@ func TestOldPeer(t *testing.T) {
 		if out, code := ctl(t, a, "--timeout", "10s", "status"); code != 0 || !strings.Contains(out, "connect-classic") {
 			t.Errorf("status: %s", out)
 		}
+		p.listensOnly(a)
 		got := call(t, a, "$.Far")
 		p.request()
 		p.Close()

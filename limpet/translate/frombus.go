@@ -76,6 +76,9 @@ func (m *Machine) forward(msg *kbusdev.Message) {
 	if out.OrigFrom.Network == 0 {
 		out.OrigFrom = kbusdev.Address{Network: m.us, Local: out.From}
 	}
+	if m.cfg.Classic && !out.IsReply() && !out.WantsUsToReply() {
+		out.Flags &^= kbusdev.WantReply // ours does that for itself
+	}
 }
 
 // unbindEventsLost: our table may be wrong now, so it is made again (ours).

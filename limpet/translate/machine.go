@@ -16,6 +16,10 @@ type Config struct {
 	Ksock kbusdev.KsockID
 	// Pattern limits what crosses from our bus: a binding name. "" is "$.*".
 	Pattern string
+	// Classic is true for a peer that is one of upstream's limpets: a copy of a request
+	// for its listeners must not look like one, for it would ask again and keep the
+	// answer waited for.
+	Classic bool
 	// Termination is the name of the message that stops the limpet; "" is none.
 	Termination string
 	// Order is the byte order of bind events; nil is the host's.

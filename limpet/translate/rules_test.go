@@ -222,6 +222,18 @@ func TestListenerCopiesOfRequestsWantNoReply(t *testing.T) {
 	}
 }
 
+// Ours. The same standstill at the other end: one of upstream's limpets must not be
+// sent such a copy as a request.
+func TestAnOldPeerGetsNoCopiesOfRequests(t *testing.T) {
+	m := machine(func(c *translate.Config) { c.Classic = true })
+	has := func(f kbusdev.Flags) func(*translate.Effect) bool {
+		return func(e *translate.Effect) bool { return e.Msg.Flags == f }
+	}
+	want(t, m.FromBus(msg("$.A", flags(kbusdev.WantReply|kbusdev.Urgent))), translate.Forward, has(kbusdev.Urgent))
+	want(t, m.FromBus(msg("$.A", id(0, 8), toUs)), translate.Forward, has(kbusdev.WantReply|kbusdev.WantYouToReply))
+	want(t, machine().FromBus(msg("$.A", flags(kbusdev.WantReply))), translate.Forward, has(kbusdev.WantReply))
+}
+
 func TestForwardedIdsAreMadeGlobal(t *testing.T) {
 	want(t, machine().FromBus(msg("$.A")), translate.Forward, func(f *translate.Effect) bool {
 		return f.Msg.ID == kbusdev.MsgID{Network: us, Serial: 7} && f.Msg.OrigFrom == kbusdev.Address{Network: us, Local: 3}
