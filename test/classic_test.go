@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"net"
 	"path/filepath"
 	"strings"
@@ -107,8 +108,13 @@ func acceptOld(t *testing.T, l net.Listener) *oldPeer {
 
 // call asks on p's bus, and gives the name of the reply.
 func call(t *testing.T, p *process, name string) <-chan string {
+	return callFor(t, p, name, 20*time.Second)
+}
+
+func callFor(t *testing.T, p *process, name string, limit time.Duration) <-chan string {
 	got := make(chan string, 1)
-	ctx := within(t)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
 	go func() {
 		m, err := p.bus.Call(ctx, &kbusdev.Message{Name: name})
 		if err != nil {

@@ -48,9 +48,14 @@ func (l *lockedBuffer) String() string {
 // limpetd starts a daemon on a bus of its own, and waits until it answers.
 func limpetd(t *testing.T, id int, args ...string) *process {
 	t.Helper()
+	return startLimpetd(t, filepath.Join(binaries, "limpetd"), id, args...)
+}
+
+func startLimpetd(t *testing.T, program string, id int, args ...string) *process {
+	t.Helper()
 	p := &process{api: filepath.Join(t.TempDir(), "api.sock"), log: new(lockedBuffer)}
 	args = append([]string{"--bus", "embedded", "--network-id", fmt.Sprint(id), "--api", p.api}, args...)
-	p.cmd = exec.Command(filepath.Join(binaries, "limpetd"), args...)
+	p.cmd = exec.Command(program, args...)
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

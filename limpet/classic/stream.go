@@ -27,7 +27,7 @@ const (
 	stalledAfter = 30 * time.Second
 )
 
-// keepAlive notices a dead TCP peer within 20 s.
+// keepAlive notices a dead TCP peer within 20 s, while nothing is on its way to it.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3}
 
 // A Stream makes a connection to an upstream limpet into a stream of frames, for a
@@ -53,6 +53,7 @@ func NewStream(conn net.Conn, maxData uint32) *Stream {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetNoDelay(true)
 		_ = tcp.SetKeepAliveConfig(keepAlive)
+		limitUnacked(tcp)
 	}
 	return &Stream{conn: conn, r: bufio.NewReaderSize(conn, readBuffer), maxData: int(maxData)}
 }
