@@ -308,3 +308,30 @@ func TestLimpetdOnDevices(t *testing.T) {
 		t.Errorf("the reply is %+v, %v", m, err)
 	}
 }
+
+// The largest message goes through the device whole, in several pieces if the kernel
+// cuts it; one byte more does not.
+func TestLargestMessage(t *testing.T) {
+	dir, _ := kbusd(t)
+	path := filepath.Join(dir, "kbus0")
+	listener, sender := deviceKsock(t, path), deviceKsock(t, path)
+	if err := listener.Bind("$.Large", kbusdev.Listener); err != nil {
+		t.Fatal(err)
+	}
+	most := &kbusdev.Message{Name: "$.Large"}
+	most.Data = make([]byte, kbusdev.AbsoluteMaxMessageSize-kbusdev.EntireSize(kbusdev.HostLayout, most))
+	for i := range most.Data {
+		most.Data[i] = byte(i / 1000)
+	}
+	if _, err := sender.Send(within(t), most); err != nil {
+		t.Fatal(err)
+	}
+	m, err := listener.Recv(within(t))
+	if err != nil || string(m.Data) != string(most.Data) {
+		t.Errorf("%d bytes came as %d, %v", len(most.Data), len(m.Data), err)
+	}
+	most.Data = append(most.Data, 0)
+	if _, err := sender.Send(within(t), most); !errors.Is(err, syscall.EMSGSIZE) {
+		t.Errorf("a message too large: %v", err)
+	}
+}

@@ -49,7 +49,7 @@ static void send_pointy(int fd, uint32_t flags, char *name, char *data)
 static struct header receive(int fd, char *data)
 {
 	uint32_t len;
-	char buf[1000];
+	static char buf[500000];
 	struct header h;
 	CHECK(ioctl(fd, NEXTMSG, &len) == 1 && len > sizeof h && len < sizeof buf);
 	CHECK(read(fd, buf, len) == (ssize_t)len && read(fd, buf + len, 1) == 0);
@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 {
 	int how, status, listener = open(argv[1], O_RDWR), sender = open(argv[1], O_RDWR | O_NONBLOCK);
 	uint32_t id, other;
-	char data[1000];
+	static char data[500000], large[300001];
 
 	CHECK(argc == 2 && listener >= 0 && sender >= 0);
 	CHECK(ioctl(listener, KSOCKID, &id) == 0 && ioctl(sender, KSOCKID, &other) == 0 && id != other);
@@ -101,6 +101,11 @@ int main(int argc, char **argv)
 		CHECK(receive(listener, data).from == other && strcmp(data, "hello") == 0);
 		CHECK(waitpid(child, &status, 0) == child && status == 0);
 	}
+
+	/* More than the kernel copies at once for a CUSE device. */
+	memset(large, 'x', sizeof large - 1);
+	send_pointy(sender, 0, "$.C.News", large);
+	CHECK(receive(listener, data).data_len == sizeof large - 1 && strcmp(data, large) == 0);
 
 	/* A dup keeps the Ksock when the first descriptor is closed. */
 	int replier = open(argv[1], O_RDWR), copy = dup(replier);
