@@ -41,6 +41,7 @@ type Stream struct {
 	out     []byte
 	greeted bool
 	failed  error
+	msgs    []kbusdev.Message // memory for a batch that is being read
 	next    uint64 // sequence number, which the protocol has not
 
 	once sync.Once
@@ -104,56 +105,60 @@ func (s *Stream) Recv() (*pb.Frame, error) {
 	if _, err := s.r.Peek(1); err != nil {  // however long that takes
 		return nil, err
 	}
-	batch := &pb.Batch{FirstSequence: s.next + 1}
-	size := 0
-	for len(batch.Messages) < link.MaxBatchMessages {
-		m, err := s.read(len(batch.Messages) == 0, link.MaxBatchBytes-size)
-		if m == nil && len(batch.Messages) > 0 {
+	msgs := s.msgs[:0]
+	defer func() { clear(msgs) }() // the frame has the data
+	for size := 0; len(msgs) < link.MaxBatchMessages; {
+		m, ok, err := s.read(len(msgs) == 0, link.MaxBatchBytes-size)
+		if err != nil && len(msgs) == 0 {
+			return nil, err
+		}
+		if !ok {
 			s.failed = err // after what came before it
 			break
 		}
-		if err != nil {
-			return nil, err
-		}
 		size += len(m.Name) + len(m.Data)
-		out := new(pb.Message)
-		link.ToProto(out, m)
-		batch.Messages = append(batch.Messages, out)
+		msgs = append(msgs, m)
 	}
-	s.next += uint64(len(batch.Messages))
+	s.msgs = msgs
+	batch := &pb.Batch{FirstSequence: s.next + 1, Messages: make([]*pb.Message, len(msgs))}
+	slab := make([]pb.Message, len(msgs))
+	for i := range msgs {
+		batch.Messages[i] = &slab[i]
+		link.ToProto(batch.Messages[i], &msgs[i])
+	}
+	s.next += uint64(len(msgs))
 	return &pb.Frame{Kind: &pb.Frame_Batch{Batch: batch}}, nil
 }
 
 // read reads one message. The first of a batch is waited for; of the others only
-// one that is there already, and has no more than room bytes, is taken: nil else.
-func (s *Stream) read(first bool, room int) (*kbusdev.Message, error) {
+// one that is there already, and has no more than room bytes, is taken: else not ok.
+func (s *Stream) read(first bool, room int) (m kbusdev.Message, ok bool, err error) {
 	if !first && s.r.Buffered() < headerSize {
-		return nil, nil
+		return m, false, nil
 	}
 	b, err := s.await(headerSize)
 	if err != nil {
-		return nil, err
+		return m, false, err
 	}
 	h, err := parseHeader(b, s.maxData)
 	if err != nil {
-		return nil, err
+		return m, false, err
 	}
 	if !first && (h.nameLen()+h.dataLen() > room || s.r.Buffered() < headerSize+h.rest()) {
-		return nil, nil
+		return m, false, nil
 	}
 	_, _ = s.r.Discard(headerSize)
 	if b, err = s.await(h.rest()); err != nil {
-		return nil, err
+		return m, false, err
 	}
 	large := h.rest() > readBuffer
-	m, err := h.message(b, large)
-	if err != nil {
-		return nil, err
+	if m, err = h.message(b, large); err != nil {
+		return m, false, err
 	}
 	if !large {
 		_, _ = s.r.Discard(h.rest())
 	}
-	return &m, nil
+	return m, true, nil
 }
 
 // await gives the next n bytes: those in the buffer, still to be discarded, or if
