@@ -206,6 +206,21 @@ func TestKbusdRefusals(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "in use") {
 		t.Errorf("a second kbusd: %v %s", err, out)
 	}
+	for _, c := range []struct{ by, dir, want string }{
+		{"cuse", t.TempDir(), "CUSE makes devices in /dev only"},
+		{"magic", t.TempDir(), "it is cuse, fuse or auto"},
+		{"fuse", "/no/such/folder", "no such file or directory"},
+	} {
+		cmd := exec.Command(filepath.Join(binaries, "kbusd"), "--dir", c.dir, "--by", c.by, "--control", filepath.Join(t.TempDir(), "control"))
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), c.want) {
+			t.Errorf("--by %s: %v %s", c.by, err, out)
+		}
+	}
+	stale := filepath.Join(t.TempDir(), "kbus0") // a node without a device
+	if err := syscall.Mknod(stale, syscall.S_IFCHR|0o600, 1<<8|200); err == nil {
+		kbusdIn(t, filepath.Dir(stale))
+		deviceKsock(t, stale)
+	}
 	if _, err := kbusdev.OpenDevice(filepath.Join(dir, "kbus9")); !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), "is the KBUS module loaded") {
 		t.Errorf("a device that is not there: %v", err)
 	}

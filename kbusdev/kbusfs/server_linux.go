@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -153,8 +154,8 @@ func (s *Server) stop() {
 	_ = unix.Close(s.stopping)
 }
 
-// checkAbsent clears away the mount that a server which died has left, and refuses
-// to cover anything else.
+// checkAbsent clears away what a server which died has left, a dead mount or the node
+// of a device that is gone, and refuses to cover anything else.
 func checkAbsent(path string) error {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	switch {
@@ -162,6 +163,11 @@ func checkAbsent(path string) error {
 		_ = unix.Close(fd)
 	case errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.ECONNABORTED):
 		if err := unmount(path); err != nil {
+			return fmt.Errorf("clearing the stale device %s: %w", path, err)
+		}
+		return nil
+	case errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
+		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("clearing the stale device %s: %w", path, err)
 		}
 		return nil

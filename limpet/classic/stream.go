@@ -42,7 +42,7 @@ type Stream struct {
 	greeted bool
 	failed  error
 	msgs    []kbusdev.Message // memory for a batch that is being read
-	next    uint64 // sequence number, which the protocol has not
+	next    uint64            // sequence number, which the protocol has not
 
 	once sync.Once
 }
