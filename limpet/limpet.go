@@ -115,8 +115,9 @@ func Dial(ctx context.Context, l *Link, stream link.Stream, linkID []byte, cfg C
 	return serve(ctx, l, stream, linkID, cfg, onUp)
 }
 
-// DialClassic is Dial on a connection to an upstream limpet. That protocol has no
-// acks: what the connection has taken counts as delivered.
+// DialClassic is Dial on a connection to an upstream limpet, which is closed when it
+// returns. That protocol has no acks: what the connection has taken counts as
+// delivered.
 func DialClassic(ctx context.Context, l *Link, conn net.Conn, cfg Config, onUp func()) error {
 	return serve(ctx, l, l.classic(conn), NewLinkID(), cfg, onUp)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
@@ -102,12 +103,12 @@ func (s *Server) Run(parent context.Context, at Listeners) error {
 	for _, l := range at.Peers {
 		serve(peerServer, l)
 	}
+	var accepting sync.WaitGroup
 	for _, l := range at.Classic {
-		g.Go(func() error {
+		accepting.Go(func() {
 			if err := links.serveClassic(l); err != nil {
 				cancel(err)
 			}
-			return nil
 		})
 	}
 	for _, l := range at.API {
@@ -121,6 +122,7 @@ func (s *Server) Run(parent context.Context, at Listeners) error {
 	for _, l := range at.Classic {
 		_ = l.Close()
 	}
+	accepting.Wait() // then no link is added any more
 	peerServer.Stop()
 	apiServer.Stop()
 	links.wg.Wait()

@@ -350,3 +350,19 @@ func TestLargestMessage(t *testing.T) {
 		t.Errorf("a message too large: %v", err)
 	}
 }
+
+// What stat says of the device: a character device by CUSE, else the regular file
+// that FUSE can make; the mode is the one asked for.
+func TestDeviceFile(t *testing.T) {
+	dir, _ := kbusd(t, "--mode", "0640", "--devices", "3")
+	want := os.FileMode(0o640)
+	if _, err := os.Stat("/sys/class/cuse/kbus0"); err == nil && dir == "/dev" {
+		want |= os.ModeDevice | os.ModeCharDevice
+	}
+	for n := range 3 {
+		info, err := os.Stat(filepath.Join(dir, fmt.Sprintf("kbus%d", n)))
+		if err != nil || info.Mode() != want {
+			t.Errorf("device %d is %v, %v; want %v", n, info.Mode(), err, want)
+		}
+	}
+}
