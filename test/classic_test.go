@@ -3,11 +3,13 @@ package test
 import (
 	"context"
 	"net"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/kbus-limpet/limpet/client"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/classic"
@@ -160,6 +162,40 @@ func TestOldPeer(t *testing.T) {
 		}
 		waitReplier(t, a, "$.Far", false)
 	}
+}
+
+// A peer in another language, that writes each word by itself.
+func TestOldPeerInPython(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3 is not installed")
+	}
+	addr := freePort(t)
+	a := limpetd(t, 1, "--listen-classic", addr)
+	news, err := a.bus.Listen(within(t), client.ListenConfig{Names: []string{"$.Python.News"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer news.Close()
+	host, port, _ := net.SplitHostPort(addr)
+	peer := exec.CommandContext(within(t), python, "testdata/oldlimpet.py", host, port, "2")
+	said := new(lockedBuffer)
+	peer.Stdout, peer.Stderr = said, said
+	if err := peer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitReplier(t, a, "$.Python.Ask", true)
+	m, err := a.bus.Call(within(t), &kbusdev.Message{Name: "$.Python.Ask", Data: []byte("you")})
+	if err != nil || string(m.Data) != "Hello you" || m.OrigFrom != (kbusdev.Address{Network: 2, Local: 9}) {
+		t.Errorf("the reply is %+v, %v", m, err)
+	}
+	if m, err := news.Recv(); err != nil || string(m.Data) != "done" || m.ID != (kbusdev.MsgID{Network: 2, Serial: 3}) {
+		t.Errorf("the news are %+v, %v", m, err)
+	}
+	if err := peer.Wait(); err != nil || said.String() != "ok\n" {
+		t.Errorf("the peer: %v: %s", err, said)
+	}
+	waitReplier(t, a, "$.Python.Ask", false)
 }
 
 // Whoever says what is wrong is refused, with a line in the log; others do not

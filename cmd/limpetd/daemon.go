@@ -134,8 +134,18 @@ func sayCheck(cfg *config, bus kbusdev.Bus, out io.Writer) error {
 	if cfg.api != nil {
 		api = cfg.api.String()
 	}
-	_, err := fmt.Fprintf(out, "the configuration is good\nbus:          %s\nnetwork id:   %d\nlisten:       %v\nconnect:      %v\nlisten, classic:  %v\nconnect, classic: %v\nmessage name: %s\napi:          %s\n",
-		bus, cfg.NetworkID, cfg.listen, cfg.connect, cfg.listenClassic, cfg.connectClassic, cfg.MessageName, api)
+	_, err := fmt.Fprintln(out, "the configuration is good")
+	for _, line := range []struct {
+		what  string
+		value any
+	}{
+		{"bus", bus}, {"network id", cfg.NetworkID}, {"listen", cfg.listen}, {"connect", cfg.connect},
+		{"listen-classic", cfg.listenClassic}, {"connect-classic", cfg.connectClassic}, {"message name", cfg.MessageName}, {"api", api},
+	} {
+		if err == nil {
+			_, err = fmt.Fprintf(out, "%-16s %v\n", line.what+":", line.value)
+		}
+	}
 	return err
 }
 
