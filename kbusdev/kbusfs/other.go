@@ -6,22 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
 	"net"
-
-	"github.com/kbus-limpet/limpet/kbusdev/membus"
 )
-
-// Config is what a Server needs; see the Linux one.
-type Config struct {
-	Set     *membus.Set
-	Dir     string
-	Devices int
-	Mode    fs.FileMode
-	By      By
-	Log     *slog.Logger
-}
 
 // A Server cannot run here: FUSE devices are a thing of Linux.
 type Server struct{}

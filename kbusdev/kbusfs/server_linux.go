@@ -5,32 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/kbus-limpet/limpet/kbusdev/membus"
 )
-
-// Config is what a Server needs.
-type Config struct {
-	// Set holds the buses, in kbusdev.HostLayout. Required.
-	Set *membus.Set
-	// Dir is where the device files kbus0, kbus1... appear; "" is /dev.
-	Dir string
-	// Devices is how many there are at first, at least 1.
-	Devices int
-	// Mode is the files' permission bits; 0 is 0666.
-	Mode fs.FileMode
-	// By is what makes the files: CUSE, FUSE, or with "" the better of the two that
-	// can be had.
-	By By
-	// Log gets a line for each device that appears or goes.
-	Log *slog.Logger
-}
 
 // A Server makes the buses of a set into files, for as long as it runs.
 type Server struct {
