@@ -98,19 +98,28 @@ func (k *deviceKsock) waitAndTake(ctx context.Context) error {
 	}
 	for {
 		if err := w.watch(ctx); err != nil {
-			return err
+			return k.whyNot(err)
 		}
 		err := w.raw.Read(w.ready)
 		switch {
 		case k.taking.n > 0 || k.taking.err != nil:
 			return k.taking.err
 		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return err
+			return k.whyNot(err)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}
 		w.forget() // it was the end of an earlier context
 	}
+}
+
+// whyNot asks the device why it cannot be waited for. One that died since it was
+// looked at cannot join the poller, whose own words say nothing of that.
+func (k *deviceKsock) whyNot(err error) error {
+	if k.raw.Control(k.taking.now) == nil && k.taking.err != nil {
+		return k.taking.err
+	}
+	return err
 }
 
 // A taking is what Recv works with, kept so that receiving allocates no more than
