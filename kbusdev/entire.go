@@ -1,6 +1,7 @@
 package kbusdev
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/kbus-limpet/limpet/kbusdev/internal/abi"
@@ -36,14 +37,15 @@ func HeaderOf(m *Message) Header {
 		OrigNetwork: m.OrigFrom.Network, OrigLocal: uint32(m.OrigFrom.Local),
 		FinalNetwork: m.FinalTo.Network, FinalLocal: uint32(m.FinalTo.Local),
 		Extra: m.Extra, Flags: uint32(m.Flags),
-		NameLen: uint32(len(m.Name)), DataLen: uint32(len(m.Data)),
+		NameLen: uint32(len(m.Name)), DataLen: uint32(m.Size() - len(m.Name)),
 		EndGuard: EndGuard,
 	}
 }
 
-// MessageFrom makes a message of a header, a name and data. data is kept.
-func MessageFrom(h *Header, name string, data []byte) Message {
-	return Message{
+// MessageFrom makes a message of a header, a name and data, which is kept, unless
+// it is that of a bind event: order is the one its integers are in.
+func MessageFrom(h *Header, name string, data []byte, order binary.ByteOrder) Message {
+	m := Message{
 		ID:        MsgID{h.IDNetwork, h.IDSerial},
 		InReplyTo: MsgID{h.ReplyNetwork, h.ReplySerial},
 		To:        KsockID(h.To), From: KsockID(h.From),
@@ -52,6 +54,12 @@ func MessageFrom(h *Header, name string, data []byte) Message {
 		Extra:    h.Extra, Flags: Flags(h.Flags),
 		Name: name, Data: data,
 	}
+	if name == NameReplierBindEvent {
+		if e, err := ParseBindEvent(data, order); err == nil {
+			m.Event, m.Data = &e, nil
+		}
+	}
+	return m
 }
 
 // EntireSize is the length in bytes of m as an entire message. It saturates
@@ -61,12 +69,16 @@ func EntireSize(l Layout, m *Message) int {
 	if len(m.Data) > most || len(m.Name) > most {
 		return most
 	}
-	return l.EntireSize(uint32(len(m.Name)), uint32(len(m.Data)))
+	return l.EntireSize(uint32(len(m.Name)), uint32(m.Size()-len(m.Name)))
 }
 
 // AppendEntire appends m as an entire message: what a device takes and gives.
 func AppendEntire(dst []byte, l Layout, m *Message) []byte {
-	return l.AppendEntire(dst, HeaderOf(m), m.Name, m.Data)
+	data := m.Data
+	if m.Event != nil {
+		data = AppendBindEvent(nil, *m.Event, l.Order)
+	}
+	return l.AppendEntire(dst, HeaderOf(m), m.Name, data)
 }
 
 // ParseEntire reads the entire message that is all of b. The name is copied;
@@ -76,6 +88,6 @@ func ParseEntire(b []byte, l Layout) (*Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a message: %w", err)
 	}
-	m := MessageFrom(&h, string(name), data)
+	m := MessageFrom(&h, string(name), data, l.Order)
 	return &m, nil
 }

@@ -3,6 +3,7 @@ package kbusdev
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // A KsockID names one open Ksock on one bus, counting from 1 per device. 0 is
@@ -111,6 +112,27 @@ type Message struct {
 	Name string
 	// Data is the payload; nil and empty are the same.
 	Data []byte
+	// Event is what a replier bind event says, in place of Data: as bytes it would
+	// be in the byte order of one machine. It is nil in every other message, and in a
+	// message of that name whose data is malformed. Nobody changes it.
+	Event *BindEvent
+	// Expires is when the answer to a request stops being of use; zero is never. Only
+	// the embedded bus and links carry it: a device has no place for it.
+	Expires time.Time
+}
+
+// Size is what m counts for where queues and windows are bounded in bytes: its
+// name and its data.
+func (m *Message) Size() int {
+	if m.Event != nil {
+		return len(m.Name) + bindEventHeader + paddedLen(len(m.Event.Name))
+	}
+	return len(m.Name) + len(m.Data)
+}
+
+// Expired reports whether m is a request whose answer is of no use any more.
+func (m *Message) Expired(now time.Time) bool {
+	return !m.Expires.IsZero() && !now.Before(m.Expires)
 }
 
 // IsReply reports whether m answers a request.

@@ -203,6 +203,6 @@ func (t *taking) message(h *Header, name, data []byte) *Message {
 	if len(data) > 0 {
 		kept = append(make([]byte, 0, len(data)), data...)
 	}
-	*m = MessageFrom(h, known, kept)
+	*m = MessageFrom(h, known, kept, HostLayout.Order)
 	return m
 }

@@ -87,7 +87,7 @@ func (p *puppet) next() []*pb.Message {
 func (p *puppet) bindEvent(bound bool, name string) *kbusdev.Message {
 	return &kbusdev.Message{
 		ID: kbusdev.MsgID{Network: 2, Serial: 1}, Flags: kbusdev.Synthetic, Name: kbusdev.NameReplierBindEvent,
-		Data: kbusdev.AppendBindEvent(nil, kbusdev.BindEvent{Bound: bound, Binder: 5, Name: name}, kbusdev.HostLayout.Order),
+		Event: &kbusdev.BindEvent{Bound: bound, Binder: 5, Name: name},
 	}
 }
 

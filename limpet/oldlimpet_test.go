@@ -45,19 +45,24 @@ func padded(n, least int) int { return (n + least + 3) / 4 * 4 }
 
 func (o *oldLimpet) write(m *kbusdev.Message) error {
 	var b bytes.Buffer
+	data := m.Data
+	if e := m.Event; e != nil {
+		var words [3]uint32
+		if e.Bound {
+			words[0] = 1
+		}
+		words[1], words[2] = uint32(e.Binder), uint32(len(e.Name))
+		data, _ = binary.Append(nil, binary.BigEndian, words)
+		data = append(data, e.Name...)
+		data = append(data, make([]byte, padded(len(e.Name), 1)-len(e.Name))...)
+	}
 	_ = binary.Write(&b, binary.BigEndian, oldMessage{
 		Start: oldStart, End: oldEnd,
 		ID: [2]uint32{m.ID.Network, m.ID.Serial}, InReplyTo: [2]uint32{m.InReplyTo.Network, m.InReplyTo.Serial},
 		To: uint32(m.To), From: uint32(m.From),
 		OrigFrom: [2]uint32{m.OrigFrom.Network, uint32(m.OrigFrom.Local)}, FinalTo: [2]uint32{m.FinalTo.Network, uint32(m.FinalTo.Local)},
-		Extra: m.Extra, Flags: uint32(m.Flags), NameLen: uint32(len(m.Name)), DataLen: uint32(len(m.Data)),
+		Extra: m.Extra, Flags: uint32(m.Flags), NameLen: uint32(len(m.Name)), DataLen: uint32(len(data)),
 	})
-	data := bytes.Clone(m.Data)
-	if m.Name == "$.KBUS.ReplierBindEvent" {
-		for i := 0; i < 12; i += 4 {
-			binary.BigEndian.PutUint32(data[i:], binary.NativeEndian.Uint32(data[i:]))
-		}
-	}
 	b.WriteString(m.Name)
 	b.Write(make([]byte, padded(len(m.Name), 1)-len(m.Name)))
 	b.Write(data)
@@ -88,9 +93,9 @@ func (o *oldLimpet) read() (*kbusdev.Message, error) {
 		Extra:    h.Extra, Flags: kbusdev.Flags(h.Flags), Name: string(rest[:h.NameLen]), Data: rest[name : name+int(h.DataLen)],
 	}
 	if m.Name == "$.KBUS.ReplierBindEvent" {
-		for i := 0; i < 12; i += 4 {
-			binary.NativeEndian.PutUint32(m.Data[i:], binary.BigEndian.Uint32(m.Data[i:]))
-		}
+		word := func(i int) uint32 { return binary.BigEndian.Uint32(m.Data[4*i:]) }
+		m.Event = &kbusdev.BindEvent{Bound: word(0) == 1, Binder: kbusdev.KsockID(word(1)), Name: string(m.Data[12:][:word(2)])}
+		m.Data = nil
 	}
 	return m, nil
 }

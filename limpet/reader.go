@@ -268,10 +268,10 @@ func newLateBinds() lateBinds { return lateBinds{byName: make(map[string][]lateB
 func (b *lateBinds) empty() bool { return len(b.byName) == 0 }
 
 func (b *lateBinds) add(o *link.Outgoing) {
-	e, err := kbusdev.ParseBindEvent(o.Msg.Data, kbusdev.HostLayout.Order)
-	if err != nil {
+	if o.Msg.Event == nil {
 		return // we made it, so it is well formed
 	}
+	e := *o.Msg.Event
 	was := b.byName[e.Name]
 	if n := len(was); n > 0 && was[n-1].event.Bound && !e.Bound && was[n-1].event.Binder == e.Binder {
 		was = was[:n-1] // the peer need not hear of either

@@ -300,7 +300,7 @@ func (w *world) misbehave() {
 	case 1:
 		m.Name, m.Flags, m.ID = "$.Ask.R1", kbusdev.WantReply, kbusdev.MsgID{Network: uint32(w.r.IntN(9)), Serial: 1e6 + uint32(w.r.IntN(5))}
 	case 2:
-		m.Name, m.Data = kbusdev.NameReplierBindEvent, kbusdev.AppendBindEvent(nil, kbusdev.BindEvent{Bound: true, Binder: 1, Name: "$.Forged"}, kbusdev.HostLayout.Order)
+		m.Name, m.Data, m.Event = kbusdev.NameReplierBindEvent, nil, &kbusdev.BindEvent{Bound: true, Binder: 1, Name: "$.Forged"}
 	case 3:
 		m.InReplyTo, m.To = kbusdev.MsgID{Network: uint32(w.r.IntN(3)), Serial: uint32(w.r.IntN(50))}, kbusdev.KsockID(w.r.IntN(8))
 	case 4:

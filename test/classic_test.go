@@ -61,7 +61,7 @@ func (p *oldPeer) bind(name string) {
 	p.t.Helper()
 	p.bring(&kbusdev.Message{
 		ID: kbusdev.MsgID{Network: 2, Serial: 1}, OrigFrom: kbusdev.Address{Network: 2}, Name: kbusdev.NameReplierBindEvent, Flags: kbusdev.Synthetic,
-		Data: kbusdev.AppendBindEvent(nil, kbusdev.BindEvent{Bound: true, Binder: 5, Name: name}, kbusdev.HostLayout.Order),
+		Event: &kbusdev.BindEvent{Bound: true, Binder: 5, Name: name},
 	})
 }
 

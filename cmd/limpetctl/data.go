@@ -78,11 +78,9 @@ func show(m *kbusdev.Message) shown {
 	if m.Flags != 0 {
 		s.Flags = m.Flags.String()
 	}
-	if m.Name == kbusdev.NameReplierBindEvent {
-		if e, err := kbusdev.ParseBindEvent(m.Data, kbusdev.HostLayout.Order); err == nil {
-			s.BindEvent = &e
-			return s
-		}
+	if m.Event != nil {
+		s.BindEvent = m.Event
+		return s
 	}
 	if utf8.Valid(m.Data) {
 		s.Text = string(m.Data)

@@ -42,7 +42,7 @@ type Message struct {
 
 // KBUS gives the message as the buses know it.
 func (m *Message) KBUS() *kbusdev.Message {
-	return &kbusdev.Message{
+	msg := &kbusdev.Message{
 		ID:        kbusdev.MsgID{Network: m.ID[0], Serial: m.ID[1]},
 		InReplyTo: kbusdev.MsgID{Network: m.InReplyTo[0], Serial: m.InReplyTo[1]},
 		To:        kbusdev.KsockID(m.To),
@@ -54,6 +54,12 @@ func (m *Message) KBUS() *kbusdev.Message {
 		Name:      m.Name,
 		Data:      m.Data,
 	}
+	if m.Name == kbusdev.NameReplierBindEvent {
+		if e, err := kbusdev.ParseBindEvent(m.Data, kbusdev.LittleEndian64.Order); err == nil {
+			msg.Event, msg.Data = &e, nil
+		}
+	}
+	return msg
 }
 
 // Files lists the recordings to replay: those in testdata that match pattern,

@@ -270,7 +270,7 @@ func Recorded(m *kbusdev.Message) *Message {
 		Extra:     m.Extra,
 		Flags:     uint32(m.Flags),
 		Name:      m.Name,
-		Data:      append(Hex{}, m.Data...),
+		Data:      append(Hex{}, recordedData(m)...),
 	}
 }
 
@@ -291,4 +291,12 @@ func orFailed(a answer, err error) answer {
 		return answer{Err: kbusdev.ErrnoName(errno)}
 	}
 	return answer{Err: err.Error()}
+}
+
+// recordedData is the data of m as the recordings have it.
+func recordedData(m *kbusdev.Message) []byte {
+	if m.Event != nil {
+		return kbusdev.AppendBindEvent(nil, *m.Event, kbusdev.LittleEndian64.Order)
+	}
+	return m.Data
 }

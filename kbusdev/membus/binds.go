@@ -102,7 +102,7 @@ func (b *Bus) bindEvent(e kbusdev.BindEvent) *kbusdev.Message {
 		ID:    b.nextID(),
 		Flags: kbusdev.Synthetic | kbusdev.AllOrFail,
 		Name:  kbusdev.NameReplierBindEvent,
-		Data:  kbusdev.AppendBindEvent(nil, e, b.layout.Order),
+		Event: &e,
 	}
 }
 

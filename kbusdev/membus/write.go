@@ -117,7 +117,7 @@ func (w *writing) finish(f *fetched) (*kbusdev.Message, error) {
 		if err := kbusdev.CheckName(string(f.name)); err != nil {
 			return nil, err
 		}
-		m := kbusdev.MessageFrom(&w.header, string(f.name), f.data)
+		m := kbusdev.MessageFrom(&w.header, string(f.name), f.data, w.layout.Order)
 		return &m, nil
 	}
 	m, err := kbusdev.ParseEntire(w.buf, w.layout)

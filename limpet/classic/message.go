@@ -12,16 +12,16 @@ const (
 	words      = 16
 	headerSize = words * 4
 	guardSize  = 4
-
-	// eventWords is how many integers a bind event's data starts with.
-	eventWords = 3
 )
 
 var wire = binary.BigEndian
 
-// AppendMessage appends m as it goes over the socket. The data of a bind event is
-// expected in this machine's byte order, as a bus gives it.
+// AppendMessage appends m as it goes over the socket.
 func AppendMessage(dst []byte, m *kbusdev.Message) []byte {
+	data := m.Data
+	if m.Event != nil {
+		data = kbusdev.AppendBindEvent(nil, *m.Event, wire)
+	}
 	for _, w := range [words]uint32{
 		kbusdev.StartGuard,
 		m.ID.Network, m.ID.Serial,
@@ -30,32 +30,20 @@ func AppendMessage(dst []byte, m *kbusdev.Message) []byte {
 		m.OrigFrom.Network, uint32(m.OrigFrom.Local),
 		m.FinalTo.Network, uint32(m.FinalTo.Local),
 		m.Extra, uint32(m.Flags),
-		uint32(len(m.Name)), uint32(len(m.Data)),
+		uint32(len(m.Name)), uint32(len(data)),
 		kbusdev.EndGuard,
 	} {
 		dst = wire.AppendUint32(dst, w)
 	}
 	dst = append(dst, m.Name...)
 	dst = append(dst, make([]byte, nameSize(len(m.Name))-len(m.Name))...)
-	at := len(dst)
-	dst = append(dst, m.Data...)
-	swapEvent(m.Name, dst[at:], binary.NativeEndian, wire)
-	dst = append(dst, make([]byte, dataSize(len(m.Data))-len(m.Data))...)
+	dst = append(dst, data...)
+	dst = append(dst, make([]byte, dataSize(len(data))-len(data))...)
 	return wire.AppendUint32(dst, kbusdev.EndGuard)
 }
 
 func nameSize(n int) int { return (n + 4) &^ 3 }
 func dataSize(n int) int { return (n + 3) &^ 3 }
-
-// swapEvent turns the integers of a bind event from one byte order to another.
-func swapEvent(name string, data []byte, from, to binary.ByteOrder) {
-	if name != kbusdev.NameReplierBindEvent || len(data) < 4*eventWords {
-		return
-	}
-	for i := range eventWords {
-		to.PutUint32(data[4*i:], from.Uint32(data[4*i:]))
-	}
-}
 
 // A header is the first sixteen words.
 type header [words]uint32
@@ -96,9 +84,8 @@ func (h *header) message(rest []byte, ours bool) (kbusdev.Message, error) {
 		if !ours {
 			data = append(make([]byte, 0, n), data...)
 		}
-		swapEvent(name, data, wire, binary.NativeEndian)
 	}
-	return kbusdev.Message{
+	m := kbusdev.Message{
 		ID:        kbusdev.MsgID{Network: h[1], Serial: h[2]},
 		InReplyTo: kbusdev.MsgID{Network: h[3], Serial: h[4]},
 		To:        kbusdev.KsockID(h[5]),
@@ -109,7 +96,13 @@ func (h *header) message(rest []byte, ours bool) (kbusdev.Message, error) {
 		Flags:     kbusdev.Flags(h[12]),
 		Name:      name,
 		Data:      data,
-	}, nil
+	}
+	if name == kbusdev.NameReplierBindEvent {
+		if e, err := kbusdev.ParseBindEvent(data, wire); err == nil {
+			m.Event, m.Data = &e, nil
+		}
+	}
+	return m, nil
 }
 
 // ParseMessage reads the one message that is all of b: what AppendMessage has

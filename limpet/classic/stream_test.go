@@ -23,7 +23,7 @@ var someMessages = []kbusdev.Message{
 	{ID: kbusdev.MsgID{Network: 1, Serial: 7}, From: 3, OrigFrom: kbusdev.Address{Network: 1, Local: 3}, Name: "$.A", Data: []byte("hello")},
 	{ID: kbusdev.MsgID{Network: 1, Serial: 8}, InReplyTo: kbusdev.MsgID{Network: 2, Serial: 9}, To: 4, Name: "$.KBUS.RemoteError.99", Flags: 0xabcd0000},
 	{Name: kbusdev.NameReplierBindEvent, Flags: kbusdev.Synthetic,
-		Data: kbusdev.AppendBindEvent(nil, kbusdev.BindEvent{Bound: true, Binder: 5, Name: "$.B.*"}, binary.NativeEndian)},
+		Event: &kbusdev.BindEvent{Bound: true, Binder: 5, Name: "$.B.*"}},
 	{Name: "$.Large", Data: []byte(strings.Repeat("x", 100_001))}, // larger than any buffer
 	{Name: "$." + strings.Repeat("n", 998), Flags: kbusdev.WantReply},
 }

@@ -1,8 +1,6 @@
 package link
 
 import (
-	"encoding/binary"
-
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
@@ -16,17 +14,14 @@ func ToProto(out *pb.Message, msg *kbusdev.Message) {
 	out.OrigFromNetwork, out.OrigFromLocal = msg.OrigFrom.Network, uint32(msg.OrigFrom.Local)
 	out.FinalToNetwork, out.FinalToLocal = msg.FinalTo.Network, uint32(msg.FinalTo.Local)
 	out.Flags, out.Name = uint32(msg.Flags), msg.Name
-	if msg.Name == kbusdev.NameReplierBindEvent {
-		if e, err := kbusdev.ParseBindEvent(msg.Data, binary.NativeEndian); err == nil {
-			out.BindEvent = &pb.BindEvent{IsBind: e.Bound, Binder: uint32(e.Binder), Name: e.Name}
-			return
-		}
+	if e := msg.Event; e != nil {
+		out.BindEvent = &pb.BindEvent{IsBind: e.Bound, Binder: uint32(e.Binder), Name: e.Name}
+		return
 	}
 	out.Data = msg.Data
 }
 
-// FromProto gives the message, sharing its name and data; the data of a bind event
-// is in this machine's byte order. It judges nothing.
+// FromProto gives the message, sharing its name and data. It judges nothing.
 func FromProto(in *pb.Message) kbusdev.Message {
 	msg := kbusdev.Message{
 		ID:        kbusdev.MsgID{Network: in.IdNetwork, Serial: in.IdSerial},
@@ -40,9 +35,7 @@ func FromProto(in *pb.Message) kbusdev.Message {
 		Data:      in.Data,
 	}
 	if e := in.BindEvent; e != nil {
-		msg.Data = kbusdev.AppendBindEvent(nil, kbusdev.BindEvent{
-			Bound: e.IsBind, Binder: kbusdev.KsockID(e.Binder), Name: e.Name,
-		}, binary.NativeEndian)
+		msg.Event, msg.Data = &kbusdev.BindEvent{Bound: e.IsBind, Binder: kbusdev.KsockID(e.Binder), Name: e.Name}, nil
 	}
 	return msg
 }
@@ -68,4 +61,4 @@ func newSlab(n int) *slab {
 }
 
 // weight is what a message counts for in windows and batches, in bytes.
-func weight(msg *kbusdev.Message) int { return len(msg.Name) + len(msg.Data) }
+func weight(msg *kbusdev.Message) int { return msg.Size() }

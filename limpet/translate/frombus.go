@@ -96,11 +96,11 @@ func (m *Machine) bindEventFromBus(msg *kbusdev.Message) {
 		m.drop(ForgedBindEvent) // ours
 		return
 	}
-	e, err := kbusdev.ParseBindEvent(msg.Data, m.cfg.Order)
-	if err != nil {
+	if msg.Event == nil {
 		m.drop(BadBindEvent) // ours
 		return
 	}
+	e := *msg.Event
 	old := false
 	if m.snapshotLeft > 0 && e.Bound && (m.lastSnapshot == 0 || msg.ID.Serial == m.lastSnapshot+1) {
 		m.lastSnapshot, old = msg.ID.Serial, true
@@ -153,7 +153,7 @@ func (m *Machine) cross(msg *kbusdev.Message, e kbusdev.BindEvent) {
 		return
 	}
 	m.forward(msg)
-	m.fx[len(m.fx)-1].Msg.Data = kbusdev.AppendBindEvent(nil, e, m.cfg.Order)
+	m.fx[len(m.fx)-1].Msg.Event = &e
 }
 
 // cover keeps the list of local bindings that reach to or beyond the pattern.
@@ -196,7 +196,7 @@ func (m *Machine) reconcile() {
 		msg := &kbusdev.Message{
 			Flags: kbusdev.Synthetic | kbusdev.AllOrFail,
 			Name:  kbusdev.NameReplierBindEvent,
-			Data:  kbusdev.AppendBindEvent(nil, e, m.cfg.Order),
+			Event: &e,
 		}
 		m.cross(msg, e)
 	})

@@ -1,7 +1,6 @@
 package translate_test
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"syscall"
 	"testing"
@@ -63,7 +62,6 @@ func replay(t *testing.T, s *story) {
 		NetworkID:     s.NetworkID,
 		PeerNetworkID: s.PeerNetworkID,
 		Ksock:         kbusdev.KsockID(s.KsockID),
-		Order:         binary.LittleEndian,
 	})
 	for i, step := range s.Steps {
 		var fx []translate.Effect

@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -22,8 +21,6 @@ type Config struct {
 	Classic bool
 	// Termination is the name of the message that stops the limpet; "" is none.
 	Termination string
-	// Order is the byte order of bind events; nil is the host's.
-	Order Order
 	// MaxOpen bounds the requests remembered for our bus's programs; 0 is 32 768.
 	// Beyond it a request is answered RemoteError.EBUSY.
 	MaxOpen int
@@ -44,18 +41,9 @@ type Config struct {
 	WishDelay time.Duration
 }
 
-// An Order reads and appends integers.
-type Order interface {
-	binary.ByteOrder
-	binary.AppendByteOrder
-}
-
 func (c *Config) setDefaults() {
 	if c.Pattern == "" {
 		c.Pattern = "$.*"
-	}
-	if c.Order == nil {
-		c.Order = binary.NativeEndian
 	}
 	setDefault(&c.MaxOpen, 32768)
 	setDefault(&c.MaxAsked, 32768)

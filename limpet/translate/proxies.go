@@ -54,11 +54,11 @@ type proxy struct {
 
 // bindEventFromPeer binds or unbinds for the peer; the event itself ends here.
 func (m *Machine) bindEventFromPeer(msg *kbusdev.Message) {
-	e, err := kbusdev.ParseBindEvent(msg.Data, m.cfg.Order)
-	if err != nil {
+	if msg.Event == nil {
 		m.drop(BadBindEvent)
 		return
 	}
+	e := *msg.Event
 	if e.Bound && e.Name == kbusdev.NameReplierBindEvent {
 		m.drop(BadBindEvent) // nobody can be its replier
 		return

@@ -1,7 +1,6 @@
 package translate_test
 
 import (
-	"encoding/binary"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,7 +21,7 @@ const (
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func machine(change ...func(*translate.Config)) *translate.Machine {
-	cfg := translate.Config{NetworkID: us, PeerNetworkID: them, Ksock: own, Order: binary.LittleEndian}
+	cfg := translate.Config{NetworkID: us, PeerNetworkID: them, Ksock: own}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -59,7 +58,7 @@ var toUs = flags(kbusdev.WantReply | kbusdev.WantYouToReply)
 
 func bindEvent(bound bool, binder kbusdev.KsockID, name string, change ...func(*kbusdev.Message)) *kbusdev.Message {
 	m := msg(kbusdev.NameReplierBindEvent, flags(kbusdev.Synthetic|kbusdev.AllOrFail), from(0))
-	m.Data = kbusdev.AppendBindEvent(nil, kbusdev.BindEvent{Bound: bound, Binder: binder, Name: name}, binary.LittleEndian)
+	m.Event = &kbusdev.BindEvent{Bound: bound, Binder: binder, Name: name}
 	for _, f := range change {
 		f(m)
 	}
@@ -100,10 +99,9 @@ func TestTerminationMessageStops(t *testing.T) {
 // Ours. Forged bind events make the far limpet bind any name.
 func TestForgedBindEventsAreIgnored(t *testing.T) {
 	for what, m := range map[string]*kbusdev.Message{
-		"not synthetic":   bindEvent(true, 3, "$.A", flags(0)),
-		"not from 0":      bindEvent(true, 3, "$.A", from(3)),
-		"malformed":       bindEvent(true, 3, "$.A", func(m *kbusdev.Message) { m.Data = m.Data[:14] }),
-		"name of nothing": bindEvent(true, 3, "hello"),
+		"not synthetic": bindEvent(true, 3, "$.A", flags(0)),
+		"not from 0":    bindEvent(true, 3, "$.A", from(3)),
+		"malformed":     bindEvent(true, 3, "$.A", func(m *kbusdev.Message) { m.Event = nil }),
 	} {
 		t.Run(what, func(t *testing.T) {
 			want(t, machine().FromBus(m), translate.Drop)
@@ -130,9 +128,8 @@ func TestUnbindEventsLostMakesASnapshotAndReconciles(t *testing.T) {
 	if len(fx) != 2 || fx[0].Kind != translate.Forward || fx[1].Kind != translate.Forward {
 		t.Fatalf("effects at the end of the snapshot: %+v", fx)
 	}
-	e, err := kbusdev.ParseBindEvent(fx[1].Msg.Data, binary.LittleEndian)
-	if err != nil || e != (kbusdev.BindEvent{Binder: 4, Name: "$.Goes"}) {
-		t.Errorf("the peer is told %+v, %v", e, err)
+	if e := fx[1].Msg.Event; e == nil || *e != (kbusdev.BindEvent{Binder: 4, Name: "$.Goes"}) {
+		t.Errorf("the peer is told %+v", e)
 	}
 	if m.Replier("$.Goes") != 0 || m.Replier("$.Stays") != 3 {
 		t.Errorf("the table has %d and %d", m.Replier("$.Goes"), m.Replier("$.Stays"))
@@ -474,9 +471,8 @@ func TestNarrowerPattern(t *testing.T) {
 	crosses := func(fx []translate.Effect, e kbusdev.BindEvent) {
 		t.Helper()
 		f := want(t, fx, translate.Forward)
-		got, err := kbusdev.ParseBindEvent(f.Msg.Data, binary.LittleEndian)
-		if err != nil || got != e {
-			t.Errorf("crosses as %+v (%v), want %+v", got, err, e)
+		if got := f.Msg.Event; got == nil || *got != e {
+			t.Errorf("crosses as %+v, want %+v", got, e)
 		}
 	}
 	crosses(m.FromBus(bindEvent(true, 3, "$.A.B")), kbusdev.BindEvent{Bound: true, Binder: 3, Name: "$.A.B"})
