@@ -75,17 +75,31 @@ func TestForget(t *testing.T) {
 	}
 }
 
+func TestForgetWhatWasUsedLast(t *testing.T) {
+	r := recent.New(start)
+	for _, network := range []uint32{2, 3, 2} {
+		r.Claim(id(network, 1), start)
+	}
+	r.Forget(2)
+	if r.Claim(id(2, 1), start) || !r.Claim(id(3, 1), start) {
+		t.Error("the network used last is still remembered, or the other is not")
+	}
+}
+
 // TestTwin compares with a plain map, while everything fits.
 func TestTwin(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	r, twin := recent.New(start), map[kbusdev.MsgID]time.Time{}
-	now := start
+	now, latest := start, uint32(1)
 	for i := range 300_000 {
 		if rng.IntN(1000) == 0 {
 			now = now.Add(time.Duration(rng.IntN(70)) * time.Second)
 		}
-		if rng.IntN(10_000) == 0 {
+		if rng.IntN(500) == 0 {
 			network := uint32(1 + rng.IntN(100))
+			if rng.IntN(2) == 0 {
+				network = latest
+			}
 			r.Forget(network)
 			for other := range twin {
 				if other.Network == network {
@@ -94,6 +108,7 @@ func TestTwin(t *testing.T) {
 			}
 		}
 		at := id(uint32(1+rng.IntN(100)), uint32(rng.IntN(2000)))
+		latest = at.Network
 		was, ok := twin[at]
 		want := ok && now.Sub(was) <= recent.For
 		if got := r.Claim(at, now); got != want {
@@ -120,6 +135,27 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d MiB are kept, at most 64 MiB and the index are wanted", grown>>20)
 	}
 	runtime.KeepAlive(r)
+}
+
+// A page that goes to another network takes nothing of the old one along.
+func TestReusedPageIsEmpty(t *testing.T) {
+	r := recent.New(start)
+	for network := range uint32(20_000) {
+		if r.Claim(id(network, 5), start) {
+			t.Fatalf("network %d has not brought this id", network)
+		}
+	}
+}
+
+// A page that was used within the minute stays, however old it is.
+func TestBusyPageStays(t *testing.T) {
+	r := recent.New(start)
+	r.Claim(id(2, 1), start)
+	r.Claim(id(2, 2), start.Add(61*time.Second))
+	r.Claim(id(3, 1), start.Add(62*time.Second))
+	if !r.Claim(id(2, 2), start.Add(63*time.Second)) {
+		t.Error("an id two seconds old is forgotten")
+	}
 }
 
 // A network that was silent for a minute gives its pages to others.

@@ -95,7 +95,7 @@ func TestPendingTake(t *testing.T) {
 // taken from now and then. Told all, the peer must know what is bound, and by whom,
 // and what was bound last; it must never be told to unbind what it does not hold.
 func TestPendingTwin(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(100) {
 		rng := rand.New(rand.NewPCG(6, seed))
 		p := table.NewPending()
 		bus, peer := map[table.Event]kbusdev.KsockID{}, map[table.Event]kbusdev.KsockID{} // by role and name
@@ -165,6 +165,21 @@ func TestPendingMemory(t *testing.T) {
 	}
 	if grown := heap() - before; p.Len() != 1 || grown > 1<<20 {
 		t.Errorf("%d events wait in %d KiB, want 1 in next to nothing", p.Len(), grown>>10)
+	}
+	runtime.KeepAlive(p)
+}
+
+// What a burst has needed is given back after it.
+func TestPendingGivesMemoryBack(t *testing.T) {
+	p := table.NewPending()
+	before := heap()
+	for _, bound := range []bool{true, false} {
+		for i := range 100_000 {
+			p.Add(table.Event{Bound: bound, Binder: 1, Name: fmt.Sprintf("$.Burst.N%d", i)})
+		}
+	}
+	if grown := heap() - before; p.Len() != 0 || grown > 1<<20 {
+		t.Errorf("%d events wait in %d KiB, want none in next to nothing", p.Len(), grown>>10)
 	}
 	runtime.KeepAlive(p)
 }

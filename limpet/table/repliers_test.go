@@ -3,6 +3,7 @@ package table_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func anyName(rng *rand.Rand, wildcard bool) string {
 }
 
 func TestRepliersTwin(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(3, seed))
 		r, w := table.NewRepliers(), repliersTwin{}
 		var mentioned []kbusdev.BindEvent // since the snapshot began
@@ -135,6 +136,21 @@ func TestRepliersTwin(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Wildcards that come and go leave nothing behind.
+func TestRepliersMemory(t *testing.T) {
+	r := table.NewRepliers()
+	before := heap()
+	for i := range 50_000 {
+		name := fmt.Sprintf("$.Comes.N%d.And.Goes.*", i)
+		r.Bind(name, 7, false)
+		r.Unbind(name, 7)
+	}
+	if grown := heap() - before; r.Len() != 0 || grown > 1<<20 {
+		t.Errorf("%d bindings in %d KiB, want none in next to nothing", r.Len(), grown>>10)
+	}
+	runtime.KeepAlive(r)
 }
 
 // Lookup costs the same with many bindings, also with many wildcards on the way.

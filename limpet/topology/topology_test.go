@@ -105,6 +105,7 @@ func TestBound(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	must(t, m.Join(1, "a", network(2, 1), numbered(10, topology.MaxNetworks-2))) // anew
 	must(t, m.Update(1, numbered(11, topology.MaxNetworks-3)))
 	must(t, m.Join(3, "c", network(4, 1), nil))
 }
@@ -142,6 +143,34 @@ func TestChangedNamesOnlyOthers(t *testing.T) {
 	if got, want := m.Changed(), []topology.LinkKey{0, 2, 3}; !slices.Equal(got, want) {
 		t.Fatalf("after updates by 2 and 3: %v, want %v", got, want)
 	}
+}
+
+// A link is listed once for each change, whether its peer has been told or not, and
+// always when it has joined, even anew with nothing changed.
+func TestChangedListsOnce(t *testing.T) {
+	m := topology.New(network(1, 99))
+	check := func(when string, want ...topology.LinkKey) {
+		t.Helper()
+		if got := m.Changed(); !slices.Equal(got, want) {
+			t.Fatalf("%s: %v, want %v", when, got, want)
+		}
+	}
+	must(t, m.Join(1, "a", network(2, 1), nil))
+	check("the first joins", 1)
+	must(t, m.Join(2, "b", network(3, 1), nil))
+	check("another joins", 1, 2)
+	must(t, m.Update(1, numbered(10, 1)))
+	check("1 changes", 2)
+	must(t, m.Update(2, numbered(20, 1)))
+	check("2 changes", 1)
+	must(t, m.Join(2, "b", network(3, 1), numbered(20, 1)))
+	check("2 joins anew", 2)
+	if added, _, full := m.Delta(2); !full || len(added) != 2 {
+		t.Errorf("after joining anew 2 is told %v, full %v", added, full)
+	}
+	check("nothing changes")
+	m.Leave(1)
+	check("1 leaves", 2)
 }
 
 // A peer that hears nothing for long is told the sum, or everything, and what is

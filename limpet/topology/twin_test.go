@@ -154,7 +154,7 @@ func kindOf(t *testing.T, err error) topology.Kind {
 // TestTwin does the same random things to a Map and to its twin. The peers of the
 // Map hear of changes by Delta, some of them seldom, and must know what Behind says.
 func TestTwin(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(100) {
 		rng := rand.New(rand.NewPCG(8, seed))
 		self := network(1, 99)
 		m, w := topology.New(self), &twin{self: self}
