@@ -182,4 +182,10 @@ const (
 	NameErrorSending = "$.KBUS.ErrorSending"
 	// NameRemoteErrorPrefix starts the names a limpet answers with when a far bus refused a request.
 	NameRemoteErrorPrefix = "$.KBUS.RemoteError."
+	// NameNotDelivered answers a request that no replier was given: it never ran.
+	NameNotDelivered = NameRemoteErrorPrefix + "NotDelivered"
+	// NameOutcomeUnknown answers a request that a replier may have been given: it may have run.
+	NameOutcomeUnknown = NameRemoteErrorPrefix + "OutcomeUnknown"
+	// NameExpired answers a request whose deadline passed before a replier was given it: it never ran.
+	NameExpired = NameRemoteErrorPrefix + "Expired"
 )

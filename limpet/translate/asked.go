@@ -1,50 +1,51 @@
 package translate
 
-import (
-	"time"
-
-	"github.com/kbus-limpet/limpet/kbusdev"
-)
+import "github.com/kbus-limpet/limpet/kbusdev"
 
 // asked are the requests that we sent on our bus for the peer and that wait for
-// their replies. The real module loses a stateful one whose replier goes away
-// unread, so those are watched.
+// their replies.
 type asked struct {
-	byID    map[kbusdev.MsgID]question
-	leaving int // how many have a deadline
+	byID  map[kbusdev.MsgID]*question // nil for a request that is not watched
+	watch watch
 
-	// Ids answered GoneAway in the replier's place: a later answer is dropped. The
-	// oldest is forgotten when there are too many.
+	// Ids answered in the replier's place: a later answer is dropped. The oldest is
+	// forgotten when there are more than most.
 	gaveUp     map[kbusdev.MsgID]struct{}
 	gaveUpRing []kbusdev.MsgID
 	gaveUpAt   int
+	most       int
 }
 
-type question struct {
-	from     kbusdev.KsockID // as the peer sent it
-	replier  kbusdev.KsockID // of a stateful request, else 0
-	name     string
-	deadline time.Time // when the replier has gone
-}
-
-const maxGaveUp = 4096
-
-func newAsked() asked {
-	return asked{byID: make(map[kbusdev.MsgID]question), gaveUp: make(map[kbusdev.MsgID]struct{})}
+func newAsked(most int) asked {
+	return asked{
+		byID:   make(map[kbusdev.MsgID]*question),
+		watch:  newWatch(),
+		gaveUp: make(map[kbusdev.MsgID]struct{}),
+		most:   most,
+	}
 }
 
 func (a *asked) open() int { return len(a.byID) }
 
-func (a *asked) add(msg *kbusdev.Message) {
-	a.byID[msg.ID] = question{from: msg.From, replier: msg.To, name: msg.Name}
+// ask notes a request that is about to be sent on our bus.
+func (m *Machine) ask(msg *kbusdev.Message) {
+	if q := m.asked.byID[msg.ID]; q != nil {
+		m.unwatch(q) // the same id again: its replies cannot be told apart anyway
+	}
+	var q *question
+	if m.cfg.LosesUnread && msg.To != 0 {
+		q = m.asked.watch.add(msg)
+	}
+	m.asked.byID[msg.ID] = q
 }
 
-// answered forgets a request, and tells whether it had been given up before.
-func (a *asked) answered(id kbusdev.MsgID) (late bool) {
+// answered forgets a request, and reports whether it had been given up before.
+func (m *Machine) answered(id kbusdev.MsgID) (late bool) {
+	a := &m.asked
 	if q, ok := a.byID[id]; ok {
 		delete(a.byID, id)
-		if !q.deadline.IsZero() {
-			a.leaving--
+		if q != nil {
+			m.unwatch(q)
 		}
 		return false
 	}
@@ -55,45 +56,19 @@ func (a *asked) answered(id kbusdev.MsgID) (late bool) {
 	return late
 }
 
-func (a *asked) giveUp(id kbusdev.MsgID) {
-	delete(a.byID, id)
-	a.leaving--
-	if len(a.gaveUpRing) < maxGaveUp {
-		a.gaveUpRing = append(a.gaveUpRing, id)
+// giveUp answers the peer in the place of a replier that stays silent.
+func (m *Machine) giveUp(fx []Effect, q *question, name string) []Effect {
+	a := &m.asked
+	fx = append(fx, Effect{Kind: Bounce, Reason: AnsweredHere, Msg: bounced(q.id, q.from, name)})
+	if len(a.gaveUpRing) < a.most {
+		a.gaveUpRing = append(a.gaveUpRing, q.id)
 	} else {
 		delete(a.gaveUp, a.gaveUpRing[a.gaveUpAt])
-		a.gaveUpRing[a.gaveUpAt] = id
-		a.gaveUpAt = (a.gaveUpAt + 1) % maxGaveUp
+		a.gaveUpRing[a.gaveUpAt] = q.id
+		a.gaveUpAt = (a.gaveUpAt + 1) % a.most
 	}
-	a.gaveUp[id] = struct{}{}
-}
-
-// replierLeft starts the grace of the stateful requests that an unbind leaves
-// without their replier.
-func (m *Machine) replierLeft(e kbusdev.BindEvent) {
-	for id, q := range m.asked.byID {
-		if q.replier == e.Binder && q.deadline.IsZero() && kbusdev.Matches(e.Name, q.name) {
-			q.deadline = m.now.Add(m.cfg.Grace)
-			m.asked.byID[id] = q
-			m.asked.leaving++
-			m.deadline(q.deadline)
-		}
-	}
-}
-
-// tickAsked answers the peer for repliers that have gone and stay silent.
-func (m *Machine) tickAsked() {
-	if m.asked.leaving == 0 {
-		return
-	}
-	for id, q := range m.asked.byID {
-		switch {
-		case q.deadline.IsZero():
-		case q.deadline.After(m.now):
-			m.deadline(q.deadline)
-		default:
-			m.asked.giveUp(id)
-			m.fx = append(m.fx, Effect{Kind: Bounce, Reason: AnsweredHere, Msg: bounced(id, q.from, kbusdev.NameReplierGoneAway)})
-		}
-	}
+	a.gaveUp[q.id] = struct{}{}
+	delete(a.byID, q.id)
+	m.unwatch(q)
+	return fx
 }

@@ -50,7 +50,7 @@ const (
 	ReplyOfOthers
 	// UnknownReply: a reply to a request that is not open here.
 	UnknownReply
-	// LateReply: a reply to a request that was answered GoneAway meanwhile.
+	// LateReply: a reply to a request that was answered in the replier's place meanwhile.
 	LateReply
 	// ForgedBindEvent: a bind event that no bus made.
 	ForgedBindEvent
@@ -58,7 +58,7 @@ const (
 	BadBindEvent
 	// OwnBindEvent: the event of a proxy binding of ours.
 	OwnBindEvent
-	// OutsidePattern: a bind event for names that do not cross this link.
+	// OutsidePattern: a bind event, of our bus or the peer's, for names outside our pattern.
 	OutsidePattern
 	// TooManyBinds: the peer asked for more proxy bindings than are allowed.
 	TooManyBinds
@@ -70,7 +70,7 @@ const (
 	Terminated
 	// AskerGone: a reply whose requester has gone or waits no more.
 	AskerGone
-	// Refused: an announcement that our bus refused.
+	// Refused: our bus refused it, or its name cannot cross a link.
 	Refused
 	// AnsweredHere: a request that was answered by the limpet itself.
 	AnsweredHere
@@ -80,6 +80,10 @@ const (
 	Stalled
 	// LinkLost: the link's epoch ended first.
 	LinkLost
+	// LinkDown: the link was down for too long, so this was not kept for it.
+	LinkDown
+	// Expired: a request whose deadline had passed.
+	Expired
 	numReasons
 )
 
@@ -90,10 +94,10 @@ var reasonNames = [...]string{
 	"none", "own_message", "peers_message", "came_round", "brought_before", "reply_of_others", "unknown_reply",
 	"late_reply", "forged_bind_event", "bad_bind_event", "own_bind_event", "outside_pattern", "too_many_binds",
 	"bind_event_used", "events_lost", "terminated", "asker_gone", "refused", "answered_here", "unanswerable",
-	"stalled", "link_lost",
+	"stalled", "link_lost", "link_down", "expired",
 }
 
-// String gives the reason as a label: lower case, underscores.
+// String returns the reason as a label: lower case, underscores.
 func (r Reason) String() string {
 	if int(r) < len(reasonNames) {
 		return reasonNames[r]
@@ -101,11 +105,27 @@ func (r Reason) String() string {
 	return "unknown"
 }
 
-// An Effect is one thing to do. It is valid until the machine's next call.
+// An Effect is one thing to do. It belongs to the caller of the method that
+// appended it. Msg shares Data and Event with the message it was made from.
 type Effect struct {
 	Kind   Kind
 	Reason Reason // with Drop; with Bounce and an own Send, why we answer ourselves
 	Own    bool   // the Send is an answer of the limpet's own making
 	Msg    kbusdev.Message
 	Name   string // with Bind and Unbind
+}
+
+func drop(fx []Effect, why Reason) []Effect { return append(fx, Effect{Kind: Drop, Reason: why}) }
+
+func emit(fx []Effect, k Kind, msg *kbusdev.Message) []Effect {
+	return append(fx, Effect{Kind: k, Msg: *msg})
+}
+
+// bounced is a reply of the limpet's own making to a request.
+func bounced(request kbusdev.MsgID, asker kbusdev.KsockID, name string) kbusdev.Message {
+	return kbusdev.Message{Name: name, To: asker, InReplyTo: request}
+}
+
+func ownAnswer(reply kbusdev.Message, why Reason) Effect {
+	return Effect{Kind: Send, Own: true, Reason: why, Msg: reply}
 }

@@ -6,119 +6,108 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// FromPeer takes a message that the peer brought. It does not change msg.
-func (m *Machine) FromPeer(msg *kbusdev.Message, facts Facts) []Effect {
-	m.begin()
+// FromPeer takes a message that the peer brought, and appends at least one effect
+// to fx. It does not change msg, nor keep anything of it but its names.
+func (m *Machine) FromPeer(fx []Effect, msg *kbusdev.Message, facts Facts) []Effect {
 	switch {
 	case msg.Name == kbusdev.NameReplierBindEvent:
-		m.bindEventFromPeer(msg)
+		return m.bindEventFromPeer(fx, msg)
 	case msg.IsReply():
-		m.replyFromPeer(msg)
+		return m.replyFromPeer(fx, msg)
 	case msg.ID.Network == m.us:
-		m.refuse(msg, CameRound) // ours
+		return refuse(fx, msg, CameRound) // ours
 	case facts.BroughtBefore:
-		m.refuse(msg, BroughtBefore) // ours
+		return refuse(fx, msg, BroughtBefore) // ours
 	case msg.IsRequest() && !msg.WantsUsToReply():
 		// Ours: a copy for listeners. As a request it would want a second answer.
-		m.emit(Send, msg)
-		m.fx[0].Msg.Flags &^= kbusdev.WantReply
+		fx = emit(fx, Send, msg)
+		fx[len(fx)-1].Msg.Flags &^= kbusdev.WantReply
+		return fx
 	case msg.IsRequest():
-		m.requestFromPeer(msg, facts.Replier)
+		return m.requestFromPeer(fx, msg, facts.Replier)
 	default:
-		m.emit(Send, msg)
+		return emit(fx, Send, msg)
 	}
-	return m.fx
 }
 
-// refuse ends a message that went round; a request among them is answered.
-func (m *Machine) refuse(msg *kbusdev.Message, why Reason) {
+// refuse ends a message that went round a loop; a request among them is answered.
+func refuse(fx []Effect, msg *kbusdev.Message, why Reason) []Effect {
 	if msg.WantsUsToReply() {
-		m.bounce(msg, kbusdev.NameReplierGoneAway, why)
-		return
+		return bounce(fx, msg, kbusdev.NameReplierGoneAway, why)
 	}
-	m.drop(why)
+	return drop(fx, why)
 }
 
 // bounce answers the peer's request in place of a replier.
-func (m *Machine) bounce(msg *kbusdev.Message, name string, why Reason) {
-	m.fx = append(m.fx, Effect{Kind: Bounce, Reason: why, Msg: bounced(msg.ID, msg.From, name)})
+func bounce(fx []Effect, msg *kbusdev.Message, name string, why Reason) []Effect {
+	return append(fx, Effect{Kind: Bounce, Reason: why, Msg: bounced(msg.ID, msg.From, name)})
 }
 
-func bounced(request kbusdev.MsgID, from kbusdev.KsockID, name string) kbusdev.Message {
-	return kbusdev.Message{Name: name, To: from, InReplyTo: request}
-}
-
-func (m *Machine) requestFromPeer(msg *kbusdev.Message, replier kbusdev.KsockID) {
+func (m *Machine) requestFromPeer(fx []Effect, msg *kbusdev.Message, replier kbusdev.KsockID) []Effect {
+	stateful := msg.To != 0
+	lastHop := stateful && msg.FinalTo.Network == m.us
 	switch {
 	case msg.ID.Network == 0:
-		m.drop(Unanswerable)
-		return
+		return drop(fx, Unanswerable)
+	case msg.Expired(m.now):
+		return bounce(fx, msg, kbusdev.NameExpired, Expired) // ours
 	case m.asked.open() >= m.cfg.MaxAsked:
-		m.bounce(msg, kbusdev.NameRemoteErrorPrefix+"ENOLCK", AnsweredHere)
-		return
+		return bounce(fx, msg, kbusdev.NameRemoteErrorPrefix+"ENOLCK", AnsweredHere) // ours
+	case stateful && replier == 0:
+		return bounce(fx, msg, kbusdev.NameReplierGoneAway, AnsweredHere)
+	case lastHop && replier != msg.FinalTo.Local:
+		return bounce(fx, msg, kbusdev.NameReplierNotSameKsock, AnsweredHere)
 	}
-	if msg.To != 0 {
-		lastHop := msg.FinalTo.Network == m.us
-		switch {
-		case replier == 0:
-			m.bounce(msg, kbusdev.NameReplierGoneAway, AnsweredHere)
-			return
-		case lastHop && replier != msg.FinalTo.Local:
-			m.bounce(msg, kbusdev.NameReplierNotSameKsock, AnsweredHere)
-			return
-		}
-		m.emit(Send, msg)
-		out := &m.fx[0].Msg
-		if lastHop {
-			out.FinalTo.Network = 0
-		}
+	fx = emit(fx, Send, msg)
+	out := &fx[len(fx)-1].Msg
+	if lastHop {
+		out.FinalTo.Network = 0
+	}
+	if stateful {
 		out.To = replier // which is final_to.local on the last hop
-	} else {
-		m.emit(Send, msg)
 	}
-	m.asked.add(&m.fx[0].Msg)
+	m.ask(out)
+	return fx
 }
 
-func (m *Machine) replyFromPeer(msg *kbusdev.Message) {
+func (m *Machine) replyFromPeer(fx []Effect, msg *kbusdev.Message) []Effect {
 	id := msg.InReplyTo
 	if id.Network == 0 {
-		m.drop(UnknownReply) // ours
-		return
+		return drop(fx, UnknownReply) // ours
 	}
 	if id.Network == m.us {
 		id.Network = 0
 	}
 	asker, ok := m.ledger.settle(id)
 	if !ok {
-		m.drop(UnknownReply)
-		return
+		return drop(fx, UnknownReply)
 	}
-	m.emit(Send, msg)
-	out := &m.fx[0].Msg
+	fx = emit(fx, Send, msg)
+	out := &fx[len(fx)-1].Msg
 	out.ID, out.InReplyTo, out.To = kbusdev.MsgID{}, id, asker
 	out.Flags &^= kbusdev.WantReply | kbusdev.WantYouToReply
+	return fx
 }
 
-// SendFailed tells that our bus refused what a Send effect asked for, with this
-// errno. EAGAIN means that it was waited for, long enough, and discarded.
-func (m *Machine) SendFailed(fx *Effect, errno syscall.Errno) []Effect {
-	msg, own := fx.Msg, fx.Own
-	m.begin()
+// SendFailed tells that our bus refused what the Send effect of asked for, with
+// this errno. EAGAIN means that it was waited for, long enough, and discarded. of
+// may lie in the memory that fx grows into.
+func (m *Machine) SendFailed(fx []Effect, of *Effect, errno syscall.Errno) []Effect {
+	msg := &of.Msg
 	switch {
 	case msg.IsReply():
-		m.replyRefused(&msg, own, errno)
+		return m.replyRefused(fx, *of, errno)
 	case msg.IsRequest():
-		m.asked.answered(msg.ID)
-		m.bounce(&msg, kbusdev.NameRemoteErrorPrefix+kbusdev.ErrnoName(errno), Refused)
+		m.answered(msg.ID)
+		return bounce(fx, msg, kbusdev.NameRemoteErrorPrefix+kbusdev.ErrnoName(errno), Refused)
 	default:
-		m.drop(Refused)
+		return drop(fx, Refused)
 	}
-	return m.fx
 }
 
-// Sent tells that our bus took what a Send effect asked for.
-func (m *Machine) Sent(fx *Effect) {
-	if fx.Msg.IsReply() {
-		m.ledger.done(fx.Own)
+// Sent tells that our bus took what the Send effect of asked for.
+func (m *Machine) Sent(of *Effect) {
+	if of.Msg.IsReply() {
+		m.ledger.done(of.Own)
 	}
 }

@@ -67,11 +67,11 @@ func replay(t *testing.T, s *story) {
 		var fx []translate.Effect
 		switch step.Op {
 		case "from_kbus":
-			fx = m.FromBus(step.Msg.KBUS())
+			fx = m.FromBus(nil, step.Msg.KBUS())
 		case "to_kbus":
-			fx = m.FromPeer(step.Msg.KBUS(), translate.Facts{Replier: kbusdev.KsockID(step.Replier)})
+			fx = m.FromPeer(nil, step.Msg.KBUS(), translate.Facts{Replier: kbusdev.KsockID(step.Replier)})
 		case "send_failed":
-			fx = m.SendFailed(&translate.Effect{Kind: translate.Send, Msg: *step.Msg.KBUS()}, linuxErrno(step.Errno))
+			fx = m.SendFailed(nil, &translate.Effect{Kind: translate.Send, Msg: *step.Msg.KBUS()}, linuxErrno(step.Errno))
 		default:
 			t.Fatalf("no such step: %s", step.Op)
 		}
@@ -87,9 +87,9 @@ func replay(t *testing.T, s *story) {
 				got.Action = "ignore"
 			}
 		case translate.Bind:
-			m.BindDone(got.Name, 0)
+			m.BindDone(nil, got.Name, 0)
 		case translate.Unbind:
-			m.UnbindDone(got.Name, 0)
+			m.UnbindDone(nil, got.Name, 0)
 		}
 		if step.Want.Msg != nil && step.Want.Msg.Data == nil {
 			step.Want.Msg.Data = bustest.Hex{}

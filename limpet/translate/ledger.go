@@ -1,8 +1,10 @@
 package translate
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"syscall"
-	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
@@ -12,19 +14,14 @@ import (
 type ledger struct {
 	remembered map[kbusdev.MsgID]kbusdev.KsockID // id as read -> who asked
 	answering  int                               // replies given to the bus, outcome not told yet
-	parked     []parkedReply                     // answers that found no room
+	parked     int                               // answers that found no room, each with a timer
 
 	requests, replies, synthetic uint64
 }
 
-type parkedReply struct {
-	msg kbusdev.Message
-	at  time.Time
-}
-
 func newLedger() ledger { return ledger{remembered: make(map[kbusdev.MsgID]kbusdev.KsockID)} }
 
-func (l *ledger) open() int { return len(l.remembered) + l.answering + len(l.parked) }
+func (l *ledger) open() int { return len(l.remembered) + l.answering + l.parked }
 
 func (l *ledger) has(id kbusdev.MsgID) bool {
 	_, ok := l.remembered[id]
@@ -74,99 +71,100 @@ type Stats struct {
 	Repliers uint64
 }
 
-// Stats gives the counts now.
+// Stats returns the counts now.
 func (m *Machine) Stats() Stats {
-	bound := 0
-	for _, p := range m.binds.byName {
-		if p.bound {
-			bound++
-		}
-	}
 	return Stats{
 		Requests:  m.ledger.requests,
 		Replies:   m.ledger.replies,
 		Synthetic: m.ledger.synthetic,
 		Open:      uint64(m.ledger.open()),
 		Asked:     uint64(m.asked.open()),
-		Proxies:   uint64(bound),
-		Wishes:    uint64(len(m.binds.byName) - bound),
-		Repliers:  uint64(len(m.table.exact) + len(m.table.level) + len(m.table.below)),
+		Proxies:   uint64(m.binds.bound),
+		Wishes:    uint64(len(m.binds.byName) - m.binds.bound),
+		Repliers:  uint64(m.table.len()),
 	}
 }
 
 // answer gives a request from our bus an answer of our own.
-func (m *Machine) answer(msg *kbusdev.Message, name string) {
+func (m *Machine) answer(fx []Effect, msg *kbusdev.Message, name string, why Reason) []Effect {
 	m.ledger.requests++
 	m.ledger.answering++
-	m.fx = append(m.fx, Effect{Kind: Send, Own: true, Reason: AnsweredHere, Msg: bounced(msg.ID, msg.From, name)})
+	return append(fx, ownAnswer(bounced(msg.ID, msg.From, name), why))
 }
 
-// Abandon answers on our bus a request that was to be forwarded but will not be,
-// because the peer takes nothing: out is the Forward effect's message.
-func (m *Machine) Abandon(out *kbusdev.Message) []Effect {
-	m.begin()
+// Abandon answers on our bus, with a reply called name, a request that was to be
+// forwarded but will not be: out is the message of its Forward effect. It appends
+// nothing if out is no request to us or has its answer already.
+func (m *Machine) Abandon(fx []Effect, out *kbusdev.Message, name string, why Reason) []Effect {
+	if !out.WantsUsToReply() {
+		return fx
+	}
 	id := out.ID
 	if id.Network == m.us {
 		id.Network = 0
 	}
-	if asker, ok := m.ledger.settle(id); ok {
-		m.fx = append(m.fx, Effect{Kind: Send, Own: true, Reason: Stalled,
-			Msg: bounced(id, asker, kbusdev.NameRemoteErrorPrefix+"EBUSY")})
+	asker, ok := m.ledger.settle(id)
+	if !ok {
+		return fx
 	}
-	return m.fx
+	return append(fx, ownAnswer(bounced(id, asker, name), why))
 }
 
 // End ends the epoch: every request still open is answered on our bus, with
-// RemoteError.NotDelivered if neverLeft says so of its id as forwarded (it never
-// reached the far bus), else with RemoteError.OutcomeUnknown.
-func (m *Machine) End(neverLeft func(kbusdev.MsgID) bool) []Effect {
-	m.begin()
-	for id, from := range m.ledger.remembered {
+// RemoteError.NotDelivered if neverRan says so of its id as forwarded (the far bus
+// never had it), else with RemoteError.OutcomeUnknown. The order is that of the ids.
+func (m *Machine) End(fx []Effect, neverRan func(kbusdev.MsgID) bool) []Effect {
+	ids := slices.SortedFunc(maps.Keys(m.ledger.remembered), func(a, b kbusdev.MsgID) int {
+		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Serial, b.Serial))
+	})
+	for _, id := range ids {
 		global := id
 		if global.Network == 0 {
 			global.Network = m.us
 		}
-		name := kbusdev.NameRemoteErrorPrefix + "OutcomeUnknown"
-		if neverLeft(global) {
-			name = kbusdev.NameRemoteErrorPrefix + "NotDelivered"
+		name := kbusdev.NameOutcomeUnknown
+		if neverRan(global) {
+			name = kbusdev.NameNotDelivered
 		}
-		m.ledger.answering++
-		m.fx = append(m.fx, Effect{Kind: Send, Own: true, Reason: LinkLost, Msg: bounced(id, from, name)})
+		asker, _ := m.ledger.settle(id)
+		fx = append(fx, ownAnswer(bounced(id, asker, name), LinkLost))
 	}
-	clear(m.ledger.remembered)
-	return m.fx
+	for _, t := range slices.Clone(m.timers.heap) {
+		if p, ok := t.owner.(*parkedReply); ok { // the last try: nobody calls Tick any more
+			m.timers.stop(t)
+			fx = p.due(m, fx)
+		}
+	}
+	return fx
+}
+
+// A parkedReply is an answer that found no room, to be sent again.
+type parkedReply struct {
+	timer
+	reply kbusdev.Message
+}
+
+// due sends a parked answer again.
+func (p *parkedReply) due(m *Machine, fx []Effect) []Effect {
+	m.ledger.parked--
+	m.ledger.answering++
+	return append(fx, ownAnswer(p.reply, Refused))
 }
 
 // replyRefused: the asker must be answered all the same, unless it has gone.
-func (m *Machine) replyRefused(msg *kbusdev.Message, own bool, errno syscall.Errno) {
-	switch errno {
-	case syscall.EADDRNOTAVAIL, syscall.ECONNREFUSED:
-		m.ledger.done(own)
-		m.drop(AskerGone)
-	default:
-		if own { // this was the error already: no room for it either
-			m.ledger.answering--
-			m.ledger.parked = append(m.ledger.parked, parkedReply{msg: *msg, at: m.now.Add(m.cfg.RetryEvery)})
-			m.deadline(m.now.Add(m.cfg.RetryEvery))
-			return
-		}
-		m.drop(Refused)
-		m.fx = append(m.fx, Effect{Kind: Send, Own: true, Reason: Refused,
-			Msg: bounced(msg.InReplyTo, msg.To, kbusdev.NameRemoteErrorPrefix+kbusdev.ErrnoName(errno))})
+func (m *Machine) replyRefused(fx []Effect, of Effect, errno syscall.Errno) []Effect {
+	switch {
+	case errno == syscall.EADDRNOTAVAIL || errno == syscall.ECONNREFUSED:
+		m.ledger.done(of.Own)
+		return drop(fx, AskerGone)
+	case of.Own: // this was the error already: no room for it either
+		m.ledger.answering--
+		m.ledger.parked++
+		p := &parkedReply{reply: of.Msg}
+		m.timers.set(&p.timer, p, m.now.Add(m.cfg.RetryEvery))
+		return fx
 	}
-}
-
-// tickReplies tries parked answers again.
-func (m *Machine) tickReplies() {
-	kept := m.ledger.parked[:0]
-	for _, p := range m.ledger.parked {
-		if p.at.After(m.now) {
-			kept = append(kept, p)
-			m.deadline(p.at)
-			continue
-		}
-		m.ledger.answering++
-		m.fx = append(m.fx, Effect{Kind: Send, Own: true, Reason: Refused, Msg: p.msg})
-	}
-	m.ledger.parked = kept
+	fx = drop(fx, Refused)
+	name := kbusdev.NameRemoteErrorPrefix + kbusdev.ErrnoName(errno)
+	return append(fx, ownAnswer(bounced(of.Msg.InReplyTo, of.Msg.To, name), Refused))
 }

@@ -13,7 +13,8 @@ type Config struct {
 	NetworkID, PeerNetworkID uint32
 	// Ksock is our own Ksock's id.
 	Ksock kbusdev.KsockID
-	// Pattern limits what crosses from our bus: a binding name. "" is "$.*".
+	// Pattern limits what crosses from our bus, so also what is bound here for the
+	// peer: a binding name. "" is "$.*".
 	Pattern string
 	// Classic is true for a peer that is one of upstream's limpets: a copy of a request
 	// for its listeners must not look like one, for it would ask again and keep the
@@ -27,11 +28,23 @@ type Config struct {
 	// MaxAsked bounds our own open requests on our bus; 0 is 32 768, half of the
 	// 65 536 that a limpet sets MAXMSGS to. Beyond it the peer's are bounced ENOLCK.
 	MaxAsked int
-	// MaxProxies bounds the names bound for the peer; 0 is 262 144.
+	// MaxProxies bounds the names bound for the peer; 0 is 262 144. A name beyond it
+	// is refused, and tried again when the peer says again that it is bound.
 	MaxProxies int
-	// Grace is how long a stateful request whose replier has gone may still be
-	// answered; 0 is 2 s.
+	// MaxHeard bounds the names the peer may say are bound there, whether or not
+	// they are bound here; 0 is four times MaxProxies. Their lengths together are
+	// bounded by 64 bytes a name.
+	MaxHeard int
+	// LosesUnread is true if our bus is the kernel module, which loses a stateful
+	// request whose replier unbinds or closes before reading it. Only then do Grace
+	// and UnbindGrace count; other buses answer such a request themselves.
+	LosesUnread bool
+	// Grace is how long a stateful request may still be answered after its replier
+	// has unbound its last name; then it is bounced GoneAway. 0 is 2 s.
 	Grace time.Duration
+	// UnbindGrace is how long it may still be answered after its replier has unbound
+	// a name it matches but lives; then it is bounced OutcomeUnknown. 0 is 30 s.
+	UnbindGrace time.Duration
 	// RetryEvery is how soon a bind or reply that found no room is tried again; 0
 	// is 50 ms.
 	RetryEvery time.Duration
@@ -48,7 +61,9 @@ func (c *Config) setDefaults() {
 	setDefault(&c.MaxOpen, 32768)
 	setDefault(&c.MaxAsked, 32768)
 	setDefault(&c.MaxProxies, 1<<18)
+	setDefault(&c.MaxHeard, 4*c.MaxProxies)
 	setDefault(&c.Grace, 2*time.Second)
+	setDefault(&c.UnbindGrace, 30*time.Second)
 	setDefault(&c.RetryEvery, 50*time.Millisecond)
 	setDefault(&c.WishDelay, 200*time.Millisecond)
 }
@@ -62,7 +77,8 @@ func setDefault[T int | time.Duration](v *T, to T) {
 // Facts are what the machine cannot know about a message from the peer.
 type Facts struct {
 	// Replier is who on our bus, ourselves apart, replies to the message's name, 0
-	// if nobody. It counts for stateful requests only; Machine.Replier answers it.
+	// if nobody. It counts for stateful requests only; Machine.Replier, called just
+	// before, answers it.
 	Replier kbusdev.KsockID
 	// BroughtBefore: another link or an earlier session brought this id to our bus
 	// lately.
@@ -70,42 +86,44 @@ type Facts struct {
 }
 
 // A Machine applies the rules for one epoch. It is not safe for concurrent use.
-// Each method that returns effects reuses their memory at the next call.
+// Methods that yield effects append them to fx and return it, as append does; the
+// effects belong to the caller. Everything is in an order that depends on the
+// calls alone.
 type Machine struct {
-	cfg    Config
-	us     uint32
-	them   uint32
-	now    time.Time
-	fx     []Effect
-	next   time.Time // the earliest deadline; zero is none
-	table  repliers
-	ledger ledger
-	asked  asked
-	binds  proxies
+	cfg      Config
+	us, them uint32
+	now      time.Time
+	timers   timers
 
-	// A snapshot is being read: how many messages may still belong to it.
-	snapshotLeft int
-	snapshotSeen uint32 // the mark of the latest snapshot
-	lastSnapshot uint32 // the serial of its last event, 0 before the first
-	covering     []kbusdev.BindEvent
+	table    repliers
+	snapshot snapshot
+	ledger   ledger
+	asked    asked
+
+	outward, inward narrowing // of what we tell the peer, and of what it tells us
+	told, heard     roster
+	binds           proxies
 }
 
-// New makes a machine at the start of an epoch.
+// New returns a machine at the start of an epoch.
 func New(cfg Config) *Machine {
 	cfg.setDefaults()
 	return &Machine{
-		cfg:    cfg,
-		us:     cfg.NetworkID,
-		them:   cfg.PeerNetworkID,
-		fx:     make([]Effect, 0, 4),
-		table:  newRepliers(),
-		ledger: newLedger(),
-		asked:  newAsked(),
-		binds:  proxies{byName: make(map[string]*proxy), flaps: make(map[string]flap)},
+		cfg:     cfg,
+		us:      cfg.NetworkID,
+		them:    cfg.PeerNetworkID,
+		table:   newRepliers(),
+		ledger:  newLedger(),
+		asked:   newAsked(cfg.MaxAsked),
+		outward: narrowing{pattern: cfg.Pattern},
+		inward:  narrowing{pattern: cfg.Pattern},
+		told:    newRoster(),
+		heard:   newRoster(),
+		binds:   newProxies(),
 	}
 }
 
-// Replier tells who on our bus replies to messages of this name, wildcards
+// Replier returns who on our bus replies to messages of this name, wildcards
 // considered, as far as bind events have told. It is 0 if nobody does, and if it
 // is our own Ksock: that one stands for the peer, which is asking.
 func (m *Machine) Replier(name string) kbusdev.KsockID {
@@ -115,35 +133,20 @@ func (m *Machine) Replier(name string) kbusdev.KsockID {
 	return 0
 }
 
-func (m *Machine) begin() { m.fx = m.fx[:0] }
+// Next returns when Tick must be called at the latest; zero when nothing waits.
+func (m *Machine) Next() time.Time { return m.timers.first() }
 
-func (m *Machine) drop(r Reason) { m.fx = append(m.fx, Effect{Kind: Drop, Reason: r}) }
-
-func (m *Machine) emit(k Kind, msg *kbusdev.Message) {
-	m.fx = append(m.fx, Effect{Kind: k, Msg: *msg})
-}
-
-// deadline makes sure that Tick is called by t.
-func (m *Machine) deadline(t time.Time) {
-	if m.next.IsZero() || t.Before(m.next) {
-		m.next = t
+// Tick tells the machine the time, which does not go back, and appends what has
+// become due. What came after a deadline but before Tick is still in time, so call
+// Tick before every batch of messages as well.
+func (m *Machine) Tick(fx []Effect, now time.Time) []Effect {
+	if now.After(m.now) {
+		m.now = now
 	}
-}
-
-// Next tells when Tick must be called at the latest; zero when nothing waits.
-func (m *Machine) Next() time.Time { return m.next }
-
-// Tick tells the machine the time, which must not go back, and returns what has
-// become due.
-func (m *Machine) Tick(now time.Time) []Effect {
-	m.begin()
-	m.now = now
-	if m.next.IsZero() || now.Before(m.next) {
-		return m.fx
+	for len(m.timers.heap) > 0 && !m.timers.heap[0].at.After(m.now) {
+		t := m.timers.heap[0]
+		m.timers.stop(t)
+		fx = t.owner.due(m, fx)
 	}
-	m.next = time.Time{}
-	m.tickAsked()
-	m.tickReplies()
-	m.tickProxies()
-	return m.fx
+	return fx
 }

@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"maps"
+	"slices"
 	"syscall"
 	"time"
 
@@ -11,13 +13,25 @@ import (
 // at the peer. A name that a local replier holds is a wish: the local one wins.
 type proxies struct {
 	byName map[string]*proxy
-	timed  int // how many have a retry time
+	bound  int // how many are bound
 	ending bool
 	flaps  map[string]flap
 }
 
+func newProxies() proxies {
+	return proxies{byName: make(map[string]*proxy), flaps: make(map[string]flap)}
+}
+
+type proxy struct {
+	timer  // runs while there is something to try again
+	name   string
+	wanted bool // bound at the peer
+	bound  bool // bound here, by us
+	asking bool // a Bind or Unbind effect is out
+}
+
 // A flap counts how often a name was bound for the peer lately. In a loop the news
-// of a bind and of its unbind can chase each other round for ever; when a name is
+// of a bind and of its unbind can chase each other for ever; when a name is
 // bound too often the next bind waits a little, and the unbind catches up with it.
 type flap struct {
 	binds int
@@ -30,7 +44,7 @@ const (
 	maxFlaps   = 4096
 )
 
-// flapping notes a bind, and tells whether the name is bound too often.
+// flapping notes a bind, and reports whether the name is bound too often.
 func (b *proxies) flapping(name string, now time.Time) bool {
 	f := b.flaps[name]
 	if now.Sub(f.since) > flapWindow {
@@ -44,158 +58,157 @@ func (b *proxies) flapping(name string, now time.Time) bool {
 	return f.binds > flapLimit
 }
 
-type proxy struct {
-	binder  kbusdev.KsockID // at the peer
-	wanted  bool            // bound there
-	bound   bool            // bound here, by us
-	asking  bool            // a Bind or Unbind effect is out
-	retryAt time.Time
-}
-
 // bindEventFromPeer binds or unbinds for the peer; the event itself ends here.
-func (m *Machine) bindEventFromPeer(msg *kbusdev.Message) {
-	if msg.Event == nil {
-		m.drop(BadBindEvent)
-		return
+func (m *Machine) bindEventFromPeer(fx []Effect, msg *kbusdev.Message) []Effect {
+	if msg.Event == nil || kbusdev.CheckBindName(msg.Event.Name) != nil {
+		return drop(fx, BadBindEvent)
 	}
-	e := *msg.Event
-	if e.Bound && e.Name == kbusdev.NameReplierBindEvent {
-		m.drop(BadBindEvent) // nobody can be its replier
-		return
+	before := len(fx)
+	fx, why := m.hear(fx, *msg.Event)
+	if len(fx) == before {
+		return drop(fx, why)
 	}
-	p := m.binds.byName[e.Name]
+	return fx
+}
+
+// hear applies what the peer says is bound or unbound there. why is how the event
+// ended if no effect was appended.
+func (m *Machine) hear(fx []Effect, e kbusdev.BindEvent) (_ []Effect, why Reason) {
 	switch {
-	case m.binds.ending:
-		m.drop(BindEventUsed)
-		return
-	case e.Bound && p == nil:
-		if len(m.binds.byName) >= m.cfg.MaxProxies {
-			m.drop(TooManyBinds)
-			return
-		}
-		p = &proxy{}
-		m.binds.byName[e.Name] = p
-		if m.binds.flapping(e.Name, m.now) {
-			m.retryProxy(p, m.cfg.WishDelay)
-		}
-		fallthrough
+	case e.Bound && !m.heard.room(e.Name, m.cfg.MaxHeard):
+		m.heard.missed = true
+		return fx, TooManyBinds
 	case e.Bound:
-		p.binder, p.wanted = e.Binder, true
-	case p != nil && p.binder == e.Binder:
-		p.wanted = false
+		m.heard.bind(e.Name, e.Binder)
+	case !m.heard.unbind(e.Name, e.Binder):
+		return fx, BindEventUsed // unknown, or a newer replier holds the name
 	}
-	if p != nil {
-		m.settleProxy(e.Name, p)
+	e, why = m.inward.narrow(e)
+	if why != NoReason {
+		return fx, why
 	}
-	if len(m.fx) == 0 {
-		m.drop(BindEventUsed)
+	if !e.Bound {
+		return m.unwant(fx, e.Name), BindEventUsed
 	}
+	return m.want(fx, e.Name)
 }
 
-// Drain unbinds all that is bound for the peer, and binds nothing more: one of
-// the two ends is about to leave, and takes no new requests.
-func (m *Machine) Drain() []Effect {
-	m.begin()
-	m.binds.ending = true
-	for name, p := range m.binds.byName {
-		p.wanted = false
-		m.settleProxy(name, p)
-	}
-	return m.fx
-}
-
-// settleProxy does what brings a proxy nearer to what is wanted.
-func (m *Machine) settleProxy(name string, p *proxy) {
+// want binds name for the peer, now or when it is possible.
+func (m *Machine) want(fx []Effect, name string) (_ []Effect, why Reason) {
+	p := m.binds.byName[name]
 	switch {
-	case p.asking || p.wanted && !p.retryAt.IsZero():
+	case name == kbusdev.NameReplierBindEvent:
+		return fx, BadBindEvent // nobody can be its replier
+	case m.binds.ending:
+		return fx, BindEventUsed
+	case p == nil && len(m.binds.byName) >= m.cfg.MaxProxies:
+		return fx, TooManyBinds
+	case p == nil:
+		p = &proxy{name: name}
+		m.binds.byName[name] = p
+		if m.binds.flapping(name, m.now) {
+			m.tryAfter(p, m.cfg.WishDelay)
+		}
+	}
+	p.wanted = true
+	return m.settle(fx, p), BindEventUsed
+}
+
+// unwant ends what want began.
+func (m *Machine) unwant(fx []Effect, name string) []Effect {
+	if p := m.binds.byName[name]; p != nil {
+		p.wanted = false
+		fx = m.settle(fx, p)
+	}
+	return fx
+}
+
+// settle does what brings a proxy nearer to what is wanted.
+func (m *Machine) settle(fx []Effect, p *proxy) []Effect {
+	switch {
+	case p.asking || p.wanted && p.slot > 0:
 	case p.wanted && !p.bound:
 		p.asking = true
-		m.fx = append(m.fx, Effect{Kind: Bind, Name: name})
+		fx = append(fx, Effect{Kind: Bind, Name: p.name})
 	case !p.wanted && p.bound:
-		m.retryProxy(p, 0)
+		m.timers.stop(&p.timer)
 		p.asking = true
-		m.fx = append(m.fx, Effect{Kind: Unbind, Name: name})
+		fx = append(fx, Effect{Kind: Unbind, Name: p.name})
 	case !p.wanted:
-		m.retryProxy(p, 0)
-		delete(m.binds.byName, name)
+		m.forgetProxy(p)
 	}
+	return fx
 }
 
-// retryProxy sets when to try again; 0 is not at all.
-func (m *Machine) retryProxy(p *proxy, after time.Duration) {
-	if !p.retryAt.IsZero() {
-		m.binds.timed--
-		p.retryAt = time.Time{}
-	}
-	if after > 0 {
-		m.binds.timed++
-		p.retryAt = m.now.Add(after)
-		m.deadline(p.retryAt)
-	}
+func (m *Machine) forgetProxy(p *proxy) {
+	m.timers.stop(&p.timer)
+	delete(m.binds.byName, p.name)
 }
 
-// BindDone tells how a Bind effect came out: errno 0 if it was done.
-func (m *Machine) BindDone(name string, errno syscall.Errno) []Effect {
-	m.begin()
+func (m *Machine) tryAfter(p *proxy, d time.Duration) { m.timers.set(&p.timer, p, m.now.Add(d)) }
+
+// due tries again what did not succeed before.
+func (p *proxy) due(m *Machine, fx []Effect) []Effect { return m.settle(fx, p) }
+
+// BindDone tells the outcome of a Bind effect: errno 0 if the name is bound.
+func (m *Machine) BindDone(fx []Effect, name string, errno syscall.Errno) []Effect {
 	p := m.binds.byName[name]
-	if p == nil {
-		return m.fx
+	if p == nil || !p.asking {
+		return fx
 	}
 	p.asking = false
 	switch errno {
 	case 0:
 		p.bound = true
+		m.binds.bound++
+		m.timers.stop(&p.timer)
 	case syscall.EADDRINUSE:
-		// A wish. The table may have missed that the name is free, so look again
-		// now and then.
-		m.retryProxy(p, 25*m.cfg.WishDelay)
+		// A wish. Its unbind event makes us try again; the event may have been lost,
+		// so look now and then. If the table knows no holder, the event of its bind, or
+		// of its unbind since, is on its way or was here already.
+		if holder := m.table.holder(name); holder == 0 || holder == m.cfg.Ksock {
+			m.tryAfter(p, m.cfg.WishDelay)
+		} else {
+			m.tryAfter(p, 25*m.cfg.WishDelay)
+		}
 	case syscall.EAGAIN:
-		m.retryProxy(p, m.cfg.RetryEvery)
+		m.tryAfter(p, m.cfg.RetryEvery)
 	default:
-		delete(m.binds.byName, name)
-		m.drop(Refused)
-		return m.fx
+		m.forgetProxy(p)
+		return drop(fx, Refused)
 	}
-	m.settleProxy(name, p)
-	return m.fx
+	return m.settle(fx, p)
 }
 
-// UnbindDone tells how an Unbind effect came out: errno 0 if it was done.
-func (m *Machine) UnbindDone(name string, errno syscall.Errno) []Effect {
-	m.begin()
+// UnbindDone tells the outcome of an Unbind effect: errno 0 if the name is unbound.
+func (m *Machine) UnbindDone(fx []Effect, name string, errno syscall.Errno) []Effect {
 	p := m.binds.byName[name]
-	if p == nil {
-		return m.fx
+	if p == nil || !p.asking {
+		return fx
 	}
 	p.asking = false
 	if errno == syscall.EAGAIN {
-		m.retryProxy(p, m.cfg.RetryEvery)
-		return m.fx
+		m.tryAfter(p, m.cfg.RetryEvery)
+		return fx
 	}
 	p.bound = false
-	m.settleProxy(name, p)
-	return m.fx
+	m.binds.bound--
+	return m.settle(fx, p)
 }
 
 // nameFree lets a wish for the name come true a little later.
 func (m *Machine) nameFree(name string) {
-	if p := m.binds.byName[name]; p != nil && p.wanted && !p.bound {
-		m.retryProxy(p, m.cfg.WishDelay)
+	if p := m.binds.byName[name]; p != nil && p.wanted && !p.bound && !p.asking {
+		m.tryAfter(p, m.cfg.WishDelay)
 	}
 }
 
-func (m *Machine) tickProxies() {
-	if m.binds.timed == 0 {
-		return
+// Drain unbinds all names that are bound for the peer, and binds none any more:
+// one of the two sides is about to leave and takes no new requests.
+func (m *Machine) Drain(fx []Effect) []Effect {
+	m.binds.ending = true
+	for _, name := range slices.Sorted(maps.Keys(m.binds.byName)) {
+		fx = m.unwant(fx, name)
 	}
-	for name, p := range m.binds.byName {
-		switch {
-		case p.retryAt.IsZero():
-		case p.retryAt.After(m.now):
-			m.deadline(p.retryAt)
-		default:
-			m.retryProxy(p, 0)
-			m.settleProxy(name, p)
-		}
-	}
+	return fx
 }

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -13,6 +14,7 @@ type repliers struct {
 	// Bindings by stem: the whole name, or what stands before ".%" or ".*".
 	exact, level, below map[string]bound
 	newest, oldest      int64
+	names               map[kbusdev.KsockID]int // how many each Ksock has bound
 }
 
 type bound struct {
@@ -22,7 +24,7 @@ type bound struct {
 }
 
 func newRepliers() repliers {
-	return repliers{exact: map[string]bound{}, level: map[string]bound{}, below: map[string]bound{}}
+	return repliers{exact: map[string]bound{}, level: map[string]bound{}, below: map[string]bound{}, names: map[kbusdev.KsockID]int{}}
 }
 
 func (r *repliers) place(name string) (map[string]bound, string) {
@@ -37,13 +39,20 @@ func (r *repliers) place(name string) (map[string]bound, string) {
 }
 
 // bind notes a binding. One that a snapshot tells of is older than all before it.
-func (r *repliers) bind(name string, binder kbusdev.KsockID, old bool, seen uint32) {
+// displaced is who held the name until now, if it was another Ksock: its unbind was missed.
+func (r *repliers) bind(name string, binder kbusdev.KsockID, old bool, seen uint32) (displaced kbusdev.KsockID) {
 	m, stem := r.place(name)
-	if was, ok := m[stem]; ok && was.binder == binder {
+	was, ok := m[stem]
+	if ok && was.binder == binder {
 		was.seen = seen
 		m[stem] = was
-		return
+		return 0
 	}
+	if ok {
+		displaced = was.binder
+		r.lost(displaced)
+	}
+	r.names[binder]++
 	b := bound{binder: binder, seen: seen}
 	if old {
 		r.oldest--
@@ -53,16 +62,36 @@ func (r *repliers) bind(name string, binder kbusdev.KsockID, old bool, seen uint
 		b.seq = r.newest
 	}
 	m[stem] = b
+	return displaced
 }
 
 func (r *repliers) unbind(name string, binder kbusdev.KsockID) {
 	m, stem := r.place(name)
-	if m[stem].binder == binder {
+	if was, ok := m[stem]; ok && was.binder == binder {
 		delete(m, stem)
+		r.lost(binder)
 	}
 }
 
-// lookup gives who replies to a message of this name, 0 if nobody.
+// lost counts that a Ksock has one name less.
+func (r *repliers) lost(k kbusdev.KsockID) {
+	if r.names[k]--; r.names[k] == 0 {
+		delete(r.names, k)
+	}
+}
+
+// bindsAny reports whether a Ksock replies to any name.
+func (r *repliers) bindsAny(k kbusdev.KsockID) bool { return r.names[k] > 0 }
+
+// holder returns who has bound exactly this name, 0 if nobody.
+func (r *repliers) holder(name string) kbusdev.KsockID {
+	m, stem := r.place(name)
+	return m[stem].binder
+}
+
+func (r *repliers) len() int { return len(r.exact) + len(r.level) + len(r.below) }
+
+// lookup returns who replies to a message of this name, 0 if nobody.
 func (r *repliers) lookup(name string) kbusdev.KsockID {
 	if b, ok := r.exact[name]; ok {
 		return b.binder
@@ -86,13 +115,16 @@ func (r *repliers) lookup(name string) kbusdev.KsockID {
 	return best.binder
 }
 
-// unseen calls f for every binding that a snapshot did not mention.
-func (r *repliers) unseen(seen uint32, f func(name string, binder kbusdev.KsockID)) {
+// unseen returns the bindings that a snapshot did not mention, sorted by name.
+func (r *repliers) unseen(seen uint32) []kbusdev.BindEvent {
+	var gone []kbusdev.BindEvent
 	for suffix, m := range map[string]map[string]bound{"": r.exact, ".%": r.level, ".*": r.below} {
 		for stem, b := range m {
 			if b.seen != seen {
-				f(stem+suffix, b.binder)
+				gone = append(gone, kbusdev.BindEvent{Binder: b.binder, Name: stem + suffix})
 			}
 		}
 	}
+	slices.SortFunc(gone, func(a, b kbusdev.BindEvent) int { return strings.Compare(a.Name, b.Name) })
+	return gone
 }
