@@ -2,6 +2,7 @@ package limpet_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/bustest"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/classic"
+	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/pairtest"
 )
 
@@ -21,12 +24,20 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // join links two nodes over a pipe in memory, until the test ends.
 func join(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
 	sa, sb := pipe()
+	serveBoth(t, a, b, cfg, false,
+		func(ctx context.Context, p *limpet.Peering) error { return p.Dial(ctx, sa, nil) },
+		func(ctx context.Context) error { return b.Accept(ctx, sb, cfg) })
+}
+
+// serveBoth runs both ends of a link until the test ends.
+func serveBoth(t *testing.T, a, b *limpet.Node, cfg limpet.Config, classic bool, dial func(context.Context, *limpet.Peering) error, accept func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
-	la, lb := a.NewLink("dial"), b.NewLink("accept")
-	go func() { done <- limpet.Dial(ctx, la, sa, limpet.NewLinkID(), cfg, nil) }()
-	go func() { done <- limpet.Accept(ctx, lb, sb, cfg) }()
+	dialled := a.NewDialled(fmt.Sprintf("dial %d", b.NetworkID()), cfg, classic)
+	go func() { done <- dial(ctx, dialled) }()
+	go func() { done <- accept(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		for range 2 {
@@ -53,26 +64,26 @@ func socket(t *testing.T) (here, there net.Conn) {
 // joinClassic links them over the old protocol.
 func joinClassic(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
 	ca, cb := socket(t)
-	done := make(chan error, 2)
-	la, lb := a.NewLink("dial"), b.NewLink("accept")
-	go func() { done <- limpet.DialClassic(ctx, la, ca, cfg, nil) }()
-	go func() { done <- limpet.AcceptClassic(ctx, lb, cb, cfg) }()
-	t.Cleanup(func() {
-		cancel()
-		for range 2 {
-			<-done
-		}
-	})
+	serveBoth(t, a, b, cfg, true,
+		func(ctx context.Context, p *limpet.Peering) error { return p.Dial(ctx, oldStream(ca), nil) },
+		func(ctx context.Context) error { return b.AcceptClassic(ctx, oldStream(cb), cfg) })
 }
 
+func oldStream(conn net.Conn) link.Stream { return classic.NewStream(conn, kbusdev.AbsoluteMaxMessageSize) }
+
+// node makes a node that is closed when the test ends.
 func node(t testing.TB, bus kbusdev.Bus, id uint32) *limpet.Node {
 	t.Helper()
 	n, err := limpet.NewNode(bus, id, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // without a drain
+		n.Close(ctx, "the test is over")
+	})
 	return n
 }
 
@@ -87,15 +98,15 @@ func TestGoldenPairInMemoryClassic(t *testing.T) { goldenPairs(t, joinClassic) }
 func TestGoldenPairWithAnOldLimpet(t *testing.T) {
 	t.Run("dialled by us", func(t *testing.T) {
 		goldenPairs(t, func(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
-			joinOld(t, a, b, func(ctx context.Context, l *limpet.Link, conn net.Conn) error {
-				return limpet.DialClassic(ctx, l, conn, cfg, nil)
+			joinOld(t, a, b, func(ctx context.Context, n *limpet.Node, conn net.Conn) error {
+				return n.NewDialled("old", cfg, true).Dial(ctx, oldStream(conn), nil)
 			})
 		})
 	})
 	t.Run("accepted by us", func(t *testing.T) {
 		goldenPairs(t, func(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
-			joinOld(t, b, a, func(ctx context.Context, l *limpet.Link, conn net.Conn) error {
-				return limpet.AcceptClassic(ctx, l, conn, cfg)
+			joinOld(t, b, a, func(ctx context.Context, n *limpet.Node, conn net.Conn) error {
+				return n.AcceptClassic(ctx, oldStream(conn), cfg)
 			})
 		})
 	})

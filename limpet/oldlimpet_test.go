@@ -112,18 +112,18 @@ func (o *oldLimpet) do(fx []translate.Effect) error {
 			if _, err := o.ksock.Send(context.Background(), &f.Msg); err == nil {
 				o.rules.Sent(&f)
 			} else if n, ok := kbusdev.ErrnoOf(err); ok {
-				if err := o.do(o.rules.SendFailed(&f, n)); err != nil {
+				if err := o.do(o.rules.SendFailed(nil, &f, n)); err != nil {
 					return err
 				}
 			}
 		case translate.Bind:
 			n, _ := kbusdev.ErrnoOf(o.ksock.Bind(f.Name, kbusdev.Replier))
-			if err := o.do(o.rules.BindDone(f.Name, n)); err != nil {
+			if err := o.do(o.rules.BindDone(nil, f.Name, n)); err != nil {
 				return err
 			}
 		case translate.Unbind:
 			n, _ := kbusdev.ErrnoOf(o.ksock.Unbind(f.Name, kbusdev.Replier))
-			if err := o.do(o.rules.UnbindDone(f.Name, n)); err != nil {
+			if err := o.do(o.rules.UnbindDone(nil, f.Name, n)); err != nil {
 				return err
 			}
 		}
@@ -156,7 +156,7 @@ func (o *oldLimpet) run(ctx context.Context, bus kbusdev.Bus, us uint32) error {
 	o.rules = translate.New(translate.Config{NetworkID: us, PeerNetworkID: hello.Them, Ksock: o.ksock.ID(), Pattern: "$.*", MaxAsked: 1000, MaxOpen: 1000})
 	_, _ = o.ksock.ReportReplierBinds(kbusdev.On)
 	n, _ := o.ksock.NumMessages()
-	o.rules.SnapshotAsked(n)
+	o.rules.SnapshotAsked(nil, n)
 
 	fromBus := make(chan error, 1)
 	go func() {
@@ -167,7 +167,7 @@ func (o *oldLimpet) run(ctx context.Context, bus kbusdev.Bus, us uint32) error {
 				return
 			}
 			o.mu.Lock()
-			err = o.do(o.rules.FromBus(m))
+			err = o.do(o.rules.FromBus(nil, m))
 			o.mu.Unlock()
 			if err != nil {
 				fromBus <- err
@@ -183,7 +183,7 @@ func (o *oldLimpet) run(ctx context.Context, bus kbusdev.Bus, us uint32) error {
 			return err
 		}
 		o.mu.Lock()
-		err = o.do(o.rules.FromPeer(m, translate.Facts{Replier: o.rules.Replier(m.Name)}))
+		err = o.do(o.rules.FromPeer(nil, m, translate.Facts{Replier: o.rules.Replier(m.Name)}))
 		o.mu.Unlock()
 		if err != nil {
 			return err
@@ -192,12 +192,12 @@ func (o *oldLimpet) run(ctx context.Context, bus kbusdev.Bus, us uint32) error {
 }
 
 // joinOld links a node of ours to an old limpet on the bus of the other.
-func joinOld(t *testing.T, ours, old *limpet.Node, serve func(context.Context, *limpet.Link, net.Conn) error) {
+func joinOld(t *testing.T, ours, old *limpet.Node, serve func(context.Context, *limpet.Node, net.Conn) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	here, there := socket(t)
 	done := make(chan error, 2)
-	go func() { done <- serve(ctx, ours.NewLink("old"), here) }()
+	go func() { done <- serve(ctx, ours, here) }()
 	go func() {
 		o := &oldLimpet{conn: there}
 		err := o.run(ctx, old.Bus(), old.NetworkID())

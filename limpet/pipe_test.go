@@ -3,15 +3,18 @@ package limpet_test
 import (
 	"io"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 )
 
 // pipe joins two streams in memory. Frames are encoded and decoded on the way.
-func pipe() (link.Stream, link.Stream) {
+func pipe() (*pipeEnd, *pipeEnd) {
 	ab, ba := make(chan []byte, 4), make(chan []byte, 4)
 	closed := make(chan struct{})
 	var once sync.Once
@@ -25,10 +28,11 @@ type pipeEnd struct {
 	closed chan struct{}
 	end    func()
 	sent   sync.Once
+	heard  atomic.Uint64
 }
 
-func (p *pipeEnd) Send(f *pb.Frame) error {
-	b, err := proto.Marshal(f)
+func (p *pipeEnd) Send(f link.Frame) error {
+	b, err := proto.Marshal(wire.FrameToProto(f, time.Now()))
 	if err != nil {
 		return err
 	}
@@ -45,7 +49,7 @@ func (p *pipeEnd) Send(f *pb.Frame) error {
 	}
 }
 
-func (p *pipeEnd) Recv() (*pb.Frame, error) {
+func (p *pipeEnd) Recv() (link.Frame, error) {
 	var b []byte
 	var ok bool
 	select {
@@ -54,14 +58,21 @@ func (p *pipeEnd) Recv() (*pb.Frame, error) {
 		select {
 		case b, ok = <-p.in:
 		case <-p.closed:
+			return nil, io.ErrClosedPipe
 		}
 	}
 	if !ok {
 		return nil, io.EOF
 	}
+	p.heard.Add(1)
 	f := new(pb.Frame)
-	return f, proto.Unmarshal(b, f)
+	if err := proto.Unmarshal(b, f); err != nil {
+		return nil, err
+	}
+	return wire.FrameFromProto(f, time.Now())
 }
+
+func (p *pipeEnd) Heard() uint64 { return p.heard.Load() }
 
 func (p *pipeEnd) CloseSend() error {
 	p.sent.Do(func() { close(p.out) })

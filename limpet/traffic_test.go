@@ -363,10 +363,10 @@ func (w *world) check() {
 		}
 	}
 	for i, n := range w.nodes {
-		for _, l := range n.Links() {
+		for _, l := range n.Peerings() {
 			st := l.Status()
 			c := st.Counts
-			if !st.IsServed {
+			if st.State != limpet.Up {
 				w.t.Errorf("network %d: link %s is down: %v", i+1, st.Name, st.LastErr)
 			}
 			if c.Open != 0 || c.Requests != c.Replies+c.Synthetic || c.FromBusInFlight != 0 || c.FromPeerInFlight != 0 || c.Busy != 0 {

@@ -9,9 +9,9 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
 )
@@ -41,9 +41,9 @@ type Stream struct {
 	out     []byte
 	greeted bool
 	failed  error
-	msgs    []kbusdev.Message // memory for a batch that is being read
-	next    uint64            // sequence number, which the protocol has not
+	next    uint64 // sequence number, which the protocol has not
 
+	life atomic.Uint64
 	once sync.Once
 }
 
@@ -59,17 +59,16 @@ func NewStream(conn net.Conn, maxData uint32) *Stream {
 	return &Stream{conn: conn, r: bufio.NewReaderSize(conn, readBuffer), maxData: int(maxData)}
 }
 
-// Send writes a hello or a batch. A peer that takes none of it for 30 s has the
+// Send writes a greeting or a batch. A peer that takes none of it for 30 s has the
 // link ended: link.Stalled.
-func (s *Stream) Send(f *pb.Frame) error {
+func (s *Stream) Send(f link.Frame) error {
 	s.out = s.out[:0]
-	switch kind := f.GetKind().(type) {
-	case *pb.Frame_Hello:
-		s.out = wire.AppendUint32(append(s.out, hello...), kind.Hello.GetNetworkId())
-	case *pb.Frame_Batch:
-		for _, m := range kind.Batch.GetMessages() {
-			msg := link.FromProto(m)
-			s.out = AppendMessage(s.out, &msg)
+	switch f := f.(type) {
+	case *link.Greeting:
+		s.out = wire.AppendUint32(append(s.out, hello...), f.NetworkID)
+	case *link.Batch:
+		for i := range f.Messages {
+			s.out = AppendMessage(s.out, &f.Messages[i])
 		}
 	default:
 		return nil
@@ -82,6 +81,10 @@ func (s *Stream) Send(f *pb.Frame) error {
 	return stalled(err, "the peer takes nothing")
 }
 
+// Heard returns a new number each time: an upstream limpet gives no sign of life, and
+// TCP finds out whether it is gone.
+func (s *Stream) Heard() uint64 { return s.life.Add(1) }
+
 func stalled(err error, what string) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &link.Error{Code: link.Stalled, Message: fmt.Sprintf("%s for %v", what, stalledAfter)}
@@ -89,11 +92,11 @@ func stalled(err error, what string) error {
 	return err
 }
 
-// Recv gives the peer's hello, then its messages, those in a batch that are there
+// Recv returns the peer's greeting, then its messages, those in a batch that are there
 // already. The end of the connection between two messages is io.EOF. Bytes that
 // are no message are a *link.Error with link.Protocol, a message that stops in the
 // middle for 30 s one with link.Stalled.
-func (s *Stream) Recv() (*pb.Frame, error) {
+func (s *Stream) Recv() (link.Frame, error) {
 	if !s.greeted {
 		s.greeted = true
 		return s.hear()
@@ -105,29 +108,21 @@ func (s *Stream) Recv() (*pb.Frame, error) {
 	if _, err := s.r.Peek(1); err != nil {  // however long that takes
 		return nil, err
 	}
-	msgs := s.msgs[:0]
-	defer func() { clear(msgs) }() // the frame has the data
-	for size := 0; len(msgs) < link.MaxBatchMessages; {
-		m, ok, err := s.read(len(msgs) == 0, link.MaxBatchBytes-size)
-		if err != nil && len(msgs) == 0 {
+	batch := &link.Batch{First: s.next + 1}
+	for size := 0; len(batch.Messages) < link.MaxBatchMessages; {
+		m, ok, err := s.read(len(batch.Messages) == 0, link.MaxBatchBytes-size)
+		if err != nil && len(batch.Messages) == 0 {
 			return nil, err
 		}
 		if !ok {
 			s.failed = err // after what came before it
 			break
 		}
-		size += len(m.Name) + len(m.Data)
-		msgs = append(msgs, m)
+		size += m.Size()
+		batch.Messages = append(batch.Messages, m)
 	}
-	s.msgs = msgs
-	batch := &pb.Batch{FirstSequence: s.next + 1, Messages: make([]*pb.Message, len(msgs))}
-	slab := make([]pb.Message, len(msgs))
-	for i := range msgs {
-		batch.Messages[i] = &slab[i]
-		link.ToProto(batch.Messages[i], &msgs[i])
-	}
-	s.next += uint64(len(msgs))
-	return &pb.Frame{Kind: &pb.Frame_Batch{Batch: batch}}, nil
+	s.next += uint64(len(batch.Messages))
+	return batch, nil
 }
 
 // read reads one message. The first of a batch is waited for; of the others only
@@ -181,9 +176,9 @@ func (s *Stream) await(n int) ([]byte, error) {
 	return b, stalled(err, "the rest of a message does not come")
 }
 
-// hear reads the peer's hello. What the old one does not say is made up: an
-// instance of its own, and windows that the session does not use.
-func (s *Stream) hear() (*pb.Frame, error) {
+// hear reads the peer's hello. What it does not say is made up: an instance of its own,
+// and windows that the session does not use.
+func (s *Stream) hear() (link.Frame, error) {
 	var b [helloSize]byte
 	if n, err := io.ReadFull(s.r, b[:]); err != nil {
 		if n > 0 && errors.Is(err, io.ErrUnexpectedEOF) {
@@ -198,17 +193,17 @@ func (s *Stream) hear() (*pb.Frame, error) {
 		}
 		return nil, protocolError("the peer says %q for a hello, not %q%s", got, hello, hint)
 	}
-	instance := make([]byte, 16)
-	_, _ = rand.Read(instance) // never fails
-	return &pb.Frame{Kind: &pb.Frame_Hello{Hello: &pb.Hello{
-		ProtocolVersion: link.ProtocolVersion,
-		NetworkId:       wire.Uint32(b[len(hello):]),
-		InstanceId:      instance,
-		Pattern:         "$.*",
-		MaxMessageSize:  uint32(s.maxData),
-		WindowMessages:  1<<32 - 1,
-		WindowBytes:     1<<63 - 1,
-	}}}, nil
+	g := &link.Greeting{
+		Version:        link.ProtocolVersion,
+		NetworkID:      wire.Uint32(b[len(hello):]),
+		Pattern:        "$.*",
+		MaxMessageSize: uint32(s.maxData),
+		WindowMessages: 1<<32 - 1,
+		WindowBytes:    1<<63 - 1,
+		Expected:       1,
+	}
+	_, _ = rand.Read(g.Instance[:]) // never fails
+	return g, nil
 }
 
 // CloseSend lets the peer read what was sent, and then the end.

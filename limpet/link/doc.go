@@ -1,8 +1,10 @@
-// Package link is one session between two limpets over a stream of frames:
-// hello, batches in sequence, acks, the window, topology, drain. It knows neither
-// gRPC nor a bus; whoever opens the stream hands it in.
+// Package link is the conversation between two limpets: what a Greeting must say,
+// the Session that numbers, acknowledges, bounds and resumes messages, and Attach,
+// which carries frames between a session and a stream.
 //
-// One goroutine sends and one receives. Receiving waits neither for the bus nor
-// for our own sending, so that acks always get through and two full windows
-// cannot block each other. The frames are described in PROTOCOL.md.
+// A Session is pure: it has no goroutine, lock, clock or I/O. It lives longer than a
+// stream. When a stream breaks, the session is detached and keeps what the peer has
+// not acknowledged; the next stream rewinds it to what the peer has received. Frames
+// are Go values; package wire makes them protobuf, package classic the bytes of
+// upstream's limpets. PROTOCOL.md describes when each frame may be sent.
 package link

@@ -4,57 +4,77 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-
-	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 )
 
-// A Code is why a link was refused or ended: the protocol's ErrorCode.
-type Code = pb.ErrorCode
+// A Code says why a link was refused or ended. Its numbers are those of ErrorCode in
+// the protocol.
+type Code int32
 
-// The codes, shorter.
+// The codes.
 const (
-	SameNetworkID = pb.ErrorCode_ERROR_CODE_SAME_NETWORK_ID
-	BadNetworkID  = pb.ErrorCode_ERROR_CODE_BAD_NETWORK_ID
-	Version       = pb.ErrorCode_ERROR_CODE_VERSION
-	NotAuthorised = pb.ErrorCode_ERROR_CODE_NOT_AUTHORISED
-	Clash         = pb.ErrorCode_ERROR_CODE_CLASH
-	Loop          = pb.ErrorCode_ERROR_CODE_LOOP
-	Replaced      = pb.ErrorCode_ERROR_CODE_REPLACED
-	Protocol      = pb.ErrorCode_ERROR_CODE_PROTOCOL
-	Stalled       = pb.ErrorCode_ERROR_CODE_STALLED
-	GoingAway     = pb.ErrorCode_ERROR_CODE_GOING_AWAY
-	BusFailed     = pb.ErrorCode_ERROR_CODE_BUS
+	// SameNetworkID: both ends have the same network id.
+	SameNetworkID Code = 1
+	// BadNetworkID: a network id is 0.
+	BadNetworkID Code = 2
+	// Version: the receiver does not speak that version of the protocol.
+	Version Code = 3
+	// NotAuthorised: the peer may not link here.
+	NotAuthorised Code = 4
+	// Clash: another bus with that network id can be reached already.
+	Clash Code = 5
+	// Loop: the same bus can be reached already, by another way.
+	Loop Code = 6
+	// Replaced: a newer stream takes the place of this one. The epoch goes on.
+	Replaced Code = 7
+	// Protocol: the peer broke the protocol.
+	Protocol Code = 8
+	// Stalled: the peer took nothing for too long.
+	Stalled Code = 9
+	// GoingAway: the sender stops.
+	GoingAway Code = 10
+	// BusFailed: the sender's bus failed.
+	BusFailed Code = 11
+	// Expired: the session that was to be resumed is over.
+	Expired Code = 12
 )
 
-// CodeName gives a code in words, like "same network id".
-func CodeName(c Code) string {
-	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(c.String(), "ERROR_CODE_"), "_", " "))
+var codeNames = map[Code]string{
+	SameNetworkID: "same network id", BadNetworkID: "bad network id", Version: "version", NotAuthorised: "not authorised",
+	Clash: "clash", Loop: "loop", Replaced: "replaced", Protocol: "protocol", Stalled: "stalled", GoingAway: "going away",
+	BusFailed: "bus failed", Expired: "expired",
 }
 
-// An Error ends or refuses a link, with the same words at both ends. errors.Is
-// compares codes.
+// String returns the code in words, such as "same network id".
+func (c Code) String() string {
+	if name, ok := codeNames[c]; ok {
+		return name
+	}
+	return fmt.Sprintf("code %d", int32(c))
+}
+
+// An Error refuses or ends a link, with the same words at both ends. It is a frame
+// too. errors.Is compares codes.
 type Error struct {
 	// Code is the verdict.
 	Code Code
 	// Message says it for people.
 	Message string
-	// NetworkID is the one concerned, 0 if none.
+	// NetworkID is the network concerned; 0 if there is none.
 	NetworkID uint32
-	// Remote is true when the peer decided it.
+	// Remote reports that the peer decided it.
 	Remote bool
 }
 
-// Error gives who decided, the verdict and the message.
+// Error returns who decided, the message and the code.
 func (e *Error) Error() string {
-	who := "link refused"
+	what := "link ended"
+	if e.Refusal() {
+		what = "link refused"
+	}
 	if e.Remote {
-		who = "link refused by the peer"
+		what += " by the peer"
 	}
-	if !e.Refusal() {
-		who = strings.Replace(who, "refused", "ended", 1)
-	}
-	return fmt.Sprintf("%s: %s (%s)", who, e.Message, CodeName(e.Code))
+	return fmt.Sprintf("%s: %s (%s)", what, e.Message, e.Code)
 }
 
 // Refusal reports whether dialling again soon is pointless.
@@ -73,16 +93,27 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Code == e.Code
 }
 
-func errorf(code Code, format string, args ...any) *Error {
+// Errorf returns an *Error of our own making.
+func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// ErrPeerClosed is the end of a stream on which the peer gave no reason. It
-// wraps io.EOF.
-var ErrPeerClosed = fmt.Errorf("the peer closed the link: %w", io.EOF)
+// ErrPeerClosed is the end of a stream that the peer closed in order without giving a
+// reason. It wraps io.EOF.
+var ErrPeerClosed = fmt.Errorf("the peer closed the stream: %w", io.EOF)
+
+// ErrSilent ends a stream on which nothing has been heard of the peer for too long.
+var ErrSilent = errors.New("nothing was heard of the peer")
+
+// ErrNoProgress ends a stream whose peer lives, but whose bus takes nothing.
+var ErrNoProgress = errors.New("the peer takes no messages off its hands")
 
 func streamError(doing string, err error) error {
-	if errors.Is(err, io.EOF) {
+	var verdict *Error
+	switch {
+	case errors.As(err, &verdict):
+		return err
+	case errors.Is(err, io.EOF):
 		return ErrPeerClosed
 	}
 	return fmt.Errorf("%s: %w", doing, err)

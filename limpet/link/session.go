@@ -1,268 +1,294 @@
 package link
 
 import (
-	"context"
-	"errors"
-	"sync"
 	"time"
 
-	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// A Stream carries frames. Send and Recv are each called by one goroutine at a
-// time. A frame given to Send is not touched again by the session.
-type Stream interface {
-	// Send hands a frame over; it may wait for flow control.
-	Send(*pb.Frame) error
-	// Recv waits for a frame; io.EOF when the peer has ended well.
-	Recv() (*pb.Frame, error)
-	// CloseSend says that nothing more will be sent, if that can be said.
-	CloseSend() error
-	// Close ends the stream at once, and unblocks Send and Recv. It may be called
-	// at any time, and again.
-	Close()
-}
-
-// Bounds of a batch, both ways. A single larger message goes alone.
+// Times of a session.
 const (
-	MaxBatchMessages = 64
-	MaxBatchBytes    = 32 << 10
+	// PingEvery is how often each side sends a ping.
+	PingEvery = 3 * time.Second
+	// SilentAfter is how long nothing may be heard of the peer before the stream is
+	// given up.
+	SilentAfter = 12 * time.Second
+	// StuckAfter is how long the peer may leave a message that it has received
+	// without an acknowledgement before the stream is given up.
+	StuckAfter = 10 * time.Second
+	// ackDelay is how long an acknowledgement waits for a batch that it can be
+	// piggybacked on.
+	ackDelay = 2 * time.Millisecond
 )
 
-// answerReserve is how many answers beyond its window a peer may have under way:
-// as many as a limpet keeps requests open.
-const answerReserve = 32768
+// SessionConfig is what a session is made with.
+type SessionConfig struct {
+	// ID names the session.
+	ID SessionID
+	// WindowMessages and WindowBytes bound what may be in flight, each way: the lesser
+	// of both greetings' values. Both are above 0.
+	WindowMessages int
+	WindowBytes    int
+	// NoAcks is for a peer that sends no acknowledgements and keeps no window: a message
+	// counts as acknowledged once the stream has it, and MayReceive holds the peer up.
+	NoAcks bool
+}
 
-// A Session is a link after its hellos. Its methods are safe for concurrent
-// use, but TryRecv and Done are for one goroutine.
+// A Session is the conversation of two limpets, over one stream after the other. It is
+// pure, and not safe for concurrent use.
 type Session struct {
-	cfg    Config
-	stream Stream
-	peer   Peer
+	cfg SessionConfig
+	out outbox
+	in  inbox
 
-	mu      sync.Mutex
-	out     outbox
-	control []*pb.Frame // to send before any batch
-	final   *pb.Frame   // to send last
-	room    chan struct{}
+	attached bool
+	topology *Topology
+	drain    *Drain
+	final    *Error
+	ended    bool
+	pingAt   time.Time
+	ackAt    time.Time // when the acknowledgement that is pending must go; zero if none is
 
-	in       []kbusdev.Message // brought by the peer, not fetched
-	inBytes  int
-	received uint64 // sequence numbers, of the peer's
-	done     uint64
-	ackSent  uint64
-	unknown  uint64
-	full     uint64
+	peerReceived uint64
+	owedSince    time.Time // since when the peer has left what it has received unacknowledged
 
-	wakeSend chan struct{}
-	wakeRecv chan struct{}
-	credit   chan struct{} // with NoAcks: something is done, so more may be read
-	ended    chan struct{} // closed with err set
-	err      error
-	endOnce  sync.Once
+	unknown uint64
 }
 
-// Peer tells who is at the other end.
-func (s *Session) Peer() Peer { return s.peer }
+// NewSession returns a session that is detached.
+func NewSession(cfg SessionConfig) *Session {
+	return &Session{
+		cfg: cfg,
+		out: outbox{windowMessages: cfg.WindowMessages, windowBytes: cfg.WindowBytes},
+		in:  inbox{windowMessages: cfg.WindowMessages, windowBytes: cfg.WindowBytes},
+	}
+}
 
-// Run sends and receives until ctx ends, End is called, or the stream fails, and
-// returns why. The stream is closed then, and nothing is left running.
-func (s *Session) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { s.End(errorf(GoingAway, "%s", context.Cause(ctx))) })
-	defer stop()
-	var both sync.WaitGroup
-	sent, received := make(chan struct{}), make(chan struct{})
-	both.Go(func() { defer close(sent); s.send() })
-	both.Go(func() { defer close(received); s.receive() })
-	<-s.ended
-	// Let the last word out, and the peer close in its turn.
-	last := time.NewTimer(s.cfg.CloseTimeout)
-	defer last.Stop()
-	for _, c := range []chan struct{}{sent, received} {
-		select {
-		case <-c:
-		case <-last.C:
-			s.stream.Close()
+// ID returns the session's name.
+func (s *Session) ID() SessionID { return s.cfg.ID }
+
+// Expected returns the next sequence number that we expect: for our greeting.
+func (s *Session) Expected() uint64 { return s.in.received + 1 }
+
+// Attach starts a stream at now, on which the peer expects the number peerExpected
+// next: what it has not received will be sent again. The error is an *Error, and the
+// session has not changed then.
+func (s *Session) Attach(now time.Time, peerExpected uint64) error {
+	if !s.out.rewind(peerExpected) {
+		return Errorf(Protocol, "the peer expects sequence number %d, %d are acknowledged and %d were sent", peerExpected, s.out.acked, s.out.handed)
+	}
+	s.attached = true
+	s.pingAt = now.Add(PingEvery)
+	s.peerReceived = peerExpected - 1
+	s.owedSince = time.Time{}
+	s.noteOwed(now)
+	s.in.ackSent = 0 // the last one may have been lost
+	if s.in.done > 0 {
+		s.ackAt = now
+	}
+	return nil
+}
+
+// Detach ends the stream. What was sent on it and not acknowledged is kept.
+func (s *Session) Detach() { s.attached = false }
+
+// Attached reports whether there is a stream.
+func (s *Session) Attached() bool { return s.attached }
+
+// Room reports whether a lane takes one more message.
+func (s *Session) Room(l Lane) bool { return s.out.room(l) }
+
+// Empty reports whether nothing of a lane waits for the peer's acknowledgement.
+func (s *Session) Empty(l Lane) bool { return s.out.inLane[l].messages == 0 }
+
+// Acknowledged returns how many messages the peer has acknowledged.
+func (s *Session) Acknowledged() uint64 { return s.out.acked }
+
+// Waiting returns how many messages of the peer's Take has not returned.
+func (s *Session) Waiting() int { return len(s.in.waiting) - s.in.taken }
+
+// Put queues a message for the peer, whether or not its lane has room: that is for
+// the caller to ask before. The message is copied; its Data is shared.
+func (s *Session) Put(now time.Time, l Lane, out *Outgoing) {
+	s.out.add(&item{Outgoing: *out, lane: l, at: now})
+}
+
+// SetTopology tells the peer what lies behind us; only the latest is sent.
+func (s *Session) SetTopology(networks []Network) { s.topology = &Topology{Networks: networks} }
+
+// SetDrain tells the peer that we are about to end the epoch.
+func (s *Session) SetDrain(reason string) { s.drain = &Drain{Reason: reason} }
+
+// End makes why the last frame of the stream; nil is none, and ends it in silence.
+func (s *Session) End(why *Error) { s.final, s.ended = why, true }
+
+// Next returns the next frame for the stream, or nil and when to ask again: zero is
+// not before something else has happened. over reports that nothing will follow.
+func (s *Session) Next(now time.Time) (f Frame, again time.Time, over bool) {
+	switch {
+	case s.ended && s.final != nil:
+		f, s.final = s.final, nil
+		return f, time.Time{}, false
+	case s.ended:
+		return nil, time.Time{}, true
+	case s.topology != nil:
+		f, s.topology = s.topology, nil
+		return f, time.Time{}, false
+	case s.drain != nil:
+		f, s.drain = s.drain, nil
+		return f, time.Time{}, false
+	}
+	if b := s.out.take(); b != nil {
+		b.Ack = s.takeAck()
+		return b, time.Time{}, false
+	}
+	again = s.pingAt
+	if !s.ackAt.IsZero() {
+		if !now.Before(s.ackAt) {
+			return &Ack{Sequence: s.takeAck()}, time.Time{}, false
 		}
+		again = s.ackAt
 	}
-	s.stream.Close()
-	both.Wait()
-	return s.err
-}
-
-// End ends the link. Of an *Error that is not the peer's own, the peer is told.
-func (s *Session) End(err error) {
-	s.endOnce.Do(func() {
-		s.mu.Lock()
-		s.err = err
-		var e *Error
-		if errors.As(err, &e) && !e.Remote {
-			s.final = errorFrame(e)
-		}
-		s.mu.Unlock()
-		close(s.ended)
-	})
-}
-
-// Ended is closed when the link has ended.
-func (s *Session) Ended() <-chan struct{} { return s.ended }
-
-// Send queues messages for the peer, as many as the window has room for, and
-// returns how many. The messages are copied; their Data is shared.
-func (s *Session) Send(msgs []Outgoing) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for ; n < len(msgs) && !s.out.full(); n++ {
-		s.out.add(item{Outgoing: msgs[n]})
+	if !now.Before(s.pingAt) {
+		s.pingAt = now.Add(PingEvery)
+		return &Ping{Received: s.in.received}, time.Time{}, false
 	}
-	if n < len(msgs) {
-		s.full++
+	return nil, again, false
+}
+
+// takeAck returns the acknowledgement that is pending, 0 if none is.
+func (s *Session) takeAck() uint64 {
+	s.ackAt = time.Time{}
+	if s.cfg.NoAcks || s.in.done == s.in.ackSent {
+		return 0
 	}
-	if n > 0 {
-		signal(s.wakeSend)
-	}
-	return n
+	s.in.ackSent = s.in.done
+	return s.in.done
 }
 
-// Room is signalled when the window has room again after Send took less than all.
-func (s *Session) Room() <-chan struct{} { return s.room }
-
-// Answer queues an answer to a request that the peer keeps open. It never waits
-// for the window; the link ends when the peer takes none of too many.
-func (s *Session) Answer(out *Outgoing) {
-	s.mu.Lock()
-	tooMany := s.out.answers >= answerReserve || s.out.answerBytes > int(s.cfg.WindowBytes)
-	if !tooMany {
-		s.out.add(item{Outgoing: *out, answer: true})
-	}
-	s.mu.Unlock()
-	if tooMany {
-		s.End(errorf(Stalled, "the peer takes none of our answers to its requests"))
-		return
-	}
-	signal(s.wakeSend)
-}
-
-// SendTopology tells the peer what lies behind us now.
-func (s *Session) SendTopology(networks []Network) {
-	s.sendControl(&pb.Frame{Kind: &pb.Frame_Topology{Topology: topologyFrame(networks)}})
-}
-
-// SendDrain tells the peer that we are about to end the link.
-func (s *Session) SendDrain(reason string) {
-	s.sendControl(&pb.Frame{Kind: &pb.Frame_Drain{Drain: &pb.Drain{Reason: reason}}})
-}
-
-func (s *Session) sendControl(f *pb.Frame) {
-	s.mu.Lock()
-	s.control = append(s.control, f)
-	s.mu.Unlock()
-	signal(s.wakeSend)
-}
-
-// Incoming is signalled when TryRecv has something to give.
-func (s *Session) Incoming() <-chan struct{} { return s.wakeRecv }
-
-// TryRecv gives all the messages that the peer has brought, in order, none if
-// there are none; also after the end. spare is memory for those to come.
-func (s *Session) TryRecv(spare []kbusdev.Message) []kbusdev.Message {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	got := s.in
-	s.in, s.inBytes = spare[:0], 0
-	return got
-}
-
-// Err is why the link ended, once Ended is closed.
-func (s *Session) Err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-// Done tells that the fate of the next n messages from TryRecv is decided on our
-// bus: they are acked.
-func (s *Session) Done(n int) {
-	s.mu.Lock()
-	first := s.done == s.ackSent
-	s.done += uint64(n)
+// Flushed tells that the stream has taken all that Next returned.
+func (s *Session) Flushed() {
 	if s.cfg.NoAcks {
-		s.ackSent = s.done
-		s.mu.Unlock()
-		signal(s.credit)
-		return
+		s.out.ack(s.out.sent)
 	}
-	urgent := s.done-s.ackSent >= uint64(s.cfg.WindowMessages/4)
-	s.mu.Unlock()
-	if first || urgent {
-		signal(s.wakeSend)
+}
+
+// Receive takes a Batch, an Ack, a Ping or an Unknown from the peer. The error is an
+// *Error of code Protocol: the peer has broken the protocol.
+func (s *Session) Receive(now time.Time, f Frame) error {
+	switch f := f.(type) {
+	case *Batch:
+		if err := s.in.add(f); err != nil {
+			return err
+		}
+		if f.Ack != 0 {
+			return s.acked(now, f.Ack)
+		}
+	case *Ack:
+		return s.acked(now, f.Sequence)
+	case *Ping:
+		if f.Received > s.out.sent {
+			return Errorf(Protocol, "the peer has received sequence number %d, only %d were sent", f.Received, s.out.sent)
+		}
+		s.peerReceived = max(s.peerReceived, f.Received)
+		s.noteOwed(now)
+	case *Unknown:
+		s.unknown++
+	default:
+		return Errorf(Protocol, "a frame %T in the middle of a session", f)
+	}
+	return nil
+}
+
+func (s *Session) acked(now time.Time, seq uint64) error {
+	before := s.out.acked
+	if !s.out.ack(seq) {
+		return Errorf(Protocol, "an acknowledgement of sequence number %d, only %d were sent", seq, s.out.sent)
+	}
+	if s.out.acked > before {
+		s.owedSince = time.Time{}
+		s.noteOwed(now)
+	}
+	return nil
+}
+
+func (s *Session) noteOwed(now time.Time) {
+	switch {
+	case s.peerReceived <= s.out.acked:
+		s.owedSince = time.Time{}
+	case s.owedSince.IsZero():
+		s.owedSince = now
+	}
+}
+
+// StuckSince returns since when the peer has left messages that it has received
+// without an acknowledgement; zero if it has not. It says nothing of the time that a
+// message needs to get there: a slow link is not stuck.
+func (s *Session) StuckSince() time.Time { return s.owedSince }
+
+// Take returns up to most messages that the peer has sent, and the sequence number of
+// the first. spare is memory for them; the result is the caller's.
+func (s *Session) Take(spare []kbusdev.Message, most int) (first uint64, msgs []kbusdev.Message) {
+	return s.in.take(spare, most)
+}
+
+// Decided tells that the fate of message seq is decided on our bus, in any order; size
+// is the message's Size. It will be acknowledged.
+func (s *Session) Decided(now time.Time, seq uint64, size int) {
+	s.in.decided(seq, size)
+	switch owed := s.in.done - s.in.ackSent; {
+	case s.cfg.NoAcks || owed == 0:
+	case owed >= uint64(s.cfg.WindowMessages)/4:
+		s.ackAt = now
+	case s.ackAt.IsZero():
+		s.ackAt = now.Add(ackDelay)
+	}
+}
+
+// MayReceive reports whether the next frame may be read from the stream: a peer that
+// keeps no window is held up while ours is full.
+func (s *Session) MayReceive() bool { return !s.cfg.NoAcks || !s.in.full() }
+
+// Withdraw takes out the messages that were never handed to a stream and that
+// unwanted reports; at is when a message was queued. The peer cannot have seen them.
+func (s *Session) Withdraw(unwanted func(out *Outgoing, at time.Time) bool) {
+	s.out.withdraw(func(it *item) bool { return unwanted(&it.Outgoing, it.at) })
+}
+
+// Unacknowledged calls f for each message that the peer has not acknowledged, in order;
+// handed reports whether it was ever handed to a stream, so that the peer may have it.
+func (s *Session) Unacknowledged(f func(out *Outgoing, handed bool)) {
+	for i := range s.out.unacked.n {
+		f(&s.out.unacked.at(i).Outgoing, true)
+	}
+	for i := range s.out.queued() {
+		f(&s.out.peek(i).Outgoing, false)
 	}
 }
 
 // Stats are the counts of a session.
 type Stats struct {
-	// Delivered messages from our bus were taken by the peer's.
+	// Delivered messages from our bus were acknowledged by the peer.
 	Delivered uint64
-	// Waiting are queued here; Unacked are under way.
+	// Waiting are queued here; Unacked were handed to a stream.
 	Waiting, Unacked int
-	// Sent were given to the stream, answers among them.
+	// Sent were handed to a stream, ever.
 	Sent uint64
-	// Received were brought by the peer; Done have their fate decided.
+	// Received came from the peer; of these, Done have their fate decided.
 	Received, Done uint64
-	// WindowFull counts the times that Send found no room.
-	WindowFull uint64
 	// UnknownFrames were ignored.
 	UnknownFrames uint64
 }
 
-// Stats gives the counts now.
+// Stats returns the counts now.
 func (s *Session) Stats() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	return Stats{
 		Delivered:     s.out.delivered,
 		Waiting:       s.out.queued(),
 		Unacked:       s.out.unacked.n,
-		Sent:          s.out.sent,
-		Received:      s.received,
-		Done:          s.done,
-		WindowFull:    s.full,
+		Sent:          s.out.handed,
+		Received:      s.in.received,
+		Done:          s.in.done,
 		UnknownFrames: s.unknown,
-	}
-}
-
-// NeverLeft tells, once the link has ended, which messages were never given to
-// the stream, by id: the peer cannot have seen them.
-func (s *Session) NeverLeft() map[kbusdev.MsgID]bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ids := make(map[kbusdev.MsgID]bool, s.out.queued())
-	for i := range s.out.queued() {
-		ids[s.out.peek(i).Msg.ID] = true
-	}
-	return ids
-}
-
-// Undelivered counts, once the link has ended, the messages from our bus that
-// were not acked.
-func (s *Session) Undelivered() (n uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range []*fifo{&s.out.urgent, &s.out.waiting, &s.out.unacked} {
-		for i := range f.n {
-			if f.at(i).FromBus {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
 	}
 }

@@ -84,6 +84,8 @@ const (
 	LinkDown
 	// Expired: a request whose deadline had passed.
 	Expired
+	// Unwanted: nobody at the peer, or behind it, listens to it.
+	Unwanted
 	numReasons
 )
 
@@ -94,7 +96,7 @@ var reasonNames = [...]string{
 	"none", "own_message", "peers_message", "came_round", "brought_before", "reply_of_others", "unknown_reply",
 	"late_reply", "forged_bind_event", "bad_bind_event", "own_bind_event", "outside_pattern", "too_many_binds",
 	"bind_event_used", "events_lost", "terminated", "asker_gone", "refused", "answered_here", "unanswerable",
-	"stalled", "link_lost", "link_down", "expired",
+	"stalled", "link_lost", "link_down", "expired", "unwanted",
 }
 
 // String returns the reason as a label: lower case, underscores.
@@ -103,6 +105,18 @@ func (r Reason) String() string {
 		return reasonNames[r]
 	}
 	return "unknown"
+}
+
+// Loss reports whether a message that ended for this reason may be missed by somebody,
+// and is worth a line where losses are shown. The other reasons are how messages end
+// when all is well.
+func (r Reason) Loss() bool {
+	switch r {
+	case NoReason, OwnMessage, PeersMessage, ReplyOfOthers, OwnBindEvent, OutsidePattern, BindEventUsed, EventsLost, Terminated, Unwanted:
+		return false
+	default:
+		return true
+	}
 }
 
 // An Effect is one thing to do. It belongs to the caller of the method that

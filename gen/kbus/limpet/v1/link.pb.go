@@ -39,7 +39,7 @@ const (
 	ErrorCode_ERROR_CODE_CLASH ErrorCode = 5
 	// The same bus is already reachable another way.
 	ErrorCode_ERROR_CODE_LOOP ErrorCode = 6
-	// A newer link of the same name took this one's place.
+	// A newer stream of the same link took this one's place. The epoch goes on.
 	ErrorCode_ERROR_CODE_REPLACED ErrorCode = 7
 	// The peer broke this protocol.
 	ErrorCode_ERROR_CODE_PROTOCOL ErrorCode = 8
@@ -49,6 +49,8 @@ const (
 	ErrorCode_ERROR_CODE_GOING_AWAY ErrorCode = 10
 	// The sender's bus failed.
 	ErrorCode_ERROR_CODE_BUS ErrorCode = 11
+	// The session that was to be resumed is over.
+	ErrorCode_ERROR_CODE_EXPIRED ErrorCode = 12
 )
 
 // Enum value maps for ErrorCode.
@@ -66,6 +68,7 @@ var (
 		9:  "ERROR_CODE_STALLED",
 		10: "ERROR_CODE_GOING_AWAY",
 		11: "ERROR_CODE_BUS",
+		12: "ERROR_CODE_EXPIRED",
 	}
 	ErrorCode_value = map[string]int32{
 		"ERROR_CODE_UNSPECIFIED":     0,
@@ -80,6 +83,7 @@ var (
 		"ERROR_CODE_STALLED":         9,
 		"ERROR_CODE_GOING_AWAY":      10,
 		"ERROR_CODE_BUS":             11,
+		"ERROR_CODE_EXPIRED":         12,
 	}
 )
 
@@ -210,12 +214,15 @@ type Frame struct {
 	//
 	// Types that are valid to be assigned to Kind:
 	//
-	//	*Frame_Hello
+	//	*Frame_Greeting
 	//	*Frame_Batch
 	//	*Frame_Ack
 	//	*Frame_Topology
 	//	*Frame_Drain
 	//	*Frame_Error
+	//	*Frame_Ping
+	//	*Frame_Interest
+	//	*Frame_Table
 	Kind          isFrame_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -258,10 +265,10 @@ func (x *Frame) GetKind() isFrame_Kind {
 	return nil
 }
 
-func (x *Frame) GetHello() *Hello {
+func (x *Frame) GetGreeting() *Greeting {
 	if x != nil {
-		if x, ok := x.Kind.(*Frame_Hello); ok {
-			return x.Hello
+		if x, ok := x.Kind.(*Frame_Greeting); ok {
+			return x.Greeting
 		}
 	}
 	return nil
@@ -312,13 +319,40 @@ func (x *Frame) GetError() *Error {
 	return nil
 }
 
+func (x *Frame) GetPing() *Ping {
+	if x != nil {
+		if x, ok := x.Kind.(*Frame_Ping); ok {
+			return x.Ping
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetInterest() *Interest {
+	if x != nil {
+		if x, ok := x.Kind.(*Frame_Interest); ok {
+			return x.Interest
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetTable() *Table {
+	if x != nil {
+		if x, ok := x.Kind.(*Frame_Table); ok {
+			return x.Table
+		}
+	}
+	return nil
+}
+
 type isFrame_Kind interface {
 	isFrame_Kind()
 }
 
-type Frame_Hello struct {
+type Frame_Greeting struct {
 	// The first frame of each side.
-	Hello *Hello `protobuf:"bytes,1,opt,name=hello,proto3,oneof"`
+	Greeting *Greeting `protobuf:"bytes,1,opt,name=greeting,proto3,oneof"`
 }
 
 type Frame_Batch struct {
@@ -337,7 +371,7 @@ type Frame_Topology struct {
 }
 
 type Frame_Drain struct {
-	// The sender is about to end the link.
+	// The sender is about to end the epoch.
 	Drain *Drain `protobuf:"bytes,5,opt,name=drain,proto3,oneof"`
 }
 
@@ -346,7 +380,22 @@ type Frame_Error struct {
 	Error *Error `protobuf:"bytes,6,opt,name=error,proto3,oneof"`
 }
 
-func (*Frame_Hello) isFrame_Kind() {}
+type Frame_Ping struct {
+	// A sign of life.
+	Ping *Ping `protobuf:"bytes,7,opt,name=ping,proto3,oneof"`
+}
+
+type Frame_Interest struct {
+	// What is wanted behind the sender.
+	Interest *Interest `protobuf:"bytes,8,opt,name=interest,proto3,oneof"`
+}
+
+type Frame_Table struct {
+	// About the table of repliers.
+	Table *Table `protobuf:"bytes,9,opt,name=table,proto3,oneof"`
+}
+
+func (*Frame_Greeting) isFrame_Kind() {}
 
 func (*Frame_Batch) isFrame_Kind() {}
 
@@ -358,8 +407,14 @@ func (*Frame_Drain) isFrame_Kind() {}
 
 func (*Frame_Error) isFrame_Kind() {}
 
-// Who the sender is and what it takes.
-type Hello struct {
+func (*Frame_Ping) isFrame_Kind() {}
+
+func (*Frame_Interest) isFrame_Kind() {}
+
+func (*Frame_Table) isFrame_Kind() {}
+
+// Who the sender is, what it takes, and which session is to be resumed.
+type Greeting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The version of this protocol: 1.
 	ProtocolVersion uint32 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
@@ -376,32 +431,36 @@ type Hello struct {
 	Pattern string `protobuf:"bytes,6,opt,name=pattern,proto3" json:"pattern,omitempty"`
 	// The largest entire message that the sender's bus takes, in bytes.
 	MaxMessageSize uint32 `protobuf:"varint,7,opt,name=max_message_size,json=maxMessageSize,proto3" json:"max_message_size,omitempty"`
-	// How many messages may be under way to the sender without their ack.
+	// How many messages may be in flight to the sender without their ack.
 	WindowMessages uint32 `protobuf:"varint,8,opt,name=window_messages,json=windowMessages,proto3" json:"window_messages,omitempty"`
 	// How many bytes of names and data may be, too.
 	WindowBytes uint64 `protobuf:"varint,9,opt,name=window_bytes,json=windowBytes,proto3" json:"window_bytes,omitempty"`
 	// What lies behind the sender already.
 	Topology *Topology `protobuf:"bytes,10,opt,name=topology,proto3" json:"topology,omitempty"`
-	// For a session to be resumed; not used in version 1 without the feature.
-	ResumeToken   []byte `protobuf:"bytes,11,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// From the side that dialled: the session that it wants to resume; empty is none.
+	// From the other: the session that holds from now on, 16 bytes. It is the same one
+	// if it is resumed, else a new one.
+	SessionId []byte `protobuf:"bytes,11,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// The next sequence number that the sender expects in that session: 1 in a new one.
+	ExpectedSequence uint64 `protobuf:"varint,12,opt,name=expected_sequence,json=expectedSequence,proto3" json:"expected_sequence,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
-func (x *Hello) Reset() {
-	*x = Hello{}
+func (x *Greeting) Reset() {
+	*x = Greeting{}
 	mi := &file_kbus_limpet_v1_link_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Hello) String() string {
+func (x *Greeting) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Hello) ProtoMessage() {}
+func (*Greeting) ProtoMessage() {}
 
-func (x *Hello) ProtoReflect() protoreflect.Message {
+func (x *Greeting) ProtoReflect() protoreflect.Message {
 	mi := &file_kbus_limpet_v1_link_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -413,96 +472,104 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Hello.ProtoReflect.Descriptor instead.
-func (*Hello) Descriptor() ([]byte, []int) {
+// Deprecated: Use Greeting.ProtoReflect.Descriptor instead.
+func (*Greeting) Descriptor() ([]byte, []int) {
 	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *Hello) GetProtocolVersion() uint32 {
+func (x *Greeting) GetProtocolVersion() uint32 {
 	if x != nil {
 		return x.ProtocolVersion
 	}
 	return 0
 }
 
-func (x *Hello) GetFeatures() []string {
+func (x *Greeting) GetFeatures() []string {
 	if x != nil {
 		return x.Features
 	}
 	return nil
 }
 
-func (x *Hello) GetNetworkId() uint32 {
+func (x *Greeting) GetNetworkId() uint32 {
 	if x != nil {
 		return x.NetworkId
 	}
 	return 0
 }
 
-func (x *Hello) GetInstanceId() []byte {
+func (x *Greeting) GetInstanceId() []byte {
 	if x != nil {
 		return x.InstanceId
 	}
 	return nil
 }
 
-func (x *Hello) GetLinkId() []byte {
+func (x *Greeting) GetLinkId() []byte {
 	if x != nil {
 		return x.LinkId
 	}
 	return nil
 }
 
-func (x *Hello) GetPattern() string {
+func (x *Greeting) GetPattern() string {
 	if x != nil {
 		return x.Pattern
 	}
 	return ""
 }
 
-func (x *Hello) GetMaxMessageSize() uint32 {
+func (x *Greeting) GetMaxMessageSize() uint32 {
 	if x != nil {
 		return x.MaxMessageSize
 	}
 	return 0
 }
 
-func (x *Hello) GetWindowMessages() uint32 {
+func (x *Greeting) GetWindowMessages() uint32 {
 	if x != nil {
 		return x.WindowMessages
 	}
 	return 0
 }
 
-func (x *Hello) GetWindowBytes() uint64 {
+func (x *Greeting) GetWindowBytes() uint64 {
 	if x != nil {
 		return x.WindowBytes
 	}
 	return 0
 }
 
-func (x *Hello) GetTopology() *Topology {
+func (x *Greeting) GetTopology() *Topology {
 	if x != nil {
 		return x.Topology
 	}
 	return nil
 }
 
-func (x *Hello) GetResumeToken() []byte {
+func (x *Greeting) GetSessionId() []byte {
 	if x != nil {
-		return x.ResumeToken
+		return x.SessionId
 	}
 	return nil
+}
+
+func (x *Greeting) GetExpectedSequence() uint64 {
+	if x != nil {
+		return x.ExpectedSequence
+	}
+	return 0
 }
 
 // Messages in the order they are to be given to the receiver's bus.
 type Batch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The sequence number of the first one: the first of a link is 1, and there are no gaps.
+	// The sequence number of the first one: the first of a session is 1, and there are no
+	// gaps, also from one stream of the session to the next.
 	FirstSequence uint64 `protobuf:"varint,1,opt,name=first_sequence,json=firstSequence,proto3" json:"first_sequence,omitempty"`
 	// At least one message.
 	Messages []*Message `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"`
-	// An Ack that rides along; 0 is none.
+	// An Ack that is piggybacked; 0 is none.
 	Ack           uint64 `protobuf:"varint,3,opt,name=ack,proto3" json:"ack,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -606,6 +673,250 @@ func (x *Ack) GetSequence() uint64 {
 	return 0
 }
 
+// Which messages are wanted behind the sender: those that the wanted names match. The
+// feature "interest" in both greetings turns it on; without it everything is wanted.
+type Interest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Forgets all that was wanted before. Until a frame is whole the sender may want
+	// anything.
+	Restart bool `protobuf:"varint,1,opt,name=restart,proto3" json:"restart,omitempty"`
+	// Names that are wanted, perhaps with a wildcard; at most 1024 names in a frame.
+	Wanted []string `protobuf:"bytes,2,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	// Names that are wanted no longer; they come after the wanted ones.
+	Unwanted []string `protobuf:"bytes,3,rep,name=unwanted,proto3" json:"unwanted,omitempty"`
+	// Everything that is wanted has been told.
+	Whole         bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Interest) Reset() {
+	*x = Interest{}
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Interest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Interest) ProtoMessage() {}
+
+func (x *Interest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Interest.ProtoReflect.Descriptor instead.
+func (*Interest) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Interest) GetRestart() bool {
+	if x != nil {
+		return x.Restart
+	}
+	return false
+}
+
+func (x *Interest) GetWanted() []string {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+func (x *Interest) GetUnwanted() []string {
+	if x != nil {
+		return x.Unwanted
+	}
+	return nil
+}
+
+func (x *Interest) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+// About the table of repliers that the bind events add up to. It is sent when every
+// bind event before it has been acknowledged.
+type Table struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*Table_Digest_
+	//	*Table_Resync_
+	//	*Table_Begin_
+	//	*Table_End_
+	Kind          isTable_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Table) Reset() {
+	*x = Table{}
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Table) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Table) ProtoMessage() {}
+
+func (x *Table) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Table.ProtoReflect.Descriptor instead.
+func (*Table) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Table) GetKind() isTable_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *Table) GetDigest() *Table_Digest {
+	if x != nil {
+		if x, ok := x.Kind.(*Table_Digest_); ok {
+			return x.Digest
+		}
+	}
+	return nil
+}
+
+func (x *Table) GetResync() *Table_Resync {
+	if x != nil {
+		if x, ok := x.Kind.(*Table_Resync_); ok {
+			return x.Resync
+		}
+	}
+	return nil
+}
+
+func (x *Table) GetBegin() *Table_Begin {
+	if x != nil {
+		if x, ok := x.Kind.(*Table_Begin_); ok {
+			return x.Begin
+		}
+	}
+	return nil
+}
+
+func (x *Table) GetEnd() *Table_End {
+	if x != nil {
+		if x, ok := x.Kind.(*Table_End_); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isTable_Kind interface {
+	isTable_Kind()
+}
+
+type Table_Digest_ struct {
+	// What the table amounts to.
+	Digest *Table_Digest `protobuf:"bytes,1,opt,name=digest,proto3,oneof"`
+}
+
+type Table_Resync_ struct {
+	// Asks for the whole table.
+	Resync *Table_Resync `protobuf:"bytes,2,opt,name=resync,proto3,oneof"`
+}
+
+type Table_Begin_ struct {
+	// The whole table follows, as bind events.
+	Begin *Table_Begin `protobuf:"bytes,3,opt,name=begin,proto3,oneof"`
+}
+
+type Table_End_ struct {
+	// The whole table was told: what has not been named is not bound.
+	End *Table_End `protobuf:"bytes,4,opt,name=end,proto3,oneof"`
+}
+
+func (*Table_Digest_) isTable_Kind() {}
+
+func (*Table_Resync_) isTable_Kind() {}
+
+func (*Table_Begin_) isTable_Kind() {}
+
+func (*Table_End_) isTable_Kind() {}
+
+// A sign of life, sent every 3 seconds. It has no answer.
+type Ping struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last sequence number that the sender has received. Its bus may not have taken
+	// that message yet.
+	ReceivedSequence uint64 `protobuf:"varint,1,opt,name=received_sequence,json=receivedSequence,proto3" json:"received_sequence,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Ping) Reset() {
+	*x = Ping{}
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ping) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ping) ProtoMessage() {}
+
+func (x *Ping) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ping.ProtoReflect.Descriptor instead.
+func (*Ping) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Ping) GetReceivedSequence() uint64 {
+	if x != nil {
+		return x.ReceivedSequence
+	}
+	return 0
+}
+
 // The networks behind the sender, itself not included. Each Topology replaces
 // the one before.
 type Topology struct {
@@ -618,7 +929,7 @@ type Topology struct {
 
 func (x *Topology) Reset() {
 	*x = Topology{}
-	mi := &file_kbus_limpet_v1_link_proto_msgTypes[6]
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +941,7 @@ func (x *Topology) String() string {
 func (*Topology) ProtoMessage() {}
 
 func (x *Topology) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_link_proto_msgTypes[6]
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +954,7 @@ func (x *Topology) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Topology.ProtoReflect.Descriptor instead.
 func (*Topology) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{6}
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Topology) GetNetworks() []*Network {
@@ -666,7 +977,7 @@ type Network struct {
 
 func (x *Network) Reset() {
 	*x = Network{}
-	mi := &file_kbus_limpet_v1_link_proto_msgTypes[7]
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +989,7 @@ func (x *Network) String() string {
 func (*Network) ProtoMessage() {}
 
 func (x *Network) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_link_proto_msgTypes[7]
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +1002,7 @@ func (x *Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Network.ProtoReflect.Descriptor instead.
 func (*Network) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{7}
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Network) GetNetworkId() uint32 {
@@ -708,8 +1019,8 @@ func (x *Network) GetInstanceId() []byte {
 	return nil
 }
 
-// No new requests are taken any more; the link ends when the open ones are
-// answered, or soon.
+// No new requests are taken any more; the epoch ends when the open ones are
+// answered, or soon, and the receiver need not wait for the sender to come back.
 type Drain struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why, for people.
@@ -720,7 +1031,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_kbus_limpet_v1_link_proto_msgTypes[8]
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +1043,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_link_proto_msgTypes[8]
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +1056,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{8}
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Drain) GetReason() string {
@@ -770,7 +1081,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_kbus_limpet_v1_link_proto_msgTypes[9]
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +1093,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_link_proto_msgTypes[9]
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,7 +1106,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{9}
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Error) GetCode() ErrorCode {
@@ -819,6 +1130,173 @@ func (x *Error) GetNetworkId() uint32 {
 	return 0
 }
 
+// What a table amounts to.
+type Table_Digest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many names are bound.
+	Names uint64 `protobuf:"varint,1,opt,name=names,proto3" json:"names,omitempty"`
+	// The exclusive or, over all bindings, of the 64-bit FNV-1a hash of the name's bytes
+	// followed by the binder as four bytes, least significant first.
+	Sum           uint64 `protobuf:"fixed64,2,opt,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Table_Digest) Reset() {
+	*x = Table_Digest{}
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Table_Digest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Table_Digest) ProtoMessage() {}
+
+func (x *Table_Digest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Table_Digest.ProtoReflect.Descriptor instead.
+func (*Table_Digest) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{7, 0}
+}
+
+func (x *Table_Digest) GetNames() uint64 {
+	if x != nil {
+		return x.Names
+	}
+	return 0
+}
+
+func (x *Table_Digest) GetSum() uint64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
+// Asks for the whole table.
+type Table_Resync struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Table_Resync) Reset() {
+	*x = Table_Resync{}
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Table_Resync) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Table_Resync) ProtoMessage() {}
+
+func (x *Table_Resync) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Table_Resync.ProtoReflect.Descriptor instead.
+func (*Table_Resync) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{7, 1}
+}
+
+// The whole table follows.
+type Table_Begin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Table_Begin) Reset() {
+	*x = Table_Begin{}
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Table_Begin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Table_Begin) ProtoMessage() {}
+
+func (x *Table_Begin) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Table_Begin.ProtoReflect.Descriptor instead.
+func (*Table_Begin) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{7, 2}
+}
+
+// The whole table was told.
+type Table_End struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Table_End) Reset() {
+	*x = Table_End{}
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Table_End) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Table_End) ProtoMessage() {}
+
+func (x *Table_End) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_link_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Table_End.ProtoReflect.Descriptor instead.
+func (*Table_End) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_link_proto_rawDescGZIP(), []int{7, 3}
+}
+
 var File_kbus_limpet_v1_link_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_link_proto_rawDesc = "" +
@@ -827,16 +1305,19 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\vLinkRequest\x12+\n" +
 	"\x05frame\x18\x01 \x01(\v2\x15.kbus.limpet.v1.FrameR\x05frame\";\n" +
 	"\fLinkResponse\x12+\n" +
-	"\x05frame\x18\x01 \x01(\v2\x15.kbus.limpet.v1.FrameR\x05frame\"\xac\x02\n" +
-	"\x05Frame\x12-\n" +
-	"\x05hello\x18\x01 \x01(\v2\x15.kbus.limpet.v1.HelloH\x00R\x05hello\x12-\n" +
+	"\x05frame\x18\x01 \x01(\v2\x15.kbus.limpet.v1.FrameR\x05frame\"\xc8\x03\n" +
+	"\x05Frame\x126\n" +
+	"\bgreeting\x18\x01 \x01(\v2\x18.kbus.limpet.v1.GreetingH\x00R\bgreeting\x12-\n" +
 	"\x05batch\x18\x02 \x01(\v2\x15.kbus.limpet.v1.BatchH\x00R\x05batch\x12'\n" +
 	"\x03ack\x18\x03 \x01(\v2\x13.kbus.limpet.v1.AckH\x00R\x03ack\x126\n" +
 	"\btopology\x18\x04 \x01(\v2\x18.kbus.limpet.v1.TopologyH\x00R\btopology\x12-\n" +
 	"\x05drain\x18\x05 \x01(\v2\x15.kbus.limpet.v1.DrainH\x00R\x05drain\x12-\n" +
-	"\x05error\x18\x06 \x01(\v2\x15.kbus.limpet.v1.ErrorH\x00R\x05errorB\x06\n" +
-	"\x04kind\"\x90\x03\n" +
-	"\x05Hello\x12)\n" +
+	"\x05error\x18\x06 \x01(\v2\x15.kbus.limpet.v1.ErrorH\x00R\x05error\x12*\n" +
+	"\x04ping\x18\a \x01(\v2\x14.kbus.limpet.v1.PingH\x00R\x04ping\x126\n" +
+	"\binterest\x18\b \x01(\v2\x18.kbus.limpet.v1.InterestH\x00R\binterest\x12-\n" +
+	"\x05table\x18\t \x01(\v2\x15.kbus.limpet.v1.TableH\x00R\x05tableB\x06\n" +
+	"\x04kind\"\xbc\x03\n" +
+	"\bGreeting\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1a\n" +
 	"\bfeatures\x18\x02 \x03(\tR\bfeatures\x12\x1d\n" +
 	"\n" +
@@ -849,14 +1330,35 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\x0fwindow_messages\x18\b \x01(\rR\x0ewindowMessages\x12!\n" +
 	"\fwindow_bytes\x18\t \x01(\x04R\vwindowBytes\x124\n" +
 	"\btopology\x18\n" +
-	" \x01(\v2\x18.kbus.limpet.v1.TopologyR\btopology\x12!\n" +
-	"\fresume_token\x18\v \x01(\fR\vresumeToken\"u\n" +
+	" \x01(\v2\x18.kbus.limpet.v1.TopologyR\btopology\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\v \x01(\fR\tsessionId\x12+\n" +
+	"\x11expected_sequence\x18\f \x01(\x04R\x10expectedSequence\"u\n" +
 	"\x05Batch\x12%\n" +
 	"\x0efirst_sequence\x18\x01 \x01(\x04R\rfirstSequence\x123\n" +
 	"\bmessages\x18\x02 \x03(\v2\x17.kbus.limpet.v1.MessageR\bmessages\x12\x10\n" +
 	"\x03ack\x18\x03 \x01(\x04R\x03ack\"!\n" +
 	"\x03Ack\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"?\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"n\n" +
+	"\bInterest\x12\x18\n" +
+	"\arestart\x18\x01 \x01(\bR\arestart\x12\x16\n" +
+	"\x06wanted\x18\x02 \x03(\tR\x06wanted\x12\x1a\n" +
+	"\bunwanted\x18\x03 \x03(\tR\bunwanted\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\"\xaf\x02\n" +
+	"\x05Table\x126\n" +
+	"\x06digest\x18\x01 \x01(\v2\x1c.kbus.limpet.v1.Table.DigestH\x00R\x06digest\x126\n" +
+	"\x06resync\x18\x02 \x01(\v2\x1c.kbus.limpet.v1.Table.ResyncH\x00R\x06resync\x123\n" +
+	"\x05begin\x18\x03 \x01(\v2\x1b.kbus.limpet.v1.Table.BeginH\x00R\x05begin\x12-\n" +
+	"\x03end\x18\x04 \x01(\v2\x19.kbus.limpet.v1.Table.EndH\x00R\x03end\x1a0\n" +
+	"\x06Digest\x12\x14\n" +
+	"\x05names\x18\x01 \x01(\x04R\x05names\x12\x10\n" +
+	"\x03sum\x18\x02 \x01(\x06R\x03sum\x1a\b\n" +
+	"\x06Resync\x1a\a\n" +
+	"\x05Begin\x1a\x05\n" +
+	"\x03EndB\x06\n" +
+	"\x04kind\"3\n" +
+	"\x04Ping\x12+\n" +
+	"\x11received_sequence\x18\x01 \x01(\x04R\x10receivedSequence\"?\n" +
 	"\bTopology\x123\n" +
 	"\bnetworks\x18\x01 \x03(\v2\x17.kbus.limpet.v1.NetworkR\bnetworks\"I\n" +
 	"\aNetwork\x12\x1d\n" +
@@ -870,7 +1372,7 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\x0e2\x19.kbus.limpet.v1.ErrorCodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1d\n" +
 	"\n" +
-	"network_id\x18\x03 \x01(\rR\tnetworkId*\xc1\x02\n" +
+	"network_id\x18\x03 \x01(\rR\tnetworkId*\xd9\x02\n" +
 	"\tErrorCode\x12\x1a\n" +
 	"\x16ERROR_CODE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_CODE_SAME_NETWORK_ID\x10\x01\x12\x1d\n" +
@@ -884,7 +1386,8 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\x12ERROR_CODE_STALLED\x10\t\x12\x19\n" +
 	"\x15ERROR_CODE_GOING_AWAY\x10\n" +
 	"\x12\x12\n" +
-	"\x0eERROR_CODE_BUS\x10\v2T\n" +
+	"\x0eERROR_CODE_BUS\x10\v\x12\x16\n" +
+	"\x12ERROR_CODE_EXPIRED\x10\f2T\n" +
 	"\vLinkService\x12E\n" +
 	"\x04Link\x12\x1b.kbus.limpet.v1.LinkRequest\x1a\x1c.kbus.limpet.v1.LinkResponse(\x010\x01B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
@@ -901,41 +1404,55 @@ func file_kbus_limpet_v1_link_proto_rawDescGZIP() []byte {
 }
 
 var file_kbus_limpet_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kbus_limpet_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_kbus_limpet_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_kbus_limpet_v1_link_proto_goTypes = []any{
 	(ErrorCode)(0),       // 0: kbus.limpet.v1.ErrorCode
 	(*LinkRequest)(nil),  // 1: kbus.limpet.v1.LinkRequest
 	(*LinkResponse)(nil), // 2: kbus.limpet.v1.LinkResponse
 	(*Frame)(nil),        // 3: kbus.limpet.v1.Frame
-	(*Hello)(nil),        // 4: kbus.limpet.v1.Hello
+	(*Greeting)(nil),     // 4: kbus.limpet.v1.Greeting
 	(*Batch)(nil),        // 5: kbus.limpet.v1.Batch
 	(*Ack)(nil),          // 6: kbus.limpet.v1.Ack
-	(*Topology)(nil),     // 7: kbus.limpet.v1.Topology
-	(*Network)(nil),      // 8: kbus.limpet.v1.Network
-	(*Drain)(nil),        // 9: kbus.limpet.v1.Drain
-	(*Error)(nil),        // 10: kbus.limpet.v1.Error
-	(*Message)(nil),      // 11: kbus.limpet.v1.Message
+	(*Interest)(nil),     // 7: kbus.limpet.v1.Interest
+	(*Table)(nil),        // 8: kbus.limpet.v1.Table
+	(*Ping)(nil),         // 9: kbus.limpet.v1.Ping
+	(*Topology)(nil),     // 10: kbus.limpet.v1.Topology
+	(*Network)(nil),      // 11: kbus.limpet.v1.Network
+	(*Drain)(nil),        // 12: kbus.limpet.v1.Drain
+	(*Error)(nil),        // 13: kbus.limpet.v1.Error
+	(*Table_Digest)(nil), // 14: kbus.limpet.v1.Table.Digest
+	(*Table_Resync)(nil), // 15: kbus.limpet.v1.Table.Resync
+	(*Table_Begin)(nil),  // 16: kbus.limpet.v1.Table.Begin
+	(*Table_End)(nil),    // 17: kbus.limpet.v1.Table.End
+	(*Message)(nil),      // 18: kbus.limpet.v1.Message
 }
 var file_kbus_limpet_v1_link_proto_depIdxs = []int32{
 	3,  // 0: kbus.limpet.v1.LinkRequest.frame:type_name -> kbus.limpet.v1.Frame
 	3,  // 1: kbus.limpet.v1.LinkResponse.frame:type_name -> kbus.limpet.v1.Frame
-	4,  // 2: kbus.limpet.v1.Frame.hello:type_name -> kbus.limpet.v1.Hello
+	4,  // 2: kbus.limpet.v1.Frame.greeting:type_name -> kbus.limpet.v1.Greeting
 	5,  // 3: kbus.limpet.v1.Frame.batch:type_name -> kbus.limpet.v1.Batch
 	6,  // 4: kbus.limpet.v1.Frame.ack:type_name -> kbus.limpet.v1.Ack
-	7,  // 5: kbus.limpet.v1.Frame.topology:type_name -> kbus.limpet.v1.Topology
-	9,  // 6: kbus.limpet.v1.Frame.drain:type_name -> kbus.limpet.v1.Drain
-	10, // 7: kbus.limpet.v1.Frame.error:type_name -> kbus.limpet.v1.Error
-	7,  // 8: kbus.limpet.v1.Hello.topology:type_name -> kbus.limpet.v1.Topology
-	11, // 9: kbus.limpet.v1.Batch.messages:type_name -> kbus.limpet.v1.Message
-	8,  // 10: kbus.limpet.v1.Topology.networks:type_name -> kbus.limpet.v1.Network
-	0,  // 11: kbus.limpet.v1.Error.code:type_name -> kbus.limpet.v1.ErrorCode
-	1,  // 12: kbus.limpet.v1.LinkService.Link:input_type -> kbus.limpet.v1.LinkRequest
-	2,  // 13: kbus.limpet.v1.LinkService.Link:output_type -> kbus.limpet.v1.LinkResponse
-	13, // [13:14] is the sub-list for method output_type
-	12, // [12:13] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	10, // 5: kbus.limpet.v1.Frame.topology:type_name -> kbus.limpet.v1.Topology
+	12, // 6: kbus.limpet.v1.Frame.drain:type_name -> kbus.limpet.v1.Drain
+	13, // 7: kbus.limpet.v1.Frame.error:type_name -> kbus.limpet.v1.Error
+	9,  // 8: kbus.limpet.v1.Frame.ping:type_name -> kbus.limpet.v1.Ping
+	7,  // 9: kbus.limpet.v1.Frame.interest:type_name -> kbus.limpet.v1.Interest
+	8,  // 10: kbus.limpet.v1.Frame.table:type_name -> kbus.limpet.v1.Table
+	10, // 11: kbus.limpet.v1.Greeting.topology:type_name -> kbus.limpet.v1.Topology
+	18, // 12: kbus.limpet.v1.Batch.messages:type_name -> kbus.limpet.v1.Message
+	14, // 13: kbus.limpet.v1.Table.digest:type_name -> kbus.limpet.v1.Table.Digest
+	15, // 14: kbus.limpet.v1.Table.resync:type_name -> kbus.limpet.v1.Table.Resync
+	16, // 15: kbus.limpet.v1.Table.begin:type_name -> kbus.limpet.v1.Table.Begin
+	17, // 16: kbus.limpet.v1.Table.end:type_name -> kbus.limpet.v1.Table.End
+	11, // 17: kbus.limpet.v1.Topology.networks:type_name -> kbus.limpet.v1.Network
+	0,  // 18: kbus.limpet.v1.Error.code:type_name -> kbus.limpet.v1.ErrorCode
+	1,  // 19: kbus.limpet.v1.LinkService.Link:input_type -> kbus.limpet.v1.LinkRequest
+	2,  // 20: kbus.limpet.v1.LinkService.Link:output_type -> kbus.limpet.v1.LinkResponse
+	20, // [20:21] is the sub-list for method output_type
+	19, // [19:20] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_link_proto_init() }
@@ -945,12 +1462,21 @@ func file_kbus_limpet_v1_link_proto_init() {
 	}
 	file_kbus_limpet_v1_message_proto_init()
 	file_kbus_limpet_v1_link_proto_msgTypes[2].OneofWrappers = []any{
-		(*Frame_Hello)(nil),
+		(*Frame_Greeting)(nil),
 		(*Frame_Batch)(nil),
 		(*Frame_Ack)(nil),
 		(*Frame_Topology)(nil),
 		(*Frame_Drain)(nil),
 		(*Frame_Error)(nil),
+		(*Frame_Ping)(nil),
+		(*Frame_Interest)(nil),
+		(*Frame_Table)(nil),
+	}
+	file_kbus_limpet_v1_link_proto_msgTypes[7].OneofWrappers = []any{
+		(*Table_Digest_)(nil),
+		(*Table_Resync_)(nil),
+		(*Table_Begin_)(nil),
+		(*Table_End_)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -958,7 +1484,7 @@ func file_kbus_limpet_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_link_proto_rawDesc), len(file_kbus_limpet_v1_link_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,7 +29,8 @@ const (
 // The link between two limpets.
 type LinkServiceClient interface {
 	// Joins the caller's bus to the server's for as long as the stream lasts. Each
-	// side's first frame is a Hello, the caller's before the server's.
+	// side's first frame is a Greeting, the caller's before the server's. A stream that
+	// breaks can be followed by another one that resumes its session.
 	Link(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[LinkRequest, LinkResponse], error)
 }
 
@@ -61,7 +62,8 @@ type LinkService_LinkClient = grpc.BidiStreamingClient[LinkRequest, LinkResponse
 // The link between two limpets.
 type LinkServiceServer interface {
 	// Joins the caller's bus to the server's for as long as the stream lasts. Each
-	// side's first frame is a Hello, the caller's before the server's.
+	// side's first frame is a Greeting, the caller's before the server's. A stream that
+	// breaks can be followed by another one that resumes its session.
 	Link(grpc.BidiStreamingServer[LinkRequest, LinkResponse]) error
 	mustEmbedUnimplementedLinkServiceServer()
 }

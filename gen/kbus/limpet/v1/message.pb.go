@@ -56,7 +56,10 @@ type Message struct {
 	Data []byte `protobuf:"bytes,13,opt,name=data,proto3" json:"data,omitempty"`
 	// Instead of data, when the message is a replier bind event: the module writes
 	// those in host byte order, which means nothing elsewhere.
-	BindEvent     *BindEvent `protobuf:"bytes,14,opt,name=bind_event,json=bindEvent,proto3" json:"bind_event,omitempty"`
+	BindEvent *BindEvent `protobuf:"bytes,14,opt,name=bind_event,json=bindEvent,proto3" json:"bind_event,omitempty"`
+	// For a request with a deadline: how many milliseconds are left until its answer is
+	// of no use, at least 1, counted from when the message was sent; 0 is no deadline.
+	ExpiresInMs   uint64 `protobuf:"varint,15,opt,name=expires_in_ms,json=expiresInMs,proto3" json:"expires_in_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -189,6 +192,13 @@ func (x *Message) GetBindEvent() *BindEvent {
 	return nil
 }
 
+func (x *Message) GetExpiresInMs() uint64 {
+	if x != nil {
+		return x.ExpiresInMs
+	}
+	return 0
+}
+
 // A replier that was bound or unbound.
 type BindEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -257,7 +267,7 @@ var File_kbus_limpet_v1_message_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_message_proto_rawDesc = "" +
 	"\n" +
-	"\x1ckbus/limpet/v1/message.proto\x12\x0ekbus.limpet.v1\"\xe1\x03\n" +
+	"\x1ckbus/limpet/v1/message.proto\x12\x0ekbus.limpet.v1\"\x85\x04\n" +
 	"\aMessage\x12\x1d\n" +
 	"\n" +
 	"id_network\x18\x01 \x01(\rR\tidNetwork\x12\x1b\n" +
@@ -275,7 +285,8 @@ const file_kbus_limpet_v1_message_proto_rawDesc = "" +
 	"\x04name\x18\f \x01(\tR\x04name\x12\x12\n" +
 	"\x04data\x18\r \x01(\fR\x04data\x128\n" +
 	"\n" +
-	"bind_event\x18\x0e \x01(\v2\x19.kbus.limpet.v1.BindEventR\tbindEvent\"P\n" +
+	"bind_event\x18\x0e \x01(\v2\x19.kbus.limpet.v1.BindEventR\tbindEvent\x12\"\n" +
+	"\rexpires_in_ms\x18\x0f \x01(\x04R\vexpiresInMs\"P\n" +
 	"\tBindEvent\x12\x17\n" +
 	"\ais_bind\x18\x01 \x01(\bR\x06isBind\x12\x16\n" +
 	"\x06binder\x18\x02 \x01(\rR\x06binder\x12\x12\n" +

@@ -1,19 +1,24 @@
-package link
+package wire
 
 import (
+	"time"
+
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// ToProto fills out with msg, sharing its name and data. A bind event that this
-// machine can read goes as a typed field, instead of data.
-func ToProto(out *pb.Message, msg *kbusdev.Message) {
+// ToProto fills out with msg, sharing its name and data. now is when it is sent: what
+// is left until it expires is counted from then, and is at least 1 ms.
+func ToProto(out *pb.Message, msg *kbusdev.Message, now time.Time) {
 	out.IdNetwork, out.IdSerial = msg.ID.Network, msg.ID.Serial
 	out.InReplyToNetwork, out.InReplyToSerial = msg.InReplyTo.Network, msg.InReplyTo.Serial
 	out.To, out.From = uint32(msg.To), uint32(msg.From)
 	out.OrigFromNetwork, out.OrigFromLocal = msg.OrigFrom.Network, uint32(msg.OrigFrom.Local)
 	out.FinalToNetwork, out.FinalToLocal = msg.FinalTo.Network, uint32(msg.FinalTo.Local)
 	out.Flags, out.Name = uint32(msg.Flags), msg.Name
+	if !msg.Expires.IsZero() {
+		out.ExpiresInMs = uint64(max(msg.Expires.Sub(now).Milliseconds(), 1))
+	}
 	if e := msg.Event; e != nil {
 		out.BindEvent = &pb.BindEvent{IsBind: e.Bound, Binder: uint32(e.Binder), Name: e.Name}
 		return
@@ -21,9 +26,13 @@ func ToProto(out *pb.Message, msg *kbusdev.Message) {
 	out.Data = msg.Data
 }
 
-// FromProto gives the message, sharing its name and data. It judges nothing.
-func FromProto(in *pb.Message) kbusdev.Message {
-	msg := kbusdev.Message{
+// maxExpires bounds how far ahead a message may expire; beyond it, it does not.
+const maxExpires = 365 * 24 * time.Hour
+
+// FromProto fills out with in, which came at now, sharing its name and data. It judges
+// nothing.
+func FromProto(out *kbusdev.Message, in *pb.Message, now time.Time) {
+	*out = kbusdev.Message{
 		ID:        kbusdev.MsgID{Network: in.IdNetwork, Serial: in.IdSerial},
 		InReplyTo: kbusdev.MsgID{Network: in.InReplyToNetwork, Serial: in.InReplyToSerial},
 		To:        kbusdev.KsockID(in.To),
@@ -35,30 +44,9 @@ func FromProto(in *pb.Message) kbusdev.Message {
 		Data:      in.Data,
 	}
 	if e := in.BindEvent; e != nil {
-		msg.Event, msg.Data = &kbusdev.BindEvent{Bound: e.IsBind, Binder: kbusdev.KsockID(e.Binder), Name: e.Name}, nil
+		out.Event, out.Data = &kbusdev.BindEvent{Bound: e.IsBind, Binder: kbusdev.KsockID(e.Binder), Name: e.Name}, nil
 	}
-	return msg
-}
-
-// A slab holds the memory of one batch frame, made in a few allocations. Frames
-// are not used again: gRPC may still hold them after Send.
-type slab struct {
-	frame    pb.Frame
-	kind     pb.Frame_Batch
-	batch    pb.Batch
-	messages []pb.Message
-}
-
-func newSlab(n int) *slab {
-	s := &slab{messages: make([]pb.Message, n)}
-	s.batch.Messages = make([]*pb.Message, n)
-	for i := range s.messages {
-		s.batch.Messages[i] = &s.messages[i]
+	if ms := in.ExpiresInMs; ms != 0 && ms < uint64(maxExpires/time.Millisecond) {
+		out.Expires = now.Add(time.Duration(ms) * time.Millisecond)
 	}
-	s.kind.Batch = &s.batch
-	s.frame.Kind = &s.kind
-	return s
 }
-
-// weight is what a message counts for in windows and batches, in bytes.
-func weight(msg *kbusdev.Message) int { return msg.Size() }

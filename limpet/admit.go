@@ -1,0 +1,327 @@
+package limpet
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/table"
+	"github.com/kbus-limpet/limpet/limpet/topology"
+)
+
+// featureInterest says that a side tells what it wants to hear.
+const featureInterest = "interest"
+
+func hasFeature(g *link.Greeting, feature string) bool { return slices.Contains(g.Features, feature) }
+
+func tableSource(p *Peering) table.Source { return table.Source(p.key) }
+
+// maxPeerings bounds the peerings that peers may open.
+const maxPeerings = 1024
+
+// errClosed is what peers are told when the daemon stops.
+var errClosed = &link.Error{Code: link.GoingAway, Message: "the daemon is stopping"}
+
+// Dial greets the peer on a stream that we have opened, and serves it until it breaks.
+// It returns why, never nil; once the epoch has ended too, that is why it has. onUp is
+// called when the peer has been admitted. The stream is closed then. One Dial at a time
+// may be called for a peering.
+func (p *Peering) Dial(ctx context.Context, stream link.Stream, onUp func()) error {
+	n := p.node
+	ours := n.greeting(p)
+	peer, err := link.Greet(ctx, stream, ours)
+	if err == nil {
+		if err = ours.Judge(peer); err != nil {
+			link.Refuse(stream, err, true)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	l, err := n.admit(ctx, p, peer, func(cur *live) bool {
+		return peer.Instance == cur.peer.Instance && peer.Session == cur.session && !p.classic
+	}, func() link.SessionID { return peer.Session })
+	if err != nil {
+		link.Refuse(stream, err, true)
+		return err
+	}
+	if onUp != nil {
+		onUp()
+	}
+	ctx, release := l.claim(ctx)
+	return l.serve(ctx, release, stream, peer.Expected)
+}
+
+// Accept hears the peer on a stream that it has opened, and serves it until it breaks.
+// It returns why, never nil. The stream is closed then.
+func (n *Node) Accept(ctx context.Context, stream link.Stream, cfg Config) error {
+	peer, err := link.Hear(ctx, stream)
+	if err != nil {
+		return err
+	}
+	return n.accept(ctx, stream, peer, cfg, false)
+}
+
+// AcceptClassic is Accept for a connection of an upstream limpet, on which each side
+// greets without waiting for the other.
+func (n *Node) AcceptClassic(ctx context.Context, stream link.Stream, cfg Config) error {
+	cfg = cfg.withDefaults()
+	peer, err := link.Greet(ctx, stream, n.baseGreeting(cfg))
+	if err != nil {
+		return err
+	}
+	return n.accept(ctx, stream, peer, cfg, true)
+}
+
+func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeting, cfg Config, classic bool) error {
+	refuse := func(err error) error {
+		link.Refuse(stream, err, classic)
+		return err
+	}
+	ours := n.baseGreeting(cfg.withDefaults())
+	if err := ours.Judge(peer); err != nil {
+		return refuse(err)
+	}
+	p, err := n.accepted(peer, cfg, classic)
+	if err != nil {
+		return refuse(err)
+	}
+	select {
+	case p.turn <- struct{}{}:
+	case <-ctx.Done():
+		return refuse(errClosed)
+	}
+	l, err := n.admit(ctx, p, peer, func(cur *live) bool {
+		return peer.Instance == cur.peer.Instance && peer.Session == cur.session && !classic
+	}, newSessionID)
+	if err != nil {
+		<-p.turn
+		return refuse(err)
+	}
+	ctx, release := l.claim(ctx) // then nothing more is received on an older stream
+	<-p.turn
+	if !classic {
+		ours.Behind = l.told
+		ours.Session, ours.Expected = l.where()
+		if err := stream.Send(ours); err != nil {
+			release()
+			stream.Close()
+			return fmt.Errorf("answering the greeting: %w", err)
+		}
+	}
+	return l.serve(ctx, release, stream, peer.Expected)
+}
+
+func newSessionID() (id link.SessionID) {
+	_, _ = rand.Read(id[:]) // never fails
+	return id
+}
+
+// baseGreeting returns what we say to everybody.
+func (n *Node) baseGreeting(cfg Config) *link.Greeting {
+	g := &link.Greeting{
+		Version:        link.ProtocolVersion,
+		NetworkID:      n.networkID,
+		Instance:       n.instance,
+		Pattern:        cfg.Pattern,
+		MaxMessageSize: n.maxSize,
+		WindowMessages: cfg.WindowMessages,
+		WindowBytes:    cfg.WindowBytes,
+		Expected:       1,
+	}
+	if n.watching && !cfg.AllInterest {
+		g.Features = []string{featureInterest}
+	}
+	return g
+}
+
+// greeting returns what we say to a peer that we dial.
+func (n *Node) greeting(p *Peering) *link.Greeting {
+	g := n.baseGreeting(p.cfg)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	g.LinkID = p.linkID
+	if !n.lawless {
+		g.Behind = n.behind(p.key)
+	}
+	if l := p.current; l != nil && l.why() == nil {
+		g.Session, g.Expected = l.where()
+	}
+	return g
+}
+
+// accepted returns the peering of a peer that dials us, a new one if it is a stranger.
+// A new one is put on the node when it is admitted.
+func (n *Node) accepted(peer *link.Greeting, cfg Config, classic bool) (*Peering, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, errClosed
+	}
+	count := 0
+	for _, p := range n.peerings {
+		if p.dialled {
+			continue
+		}
+		count++
+		if p.classic != classic || p.peer.NetworkID != peer.NetworkID || n.lawless && (classic || p.linkID != peer.LinkID) {
+			continue
+		}
+		if l := p.current; l != nil && peer.Instance == l.peer.Instance && peer.LinkID != p.linkID {
+			return nil, &link.Error{Code: link.Loop, NetworkID: peer.NetworkID, Message: fmt.Sprintf("network %d is linked already, as %q", peer.NetworkID, p.name)}
+		}
+		return p, nil
+	}
+	if count >= maxPeerings {
+		return nil, link.Errorf(link.GoingAway, "%d peers are known here, there can be no more until one is forgotten", count)
+	}
+	name := fmt.Sprintf("network %d", peer.NetworkID)
+	if classic {
+		name += " (classic)"
+	}
+	if n.lawless {
+		name += fmt.Sprintf(" (%x)", peer.LinkID)
+	}
+	return n.newPeering(name, cfg, false, classic), nil
+}
+
+// admit judges a peer, and returns the epoch that the stream is for: the current one
+// if resumes says so, else a new one, after the current one has been ended. A peer that
+// is refused changes nothing. The error is for the peer.
+func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resumes func(*live) bool, session func() link.SessionID) (*live, error) {
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return nil, errClosed
+	}
+	cur := p.current
+	if cur != nil && cur.why() != nil { // it is ending
+		n.mu.Unlock()
+		<-cur.finished
+		n.mu.Lock()
+		cur = nil
+	}
+	if cur != nil && peer.Instance != cur.peer.Instance && !n.gone(ctx, cur) {
+		n.mu.Unlock()
+		return nil, &link.Error{Code: link.Clash, NetworkID: peer.NetworkID, Message: fmt.Sprintf(
+			"two daemons have network id %d: one is linked already, as %q; give each bus its own with --network-id", peer.NetworkID, p.name)}
+	}
+	if err := n.joinOrReplace(ctx, p, peer); err != nil {
+		n.mu.Unlock()
+		return nil, refusal(err)
+	}
+	if p.forget != nil {
+		p.forget.Stop()
+		p.forget = nil
+	}
+	n.peerings[p.key] = p
+	p.linkID = cmpOr(p.dialled, p.linkID, peer.LinkID)
+	p.peer, p.behind = peer, peer.Behind
+	if cur != nil && cur.why() == nil && resumes(cur) {
+		n.tellTopology()
+		n.mu.Unlock()
+		return cur, nil
+	}
+	if cur != nil {
+		p.replaced = cur
+		n.mu.Unlock()
+		cur.end(link.Errorf(link.Expired, "the peer has begun anew"), true)
+		<-cur.finished
+		n.mu.Lock()
+	}
+	n.wantAll(p)
+	told := n.told(p)
+	n.mu.Unlock()
+	l, err := p.begin(peer, session(), told)
+	if err != nil {
+		n.mu.Lock()
+		n.wantNothing(p)
+		n.leave(p)
+		p.setState(Connecting, err)
+		n.mu.Unlock()
+		return nil, link.Errorf(link.BusFailed, "opening %s: %v", n.bus, err)
+	}
+	n.mu.Lock()
+	n.tellTopology()
+	n.mu.Unlock()
+	return l, nil
+}
+
+func cmpOr(first bool, a, b string) string {
+	if first {
+		return a
+	}
+	return b
+}
+
+// told returns what lies behind us for a peer that is told so in a greeting. n.mu is
+// held.
+func (n *Node) told(p *Peering) []link.Network {
+	if n.lawless {
+		return nil
+	}
+	if !p.dialled {
+		n.reach.Delta(p.key) // it is told in our greeting
+	}
+	return n.behind(p.key)
+}
+
+// joinOrReplace takes the peer into the topology. When that fails because of another
+// link to the same network, whose peer is gone, that one's epoch is ended first. n.mu is
+// held, and given up meanwhile.
+func (n *Node) joinOrReplace(ctx context.Context, p *Peering, peer *link.Greeting) error {
+	for {
+		err := n.join(p, peer)
+		var v *topology.Verdict
+		if !errors.As(err, &v) || v.Kind != topology.Clash || !v.ByLink {
+			return err
+		}
+		q := n.peerings[v.Link]
+		if q == nil || q == p || q.current == nil || q.peer.NetworkID != peer.NetworkID {
+			return err
+		}
+		other := q.current
+		if !n.gone(ctx, other) {
+			return err
+		}
+		n.mu.Unlock()
+		other.end(link.Errorf(link.Expired, "the peer has begun anew"), true)
+		<-other.finished
+		n.mu.Lock()
+	}
+}
+
+// probeTime is how long a peer that is thought to be gone has for a sign of life: more
+// than link.PingEvery.
+const probeTime = link.PingEvery + time.Second
+
+// gone reports whether nothing is heard of an epoch's peer any more, so that another
+// instance may take its place. n.mu is held, and given up meanwhile.
+func (n *Node) gone(ctx context.Context, l *live) bool {
+	n.mu.Unlock()
+	defer n.mu.Lock()
+	before, attached := l.heard()
+	if !attached {
+		return true
+	}
+	timeout := time.NewTimer(probeTime)
+	defer timeout.Stop()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			if now, attached := l.heard(); !attached || now != before {
+				return !attached
+			}
+		case <-timeout.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

@@ -1,0 +1,308 @@
+package limpet
+
+import (
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/table"
+	"github.com/kbus-limpet/limpet/limpet/translate"
+)
+
+// An Epoch is everything that a limpet decides, from the greeting between two
+// instances until one of them is gone: the rules, the ledger, the session, and what
+// waits between them. It is pure: no goroutine, lock, clock or I/O. Events go in, with
+// the time; what is to be done on the bus comes out of Dos, and what is to be sent out
+// of NextFrame. It is not safe for concurrent use.
+type Epoch struct {
+	cfg     EpochConfig
+	rules   *translate.Machine
+	session *link.Session
+	counts  *Totals
+
+	toTell  *table.Pending // bind events that the peer is still to be told
+	wants   interest       // what the peer wants to hear
+	todo    []Do           // for the bus
+	doing   int            // Dos that are being carried out
+	held    held           // what waits for room on our bus
+	fx      []translate.Effect
+	inbox   []kbusdev.Message // memory for what is taken from the session
+	inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
+
+	overflow   []link.Outgoing // read from the bus, no room in the window
+	overflowAt time.Time       // since when there has been no room, while attached
+	stalled    bool
+	snapshot   bool // the reader is to ask the bus for a snapshot
+	stop       bool // the termination message was read
+	full       bool // our queue on the bus was full
+
+	detachedAt   time.Time // zero while attached
+	holdAt       time.Time // when held requests are looked at next
+	noProgress   time.Time // since when the peer has taken nothing
+	ackedThen    uint64
+	retelling    retelling
+	digestAt     time.Time // when the peer is told the digest of our table
+	draining     bool
+	peerDraining bool
+
+	why      error // why the epoch ended; nil while it lives
+	answered bool  // after the end: the open requests have been answered
+	carry    bool  // after the end: what the peer's next instance gets
+	carried  []link.Outgoing
+}
+
+// EpochConfig is what an epoch is made with.
+type EpochConfig struct {
+	// Config has no zero values.
+	Config
+	// NetworkID is ours, PeerNetworkID the peer's.
+	NetworkID, PeerNetworkID uint32
+	// Ksock is our own Ksock on the bus.
+	Ksock kbusdev.KsockID
+	// Session is that of the greetings.
+	Session link.SessionConfig
+	// LosesUnread reports that the bus loses a stateful request whose replier goes away
+	// unread, as the kernel module does.
+	LosesUnread bool
+	// IDs is the bus's memory of the ids brought to it, shared by all its limpets.
+	IDs IDs
+	// Interest reports that the peer tells what it wants to hear.
+	Interest bool
+	// Totals are counted on; they belong to the peering.
+	Totals *Totals
+	// Inspect, unless nil, is shown each message as it is processed and what becomes of
+	// it. It must not keep or change either.
+	Inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
+}
+
+// IDs is the memory of the ids that were lately brought to a bus; package recent has
+// it.
+type IDs interface {
+	// Claim reports whether id was brought before, and notes that it is now.
+	Claim(id kbusdev.MsgID, now time.Time) bool
+	// Read notes a message with a foreign id that was read from the bus.
+	Read(id kbusdev.MsgID, from kbusdev.KsockID, now time.Time)
+}
+
+// NewEpoch returns an epoch that is detached at now, and wants a snapshot.
+func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
+	return &Epoch{
+		cfg: cfg,
+		rules: translate.New(translate.Config{
+			NetworkID:     cfg.NetworkID,
+			PeerNetworkID: cfg.PeerNetworkID,
+			Ksock:         cfg.Ksock,
+			Pattern:       cfg.Pattern,
+			Classic:       cfg.Session.NoAcks,
+			Termination:   cfg.Termination,
+			MaxAsked:      int(cfg.MaxMessages / 2),
+			MaxOpen:       int(cfg.MaxMessages / 2),
+			LosesUnread:   cfg.LosesUnread,
+		}),
+		session:    link.NewSession(cfg.Session),
+		counts:     cfg.Totals,
+		toTell:     table.NewPending(),
+		wants:      newInterest(cfg.Interest && !cfg.AllInterest),
+		inspect:    cfg.Inspect,
+		snapshot:   true,
+		detachedAt: now,
+	}
+}
+
+// Session returns the session's name, and the sequence number that we expect next.
+func (e *Epoch) Session() (link.SessionID, uint64) { return e.session.ID(), e.session.Expected() }
+
+// Why returns why the epoch has ended, nil while it lives.
+func (e *Epoch) Why() error { return e.why }
+
+// Attach starts a stream on which the peer expects the number peerExpected next. The
+// error is an *link.Error; the epoch has not changed then.
+func (e *Epoch) Attach(now time.Time, peerExpected uint64) error {
+	if err := e.session.Attach(now, peerExpected); err != nil {
+		return err
+	}
+	e.detachedAt, e.holdAt = time.Time{}, time.Time{}
+	if len(e.overflow) > 0 {
+		e.overflowAt = now
+	}
+	return nil
+}
+
+// Detach notes that the stream has ended, for whatever reason. An epoch that cannot
+// be resumed ends.
+func (e *Epoch) Detach(now time.Time, why error) {
+	if !e.session.Attached() {
+		return
+	}
+	e.session.Detach()
+	e.stalled = false
+	e.detachedAt, e.holdAt = now, now.Add(e.cfg.RequestHold)
+	e.wants.lost()
+	switch {
+	case e.why != nil:
+	case e.peerDraining, e.cfg.Grace == 0, e.cfg.Session.NoAcks:
+		e.End(now, why, false)
+	}
+}
+
+// End ends the epoch. The peer is told of an *link.Error of our own, if there is a
+// stream. carry: the peer's next instance is to get the announcements that this one
+// has not acknowledged; see Carried. Dos then has what is left to do on the bus.
+func (e *Epoch) End(_ time.Time, why error, carry bool) {
+	if e.why != nil {
+		return
+	}
+	e.why, e.carry = why, carry
+	e.session.End(ours(why))
+	e.held.giveUp()
+}
+
+// Over reports that nothing more is to be done on the bus: the Ksock can be closed,
+// which answers what is left in its queue.
+func (e *Epoch) Over() bool { return e.why != nil && e.answered && e.doing == 0 && len(e.todo) == 0 }
+
+// Carried returns the announcements for the peer's next epoch, once Over; they are
+// given to Adopt.
+func (e *Epoch) Carried() []link.Outgoing { return e.carried }
+
+// Adopt queues what the peering's last epoch could not deliver.
+func (e *Epoch) Adopt(now time.Time, carried []link.Outgoing) {
+	for i := range carried {
+		e.session.Put(now, link.Normal, &carried[i])
+	}
+}
+
+// SetTopology tells the peer what lies behind us now.
+func (e *Epoch) SetTopology(networks []link.Network) { e.session.SetTopology(networks) }
+
+// Drain tells the peer why we are about to end the epoch, and unbinds what is bound
+// for it, so that nobody asks it any more.
+func (e *Epoch) Drain(reason string) {
+	if e.draining || e.why != nil {
+		return
+	}
+	e.draining = true
+	e.session.SetDrain(reason)
+	e.apply(e.rules.Drain(e.fx[:0]), nil)
+}
+
+// Drained reports whether the peer is draining.
+func (e *Epoch) Drained() bool { return e.peerDraining }
+
+// Quiet reports whether nothing is open or in flight, so that the epoch can end
+// without a loss; queued is how many messages wait in our Ksock.
+func (e *Epoch) Quiet(queued int) bool {
+	c := e.Counts()
+	return c.Open == 0 && c.Asked == 0 && c.Busy == 0 && queued == 0 && len(e.overflow) == 0 && e.toTell.Len() == 0
+}
+
+// Stuck reports whether the peer lives but takes nothing: its stream is to be ended.
+func (e *Epoch) Stuck(now time.Time) bool {
+	since := e.session.StuckSince()
+	if since.IsZero() || now.Sub(since) < link.StuckAfter {
+		return false
+	}
+	if e.noProgress.IsZero() {
+		e.noProgress = since
+		e.ackedThen = e.session.Acknowledged()
+	}
+	return true
+}
+
+// Tick makes what has become due happen.
+func (e *Epoch) Tick(now time.Time) {
+	e.apply(e.rules.Tick(e.fx[:0], now), nil)
+	if e.why != nil {
+		return
+	}
+	switch {
+	case !e.detachedAt.IsZero():
+		e.tickDetached(now)
+	case !e.overflowAt.IsZero() && !now.Before(e.overflowAt.Add(e.cfg.StallTimeout)):
+		e.stalled = true
+		e.flow(now)
+	}
+	if !e.noProgress.IsZero() {
+		switch {
+		case e.session.Acknowledged() > e.ackedThen:
+			e.noProgress = time.Time{}
+		case now.Sub(e.noProgress) >= e.cfg.Grace:
+			e.End(now, link.Errorf(link.Stalled, "the peer has taken nothing for %v", now.Sub(e.noProgress).Round(time.Second)), false)
+		}
+	}
+}
+
+func (e *Epoch) tickDetached(now time.Time) {
+	if e.peerDraining || !now.Before(e.detachedAt.Add(e.cfg.Grace)) {
+		e.End(now, link.Errorf(link.Expired, "the peer did not come back within %v", e.cfg.Grace), false)
+		return
+	}
+	if !e.holdAt.IsZero() && !now.Before(e.holdAt) {
+		e.releaseHeld(now)
+	}
+}
+
+// holdStep is how often held requests are looked at, so that many of them cost no more
+// than a few.
+const holdStep = 100 * time.Millisecond
+
+// releaseHeld answers the requests that no stream has taken for too long.
+func (e *Epoch) releaseHeld(now time.Time) {
+	late := func(out *link.Outgoing, at time.Time) bool {
+		if !out.Msg.WantsUsToReply() || now.Sub(at) < e.cfg.RequestHold {
+			return false
+		}
+		e.abandon(&out.Msg, kbusdev.NameNotDelivered, translate.LinkDown)
+		return true
+	}
+	e.session.Withdraw(late)
+	kept := e.overflow[:0]
+	for i := range e.overflow {
+		if !late(&e.overflow[i], e.detachedAt) {
+			kept = append(kept, e.overflow[i])
+		}
+	}
+	clear(e.overflow[len(kept):])
+	e.overflow = kept
+	e.holdAt = now.Add(holdStep)
+}
+
+// abandon answers a request of our bus that does not go to the peer.
+func (e *Epoch) abandon(out *kbusdev.Message, name string, why translate.Reason) {
+	e.counts.fromBus(why, out)
+	e.apply(e.rules.Abandon(nil, out, name, why), nil)
+}
+
+// NextTime returns when Tick must be called at the latest; zero is not before
+// something else has happened.
+func (e *Epoch) NextTime() time.Time {
+	next := e.rules.Next()
+	soonest := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if e.why != nil {
+		return next
+	}
+	soonest(e.held.next())
+	if !e.detachedAt.IsZero() {
+		soonest(e.detachedAt.Add(e.cfg.Grace))
+		soonest(e.holdAt)
+	} else if !e.overflowAt.IsZero() && !e.stalled {
+		soonest(e.overflowAt.Add(e.cfg.StallTimeout))
+	}
+	if !e.noProgress.IsZero() {
+		soonest(e.noProgress.Add(e.cfg.Grace))
+	}
+	return next
+}
+
+// ours returns why as the last frame for the peer, nil if it is the peer's own word
+// or nothing for it.
+func ours(why error) *link.Error {
+	if e, ok := why.(*link.Error); ok && !e.Remote { //nolint:errorlint // a wrapped one has been said already
+		return e
+	}
+	return nil
+}

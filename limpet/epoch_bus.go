@@ -1,0 +1,140 @@
+package limpet
+
+import (
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/translate"
+)
+
+// readBatch is how many messages are read from the bus at once, at most.
+const readBatch = 64
+
+// Appetite returns how many messages may be read from the bus now: 0 while the window
+// is full, until it has room or the peer counts as stalled.
+func (e *Epoch) Appetite() int {
+	if e.why != nil || len(e.overflow) > 0 && !e.stalled {
+		return 0
+	}
+	if !e.stalled && !e.session.Room(link.Normal) {
+		return 1 // it waits here, and the peer counts as stalled when it waits for long
+	}
+	return readBatch
+}
+
+// WantsSnapshot reports, once, that the reader is to ask the bus for an event for
+// every replier, and to tell SnapshotAsked.
+func (e *Epoch) WantsSnapshot() bool {
+	wants := e.snapshot
+	e.snapshot = false
+	return wants
+}
+
+// SnapshotAsked tells that the bus has queued the snapshot, and that queued messages
+// wait in our Ksock since.
+func (e *Epoch) SnapshotAsked(queued int) {
+	e.apply(e.rules.SnapshotAsked(e.fx[:0], queued), nil)
+}
+
+// QueueFull tells whether our queue on the bus was seen at its bound, when the bus may
+// have dropped what nobody can count. It reports whether that is news.
+func (e *Epoch) QueueFull(full bool) (news bool) {
+	news = full && !e.full
+	e.full = full
+	if news {
+		e.counts.QueueFull++
+	}
+	return news
+}
+
+// FromBus takes messages that were read from the bus, in order. It keeps none of
+// them. It reports whether one was the termination message: those after it are not
+// looked at.
+func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool) {
+	e.Tick(now)
+	for _, m := range msgs {
+		e.counts.FromBus++
+		if n := m.ID.Network; n != 0 && n != e.cfg.NetworkID && !m.IsReply() {
+			e.cfg.IDs.Read(m.ID, m.From, now)
+		}
+		fx := e.rules.FromBus(e.fx[:0], m)
+		e.fx = fx[:0]
+		if e.inspect != nil {
+			for i := range fx {
+				e.inspect("from bus", m, &fx[i])
+			}
+		}
+		switch own := &fx[0]; own.Kind {
+		case translate.Forward:
+			e.forward(now, m, own)
+		case translate.Stop:
+			e.counts.fromBus(own.Reason, m)
+			return true
+		default: // an answer of ours, a snapshot to be asked for, or nothing
+			e.counts.fromBus(own.Reason, m)
+			e.apply(fx[:1], nil)
+		}
+		e.apply(fx[1:], nil)
+	}
+	return false
+}
+
+// forward queues a message of our bus for the peer.
+func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effect) {
+	m := &fx.Msg
+	switch {
+	case m.Event != nil:
+		e.counts.fromBus(translate.BindEventUsed, read)
+		e.tell(m.Event)
+	case !m.IsReply() && !m.WantsUsToReply() && !e.wants.wants(m.Name):
+		e.counts.fromBus(translate.Unwanted, read)
+	case len(e.overflow) == 0 && e.session.Room(link.Normal):
+		e.stalled = false
+		e.session.Put(now, link.Normal, &link.Outgoing{Msg: *m, FromBus: true})
+	case e.stalled:
+		e.giveUp(now, &link.Outgoing{Msg: *m, FromBus: true})
+	default:
+		if len(e.overflow) == 0 {
+			e.overflowAt = now
+			e.counts.WindowFull++
+		}
+		e.overflow = append(e.overflow, link.Outgoing{Msg: *m, FromBus: true})
+	}
+}
+
+// giveUp ends what a stalled peer does not take. Answers to its own requests are
+// kept: their number is bounded by what it asked.
+func (e *Epoch) giveUp(now time.Time, out *link.Outgoing) {
+	switch {
+	case out.Msg.IsReply():
+		e.session.Put(now, link.Answers, out)
+	case out.Msg.WantsUsToReply():
+		e.abandon(&out.Msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", translate.Stalled)
+	default:
+		e.counts.fromBus(translate.Stalled, &out.Msg)
+	}
+}
+
+// flow moves what waited for the window into it, as far as there is room.
+func (e *Epoch) flow(now time.Time) {
+	n := 0
+	for n < len(e.overflow) && e.session.Room(link.Normal) {
+		e.session.Put(now, link.Normal, &e.overflow[n])
+		n++
+	}
+	if e.stalled && n == 0 {
+		for i := range e.overflow {
+			e.giveUp(now, &e.overflow[i])
+		}
+		n = len(e.overflow)
+	}
+	if n > 0 {
+		left := copy(e.overflow, e.overflow[n:])
+		clear(e.overflow[left:])
+		e.overflow = e.overflow[:left]
+	}
+	if len(e.overflow) == 0 && e.session.Room(link.Normal) {
+		e.overflowAt, e.stalled = time.Time{}, false
+	}
+}

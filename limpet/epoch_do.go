@@ -1,0 +1,237 @@
+package limpet
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/translate"
+)
+
+// A Do is one thing to be done on the bus: Send, Bind or Unbind. Whoever does it sets
+// Err and gives it back to Outcomes.
+type Do struct {
+	// Effect says what. A Send with ALL_OR_WAIT that finds no room must be discarded at
+	// once, with EAGAIN.
+	Effect translate.Effect
+	// Errno is how it ended: 0 if it was done.
+	Errno syscall.Errno
+
+	seq  uint64 // of the peer's message whose fate this decides; 0 is none
+	size int
+	from *heldQueue // it was held up before
+}
+
+// Dos appends what is to be done on the bus now to dst, in order, at most about
+// readBatch of them. They must all be done, and given to Outcomes, before Dos is
+// called again.
+func (e *Epoch) Dos(now time.Time, dst []Do) []Do {
+	e.Tick(now)
+	dst = append(dst, e.todo...)
+	clear(e.todo)
+	e.todo = e.todo[:0]
+	dst = e.held.due(now, dst)
+	if len(dst) < readBatch {
+		dst = e.fromPeer(now, dst)
+	}
+	if len(dst) == 0 && e.why != nil && !e.answered && e.session.Waiting() == 0 {
+		dst = e.answerAll(dst)
+	}
+	e.doing = len(dst)
+	return dst
+}
+
+// fromPeer translates messages that the peer has sent, until there is enough to do or
+// one could be held up: what its sender sent later must wait for it.
+func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
+	for taken := 0; taken < readBatch; taken++ {
+		first, msgs := e.session.Take(e.inbox, 1)
+		e.inbox = msgs
+		if len(msgs) == 0 {
+			return dst
+		}
+		m := &msgs[0]
+		if e.why != nil && (m.WantsUsToReply() || m.Event != nil) {
+			// A request would be carried out, and its reply lost.
+			e.fate(now, first, m, translate.LinkLost)
+			continue
+		}
+		var mayWait bool
+		if dst, mayWait = e.translate(now, dst, first, m); mayWait {
+			return dst
+		}
+	}
+	return dst
+}
+
+// translate applies the rules to one message of the peer's. mayWait reports that what
+// its sender sent later must not be translated before the outcome is known.
+func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Message) (_ []Do, mayWait bool) {
+	var facts translate.Facts
+	if !m.IsReply() && m.Event == nil {
+		facts.BroughtBefore = e.cfg.IDs.Claim(m.ID, now)
+	}
+	if m.IsStateful() && m.WantsUsToReply() {
+		facts.Replier = e.rules.Replier(m.Name)
+	}
+	fx := e.rules.FromPeer(e.fx[:0], m, facts)
+	e.fx = fx[:0]
+	if e.inspect != nil {
+		for i := range fx {
+			e.inspect("from peer", m, &fx[i])
+		}
+	}
+	if own := &fx[0]; own.Kind == translate.Send && !own.Own {
+		d := Do{Effect: *own, seq: seq, size: m.Size()}
+		if !e.held.behind(&d) {
+			dst = append(dst, d)
+			mayWait = own.Msg.Flags&kbusdev.AllOrWait != 0
+		}
+		fx = fx[1:]
+	} else {
+		why := own.Reason
+		if why == translate.NoReason {
+			why = translate.BindEventUsed
+		}
+		e.fate(now, seq, m, why)
+	}
+	for i := range fx {
+		switch fx[i].Kind {
+		case translate.Send, translate.Bind, translate.Unbind:
+			dst = append(dst, Do{Effect: fx[i]})
+		default:
+			e.apply(fx[i:i+1], &now)
+		}
+	}
+	return dst, mayWait
+}
+
+// fate notes that a message of the peer's has ended.
+func (e *Epoch) fate(now time.Time, seq uint64, m *kbusdev.Message, why translate.Reason) {
+	e.counts.fromPeer(why, m)
+	e.session.Decided(now, seq, m.Size())
+}
+
+// Outcomes takes back what Dos gave, in its order, with Errno set.
+func (e *Epoch) Outcomes(now time.Time, dos []Do) {
+	for i := range dos {
+		e.outcome(now, &dos[i])
+		e.doing--
+	}
+}
+
+func (e *Epoch) outcome(now time.Time, d *Do) {
+	fx := &d.Effect
+	switch {
+	case fx.Kind == translate.Bind:
+		e.apply(e.rules.BindDone(e.fx[:0], fx.Name, d.Errno), &now)
+	case fx.Kind == translate.Unbind:
+		e.apply(e.rules.UnbindDone(e.fx[:0], fx.Name, d.Errno), &now)
+	case d.Errno == 0:
+		if fx.Msg.IsReply() {
+			e.rules.Sent(fx)
+		}
+		e.decided(now, d, translate.NoReason)
+	case d.Errno == syscall.EAGAIN && d.seq != 0 && e.why == nil && e.held.up(now, d, e.cfg.WaitTimeout):
+		return // it is tried again
+	default:
+		after := e.rules.SendFailed(e.fx[:0], fx, d.Errno)
+		why := translate.Refused
+		for i := range after {
+			if e.inspect != nil {
+				e.inspect("refused by bus: "+kbusdev.ErrnoName(d.Errno), &fx.Msg, &after[i])
+			}
+			if after[i].Kind == translate.Drop {
+				why = after[i].Reason
+			}
+		}
+		e.apply(after, &now)
+		e.decided(now, d, why)
+	}
+}
+
+// decided notes the fate of the message that a Do came from.
+func (e *Epoch) decided(now time.Time, d *Do, why translate.Reason) {
+	if d.seq == 0 {
+		return
+	}
+	if why == translate.NoReason {
+		e.counts.DeliveredHere++
+	} else {
+		e.counts.fromPeer(why, &d.Effect.Msg)
+	}
+	e.session.Decided(now, d.seq, d.size)
+	e.held.passed(d.from)
+}
+
+// apply carries out effects here, or leaves them for Dos. now is nil where nothing is
+// sent to the peer.
+func (e *Epoch) apply(fx []translate.Effect, now *time.Time) {
+	var at time.Time
+	if now != nil {
+		at = *now
+	}
+	for i := range fx {
+		switch f := &fx[i]; f.Kind {
+		case translate.Bounce:
+			e.answer(at, f)
+		case translate.Forward:
+			if f.Msg.Event != nil {
+				e.tell(f.Msg.Event)
+			}
+		case translate.Send, translate.Bind, translate.Unbind:
+			e.todo = append(e.todo, Do{Effect: *f})
+		case translate.Snapshot:
+			e.snapshot = true
+		}
+	}
+	if cap(fx) > cap(e.fx) {
+		e.fx = fx[:0]
+	}
+}
+
+// answer queues an answer to a request that the peer keeps open. The epoch ends when
+// the peer takes none of too many.
+func (e *Epoch) answer(now time.Time, fx *translate.Effect) {
+	if e.why != nil {
+		return
+	}
+	if !e.session.Room(link.Answers) {
+		e.End(now, link.Errorf(link.Stalled, "the peer takes none of our answers to its requests"), false)
+		return
+	}
+	e.session.Put(now, link.Answers, &link.Outgoing{Msg: fx.Msg})
+}
+
+// answerAll answers every request that is still open, after the end, and settles
+// what becomes of the messages that the peer has not acknowledged.
+func (e *Epoch) answerAll(dst []Do) []Do {
+	e.answered = true
+	neverHanded := make(map[kbusdev.MsgID]bool)
+	lose := func(out *link.Outgoing, handed bool) {
+		m := &out.Msg
+		switch {
+		case m.WantsUsToReply():
+			if !handed {
+				neverHanded[m.ID] = true
+			}
+		case e.carry && !m.IsReply() && m.Event == nil && out.FromBus:
+			e.carried = append(e.carried, *out)
+			return // still in flight
+		}
+		if out.FromBus {
+			e.counts.fromBus(translate.LinkLost, m)
+		}
+	}
+	e.session.Unacknowledged(lose)
+	for i := range e.overflow {
+		lose(&e.overflow[i], false)
+	}
+	e.overflow = nil
+	e.counts.settle(e.session.Stats())
+	for _, fx := range e.rules.End(nil, func(id kbusdev.MsgID) bool { return neverHanded[id] }) {
+		dst = append(dst, Do{Effect: fx})
+	}
+	return dst
+}

@@ -1,0 +1,86 @@
+package limpet
+
+import (
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/table"
+)
+
+// NextFrame is link.Driver's.
+func (e *Epoch) NextFrame(now time.Time) (f link.Frame, again time.Time, over bool) {
+	if e.why == nil {
+		if f := e.tables(now); f != nil {
+			return f, time.Time{}, false
+		}
+	}
+	return e.session.Next(now)
+}
+
+// Flushed is link.Driver's.
+func (e *Epoch) Flushed(now time.Time) {
+	e.session.Flushed()
+	if len(e.overflow) > 0 {
+		e.flow(now)
+	}
+}
+
+// MayReceive reports whether the next frame may be read from the stream.
+func (e *Epoch) MayReceive() bool { return e.why != nil || e.session.MayReceive() }
+
+// TakeFrame takes a frame from the peer, but for Topology, which concerns all links.
+// An error ends the stream; unless it is that of a stream that was replaced, the epoch
+// has ended too.
+func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
+	if e.why != nil {
+		return nil // only the end of the stream is of interest now
+	}
+	switch f := f.(type) {
+	case *link.Error:
+		if f.Code != link.Replaced {
+			e.End(now, f, false)
+		}
+		return f
+	case *link.Drain:
+		if !e.peerDraining {
+			e.peerDraining = true
+			e.apply(e.rules.Drain(e.fx[:0]), nil)
+		}
+		return nil
+	case *link.Interest:
+		return e.endOn(now, e.wants.take(f))
+	case *link.Table:
+		e.takeTable(f)
+		return nil
+	}
+	err := e.session.Receive(now, f)
+	if len(e.overflow) > 0 {
+		e.flow(now)
+	}
+	return e.endOn(now, err)
+}
+
+// endOn ends the epoch if the peer has broken the protocol.
+func (e *Epoch) endOn(now time.Time, err error) error {
+	if err != nil {
+		e.End(now, err, false)
+	}
+	return err
+}
+
+// tell queues a bind event for the peer, in whose place a later one may come.
+func (e *Epoch) tell(event *kbusdev.BindEvent) {
+	e.toTell.Add(table.Event{Bound: event.Bound, Binder: event.Binder, Name: event.Name})
+}
+
+// bindMessage returns the message that tells the peer of a bind event.
+func (e *Epoch) bindMessage(ev table.Event) *link.Outgoing {
+	return &link.Outgoing{Msg: kbusdev.Message{
+		ID:       kbusdev.MsgID{Network: e.cfg.NetworkID},
+		OrigFrom: kbusdev.Address{Network: e.cfg.NetworkID},
+		Flags:    kbusdev.Synthetic | kbusdev.AllOrFail,
+		Name:     kbusdev.NameReplierBindEvent,
+		Event:    &kbusdev.BindEvent{Bound: ev.Bound, Binder: ev.Binder, Name: ev.Name},
+	}}
+}

@@ -1,0 +1,183 @@
+package limpet
+
+import (
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/table"
+	"github.com/kbus-limpet/limpet/limpet/translate"
+)
+
+// digestEvery is how often the peer is told the digest of what it has been told.
+const digestEvery = time.Minute
+
+// A retelling is how far we are with telling the peer the whole table again.
+type retelling uint8
+
+const (
+	toldOnce retelling = iota
+	beginning
+	telling
+)
+
+// tables moves bind events into the session, and returns a frame about tables if one is
+// due. Bind events are numbered messages, so nothing is missing as long as both sides
+// do as they should; the digest finds out whether they did.
+func (e *Epoch) tables(now time.Time) link.Frame {
+	if f := e.wants.frame(); f != nil {
+		return f
+	}
+	if e.cfg.Session.NoAcks {
+		e.fill(now)
+		return nil
+	}
+	// Only when all that was told is acknowledged do both sides speak of the same table.
+	settled := e.toTell.Len() == 0 && e.session.Empty(link.Binds)
+	switch {
+	case e.retelling == beginning && e.session.Empty(link.Binds):
+		e.retelling = telling
+		for ev := range e.rules.Told {
+			e.toTell.Add(table.Event{Bound: true, Binder: ev.Binder, Name: ev.Name})
+		}
+		return &link.Table{Kind: link.TableBegin}
+	case e.retelling == telling && settled:
+		e.retelling = toldOnce
+		e.digestAt = now.Add(digestEvery)
+		return &link.Table{Kind: link.TableEnd}
+	case e.retelling == toldOnce && settled && e.digestAt.IsZero():
+		e.digestAt = now.Add(digestEvery)
+	case e.retelling == toldOnce && settled && !now.Before(e.digestAt):
+		e.digestAt = now.Add(digestEvery)
+		d := e.rules.ToldDigest()
+		return &link.Table{Kind: link.TableDigest, Names: d.Names, Sum: d.Sum}
+	}
+	if e.retelling != beginning {
+		e.fill(now)
+	}
+	return nil
+}
+
+// fill moves what the peer is to be told into the session, while its lane has room.
+func (e *Epoch) fill(now time.Time) {
+	for e.toTell.Len() > 0 && e.session.Room(link.Binds) {
+		for _, ev := range e.toTell.Take(1) {
+			e.session.Put(now, link.Binds, e.bindMessage(ev))
+		}
+	}
+}
+
+// takeTable takes what the peer says of its table.
+func (e *Epoch) takeTable(f *link.Table) {
+	switch f.Kind {
+	case link.TableDigest:
+		if heard, whole := e.rules.HeardDigest(); whole && heard != (translate.Digest{Names: f.Names, Sum: f.Sum}) {
+			e.counts.Resyncs++
+			e.wants.resync = true
+		}
+	case link.TableResync:
+		e.retelling = beginning
+	case link.TableBegin, link.TableEnd:
+		e.apply(e.rules.PeerSnapshot(e.fx[:0], f.Kind == link.TableBegin), nil)
+	}
+}
+
+// An interest is what the peer wants to hear, and what it is to be told that we want.
+type interest struct {
+	limited bool // the peer tells what it wants; else it wants everything
+	names   *table.Interest
+	whole   bool // all that it wants is known
+	count   int
+
+	// What the peer is to be told that is wanted here.
+	toTell  *table.Pending
+	telling bool
+	begun   bool // the first frame of the whole has been sent
+	toldAll bool
+	resync  bool
+}
+
+// The one source in an interest's names.
+const thePeer table.Source = 1
+
+// maxInterest bounds the names that a peer may want to hear.
+const maxInterest = 1 << 18
+
+func newInterest(limited bool) interest {
+	return interest{limited: limited, names: table.NewInterest(), toTell: table.NewPending()}
+}
+
+// wants reports whether the peer wants messages of this name.
+func (w *interest) wants(name string) bool {
+	return !w.limited || !w.whole || w.names.Wants(0, name)
+}
+
+// lost notes that the stream has ended: what the peer wants is told anew on the next
+// one, and until then what is known still holds.
+func (w *interest) lost() { w.telling = false }
+
+// take takes what the peer says that it wants.
+func (w *interest) take(f *link.Interest) error {
+	if f.Restart {
+		w.names.Drop(thePeer)
+		w.whole = false
+	}
+	for _, name := range f.Wanted {
+		if kbusdev.CheckBindName(name) != nil {
+			return link.Errorf(link.Protocol, "the peer wants %.100q, which is not a name", name)
+		}
+		if w.names.Len(thePeer) >= maxInterest {
+			return link.Errorf(link.Protocol, "the peer wants more than %d names", maxInterest)
+		}
+		w.names.Add(thePeer, name)
+	}
+	for _, name := range f.Unwanted {
+		w.names.Remove(thePeer, name)
+	}
+	w.whole = w.whole || f.Whole
+	return nil
+}
+
+// Interest starts to tell the peer which names are wanted here: all of them. It is
+// called when a stream is attached, and WantChanged after it.
+func (e *Epoch) Interest(names []string) {
+	w := &e.wants
+	w.toTell, w.telling, w.begun, w.toldAll = table.NewPending(), true, false, false
+	for _, name := range names {
+		w.toTell.Add(table.Event{Listener: true, Bound: true, Name: name})
+	}
+}
+
+// WantChanged tells the peer that a name is wanted here now, or no longer.
+func (e *Epoch) WantChanged(name string, wanted bool) {
+	if e.wants.telling {
+		e.wants.toTell.Add(table.Event{Listener: true, Bound: wanted, Name: name})
+	}
+}
+
+// frame returns what the peer is to be told next about interest or tables at once, nil
+// if there is nothing.
+func (w *interest) frame() link.Frame {
+	if w.resync {
+		w.resync = false
+		return &link.Table{Kind: link.TableResync}
+	}
+	if !w.telling || w.toldAll && w.toTell.Len() == 0 {
+		return nil
+	}
+	f := &link.Interest{Restart: !w.begun}
+	for size := 0; size < link.MaxBatchBytes && w.toTell.Len() > 0 && len(f.Wanted)+len(f.Unwanted) < link.MaxInterestNames; {
+		ev := w.toTell.Take(1)[0]
+		size += len(ev.Name) + 4
+		if ev.Bound {
+			f.Wanted = append(f.Wanted, ev.Name)
+		} else {
+			f.Unwanted = append(f.Unwanted, ev.Name)
+		}
+	}
+	w.begun = true
+	if w.toTell.Len() == 0 {
+		f.Whole, w.toldAll = true, true
+	}
+	return f
+}

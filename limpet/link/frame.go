@@ -1,0 +1,132 @@
+package link
+
+import (
+	"encoding/hex"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// A Frame is one of *Greeting, *Batch, *Ack, *Topology, *Interest, *Table, *Drain,
+// *Ping, *Error and *Unknown. Whoever gave a frame to a stream must not change it afterwards.
+type Frame interface{ frame() }
+
+// A Batch is messages in the order in which the receiver's bus is to get them.
+type Batch struct {
+	// First is the sequence number of the first message; the others follow without
+	// gaps. The first number of a session is 1.
+	First uint64
+	// Messages are at least one and at most MaxBatchMessages.
+	Messages []kbusdev.Message
+	// Ack is an acknowledgement that is piggybacked; 0 is none.
+	Ack uint64
+}
+
+// An Ack says that the fate of every message up to Sequence has been decided on the
+// sender's bus.
+type Ack struct{ Sequence uint64 }
+
+// A Topology tells which networks lie behind the sender. Each one replaces the one
+// before.
+type Topology struct{ Networks []Network }
+
+// A Drain says that the sender is about to end the epoch, and why, for people.
+type Drain struct{ Reason string }
+
+// A Ping is a sign of life that each side sends every PingEvery. It has no answer.
+type Ping struct {
+	// Received is the last sequence number that the sender of the ping has received. Its
+	// bus may not have taken that message yet.
+	Received uint64
+}
+
+// MaxInterestNames bounds the names in an Interest.
+const MaxInterestNames = 1024
+
+// An Interest tells which messages are wanted behind the sender: those whose names the
+// wanted names match. Announcements that nobody wants need not be sent.
+type Interest struct {
+	// Restart forgets all that was wanted before. Until Whole the sender may want
+	// anything.
+	Restart bool
+	// Wanted and Unwanted are names, perhaps wildcards, in that order; at most
+	// MaxInterestNames together.
+	Wanted, Unwanted []string
+	// Whole reports that the receiver knows all that is wanted now.
+	Whole bool
+}
+
+// A TableKind says what a Table is for.
+type TableKind uint8
+
+// The kinds of a Table.
+const (
+	// TableDigest tells what the sender's table of repliers amounts to, as the receiver
+	// must know it.
+	TableDigest TableKind = iota + 1
+	// TableResync asks the receiver to tell its whole table again.
+	TableResync
+	// TableBegin and TableEnd stand around such a telling: what none of the bind events
+	// between them has named is not bound.
+	TableBegin
+	TableEnd
+)
+
+// A Table is about the table of repliers that the bind events add up to. It is sent
+// when every bind event before it has been acknowledged.
+type Table struct {
+	Kind TableKind
+	// Names and Sum are the digest, see translate.Digest; with TableDigest only.
+	Names, Sum uint64
+}
+
+// Unknown is a frame of a kind that this version does not know. It is counted and
+// ignored.
+type Unknown struct{}
+
+func (*Greeting) frame() {}
+func (*Batch) frame()    {}
+func (*Ack) frame()      {}
+func (*Topology) frame() {}
+func (*Drain) frame()    {}
+func (*Ping) frame()     {}
+func (*Error) frame()    {}
+func (*Interest) frame() {}
+func (*Table) frame()    {}
+func (*Unknown) frame()  {}
+
+// An InstanceID is made at random when a process starts. It tells two daemons with
+// the same network id apart, and a daemon from the one before its restart.
+type InstanceID [16]byte
+
+// String returns the id in hexadecimal.
+func (id InstanceID) String() string { return hex.EncodeToString(id[:]) }
+
+// A SessionID is made at random for each session, by the side that accepts it. The
+// zero value is no session.
+type SessionID [16]byte
+
+// String returns the id in hexadecimal.
+func (id SessionID) String() string { return hex.EncodeToString(id[:]) }
+
+// A Network is a bus that can be reached, and the daemon there.
+type Network struct {
+	// ID is the network id of the bus, above 0.
+	ID uint32
+	// Instance is that of the daemon.
+	Instance InstanceID
+}
+
+// Bounds of a batch.
+const (
+	// MaxBatchMessages bounds the messages of a batch.
+	MaxBatchMessages = 256
+	// MaxBatchBytes bounds a batch of more than one message, in encoded bytes: grpc-go
+	// takes a frame of more than 32 KiB into a buffer of 1 MiB.
+	MaxBatchBytes = 32<<10 - 512
+	// messageOverhead is the most that the fields of a message other than its name and
+	// data take when encoded, in bytes.
+	messageOverhead = 96
+)
+
+// EncodedSize returns an upper bound of what m takes in a batch, in bytes.
+func EncodedSize(m *kbusdev.Message) int { return m.Size() + messageOverhead }

@@ -1,0 +1,96 @@
+package link
+
+import "github.com/kbus-limpet/limpet/kbusdev"
+
+// An inbox holds what the peer has sent until its fate is decided. Fates may be
+// decided out of order; what is acknowledged is cumulative.
+type inbox struct {
+	windowMessages int
+	windowBytes    int
+
+	waiting  []kbusdev.Message // received; from taken on, not fetched by the caller
+	taken    int
+	received uint64 // the last sequence number
+	done     uint64 // every message up to this one has its fate decided
+	early    map[uint64]struct{}
+	bytes    int // of what is not done
+	ackSent  uint64
+}
+
+// maxOverrun is by how many bytes the windows of a lane may be exceeded: its last
+// message may be as large as a bus allows.
+const maxOverrun = 1 << 20
+
+// add takes a batch in. An error is the peer's fault.
+func (x *inbox) add(b *Batch) error {
+	n := len(b.Messages)
+	if n == 0 || n > MaxBatchMessages {
+		return Errorf(Protocol, "a batch of %d messages, 1 to %d are allowed", n, MaxBatchMessages)
+	}
+	if want := x.received + 1; b.First != want {
+		return Errorf(Protocol, "a batch starts with sequence number %d, expected was %d", b.First, want)
+	}
+	size := 0
+	for i := range b.Messages {
+		size += b.Messages[i].Size()
+	}
+	most := uint64(x.windowMessages)
+	for _, l := range lanes {
+		most += uint64(l.maxMessages)
+	}
+	inFlight := x.received - x.done + uint64(n)
+	if mostBytes := int(numLanes) * (x.windowBytes + maxOverrun); inFlight > most || x.bytes+size > mostBytes {
+		return Errorf(Protocol, "%d messages and %d bytes in flight, the window has room for %d and %d", inFlight, x.bytes+size, x.windowMessages, x.windowBytes)
+	}
+	x.received += uint64(n)
+	x.bytes += size
+	if x.taken > 0 && len(x.waiting)+n > cap(x.waiting) {
+		left := copy(x.waiting, x.waiting[x.taken:])
+		clear(x.waiting[left:])
+		x.waiting, x.taken = x.waiting[:left], 0
+	}
+	x.waiting = append(x.waiting, b.Messages...)
+	return nil
+}
+
+// full reports whether a peer that keeps no window must be held up.
+func (x *inbox) full() bool {
+	return x.received-x.done >= uint64(x.windowMessages) || x.bytes >= x.windowBytes
+}
+
+// take returns up to most messages that wait, and the number of the first. spare is
+// memory for them.
+func (x *inbox) take(spare []kbusdev.Message, most int) (first uint64, msgs []kbusdev.Message) {
+	from := x.waiting[x.taken:]
+	first = x.received - uint64(len(from)) + 1
+	from = from[:min(len(from), most)]
+	msgs = append(spare[:0], from...)
+	clear(from)
+	if x.taken += len(from); x.taken == len(x.waiting) {
+		x.waiting, x.taken = x.waiting[:0], 0
+		if cap(x.waiting) > 4096 {
+			x.waiting = nil
+		}
+	}
+	return first, msgs
+}
+
+// decided notes that the fate of message seq, of size bytes, is decided.
+func (x *inbox) decided(seq uint64, size int) {
+	x.bytes -= size
+	if seq != x.done+1 {
+		if x.early == nil {
+			x.early = make(map[uint64]struct{})
+		}
+		x.early[seq] = struct{}{}
+		return
+	}
+	x.done++
+	for len(x.early) > 0 {
+		if _, ok := x.early[x.done+1]; !ok {
+			return
+		}
+		x.done++
+		delete(x.early, x.done)
+	}
+}

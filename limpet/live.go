@@ -1,0 +1,362 @@
+package limpet
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
+)
+
+// A live is an epoch that runs: its Ksock, the lock around it, and two pumps, one from
+// the bus and one to it. Streams are attached to it one after the other; it is their
+// link.Driver.
+type live struct {
+	peering *Peering
+	ksock   kbusdev.Ksock
+	log     *slog.Logger
+	peer    *link.Greeting
+	session link.SessionID
+	told    []link.Network // what our greeting says lies behind us
+
+	mu    sync.Mutex // guards epoch; taken after Node.mu, never before
+	epoch *Epoch
+
+	wakeSend chan struct{} // there may be something for the stream
+	wakeBus  chan struct{} // there may be something to be done on the bus
+	wakeRead chan struct{} // the window may have room
+	mayRead  chan struct{} // the next frame may be read
+	finished chan struct{} // the epoch is over, and the Ksock closed
+	heardNow atomic.Pointer[func() uint64]
+
+	claimMu sync.Mutex
+	holder  *claim // the stream that is attached, or about to be
+	waiters int
+}
+
+// A claim is one stream's turn to be attached to an epoch.
+type claim struct {
+	cancel context.CancelCauseFunc
+	gone   chan struct{}
+}
+
+// begin opens a Ksock for a new epoch and starts its pumps. The epoch has no stream
+// yet. The peering's lock is not held.
+func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link.Network) (*live, error) {
+	n, cfg := p.node, p.cfg
+	k, err := n.openKsock(cfg)
+	if err != nil {
+		return nil, err
+	}
+	l := &live{
+		peering:  p,
+		ksock:    k,
+		log:      p.log.With("peer_network", peer.NetworkID),
+		peer:     peer,
+		session:  session,
+		told:     told,
+		wakeSend: make(chan struct{}, 1),
+		wakeBus:  make(chan struct{}, 1),
+		wakeRead: make(chan struct{}, 1),
+		mayRead:  make(chan struct{}, 1),
+		finished: make(chan struct{}),
+	}
+	now := time.Now()
+	ec := EpochConfig{
+		Config:        cfg,
+		NetworkID:     n.networkID,
+		PeerNetworkID: peer.NetworkID,
+		Ksock:         k.ID(),
+		Session: link.SessionConfig{
+			ID:             session,
+			WindowMessages: int(min(peer.WindowMessages, cfg.WindowMessages)),
+			WindowBytes:    int(min(peer.WindowBytes, cfg.WindowBytes)),
+			NoAcks:         p.classic,
+		},
+		LosesUnread: losesUnread(n.bus),
+		IDs:         lockedIDs{n},
+		Interest:    hasFeature(peer, featureInterest),
+		Totals:      &p.totals,
+	}
+	if cfg.Trace {
+		ec.Inspect = l.trace
+	}
+	l.epoch = NewEpoch(ec, now)
+	n.mu.Lock()
+	l.epoch.Adopt(now, p.carried)
+	p.carried, p.replaced, p.current = nil, nil, l
+	n.mu.Unlock()
+	go l.run()
+	return l, nil
+}
+
+// openKsock sets a fresh Ksock up, in the order that the rules give.
+func (n *Node) openKsock(cfg Config) (kbusdev.Ksock, error) {
+	k, err := n.bus.Open(kbusdev.ReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	n.serve(k.ID(), true)
+	_, err = k.MaxMessages(cfg.MaxMessages)
+	if err == nil {
+		_, err = k.OnlyOnce(kbusdev.On)
+	}
+	if err == nil {
+		err = k.Bind(cfg.Pattern, kbusdev.Listener)
+	}
+	if err == nil && !kbusdev.Matches(cfg.Pattern, kbusdev.NameReplierBindEvent) {
+		err = k.Bind(kbusdev.NameReplierBindEvent, kbusdev.Listener)
+	}
+	if err != nil {
+		_ = k.Close()
+		n.serve(k.ID(), false)
+		return nil, err
+	}
+	return k, nil
+}
+
+// run runs the pumps until the epoch is over, then closes the Ksock: the bus answers
+// what is left in its queue.
+func (l *live) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	var reading sync.WaitGroup
+	reading.Go(func() { l.busFailed(l.read(ctx)) })
+	l.write(ctx)
+	cancel()
+	reading.Wait()
+	n := l.peering.node
+	if err := l.ksock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		l.log.Warn("closing the Ksock", "error", err)
+	}
+	n.serve(l.ksock.ID(), false)
+	l.peering.epochOver(l)
+	close(l.finished)
+}
+
+// busFailed ends the epoch because of the bus, unless it has ended.
+func (l *live) busFailed(err error) {
+	switch {
+	case err == nil || errors.Is(err, context.Canceled):
+	case errors.Is(err, ErrTerminated):
+		l.end(link.Errorf(link.GoingAway, "%v", err), false)
+		l.peering.node.terminate()
+	default:
+		l.log.Error("the bus failed", "error", err)
+		l.end(link.Errorf(link.BusFailed, "%v", err), false)
+	}
+}
+
+// end ends the epoch; it does not wait until it is over.
+func (l *live) end(why error, carry bool) {
+	l.mu.Lock()
+	l.epoch.End(time.Now(), why, carry)
+	l.mu.Unlock()
+	l.wake()
+}
+
+// wake makes everybody look at the epoch again.
+func (l *live) wake() {
+	signal(l.wakeSend)
+	signal(l.wakeBus)
+	signal(l.wakeRead)
+	signal(l.mayRead)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// with runs f on the epoch, then wakes everybody.
+func (l *live) with(f func(e *Epoch)) {
+	l.mu.Lock()
+	f(l.epoch)
+	l.mu.Unlock()
+	l.wake()
+}
+
+// serve attaches a stream, which has the turn, to the epoch until it breaks, and
+// returns why it has; when the epoch has ended, it returns why that has, once the epoch
+// is over.
+func (l *live) serve(ctx context.Context, release func(), stream link.Stream, peerExpected uint64) error {
+	heard := stream.Heard
+	l.heardNow.Store(&heard)
+	l.mu.Lock()
+	err := l.epoch.Attach(time.Now(), peerExpected)
+	l.mu.Unlock()
+	if err != nil {
+		l.end(err, false)
+		link.Refuse(stream, err, false)
+	} else {
+		l.peering.attached(l)
+		l.wake()
+		err = link.Attach(ctx, stream, l)
+		l.mu.Lock()
+		l.epoch.Detach(time.Now(), err)
+		l.mu.Unlock()
+		l.wake()
+	}
+	l.heardNow.Store(nil)
+	why := l.why()
+	if why == nil {
+		l.peering.broken(l, err)
+	}
+	release()
+	if why != nil {
+		<-l.finished
+		return why
+	}
+	return err
+}
+
+var errReplaced = &link.Error{Code: link.Replaced, Message: "the peer has dialled again"}
+
+// claim ends the stream that is attached, waits until it is gone, and takes its place,
+// until release is called. The context it returns ends with the turn.
+func (l *live) claim(ctx context.Context) (_ context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	mine := &claim{cancel: cancel, gone: make(chan struct{})}
+	l.claimMu.Lock()
+	l.waiters++
+	for l.holder != nil {
+		other := l.holder
+		l.claimMu.Unlock()
+		other.cancel(errReplaced)
+		<-other.gone
+		l.claimMu.Lock()
+	}
+	l.waiters--
+	l.holder = mine
+	l.claimMu.Unlock()
+	return ctx, func() {
+		l.claimMu.Lock()
+		l.holder = nil
+		l.claimMu.Unlock()
+		cancel(nil)
+		close(mine.gone)
+	}
+}
+
+// replacing reports whether another stream waits for the turn.
+func (l *live) replacing() bool {
+	l.claimMu.Lock()
+	defer l.claimMu.Unlock()
+	return l.waiters > 0
+}
+
+// where returns the session, and the sequence number that we expect next.
+func (l *live) where() (link.SessionID, uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch.Session()
+}
+
+// why returns why the epoch has ended, nil if it lives.
+func (l *live) why() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch.Why()
+}
+
+// heard returns a number that changes when something is heard of the peer, and whether
+// there is a stream.
+func (l *live) heard() (uint64, bool) {
+	f := l.heardNow.Load()
+	if f == nil {
+		return 0, false
+	}
+	return (*f)(), true
+}
+
+// NextFrame is link.Driver's.
+func (l *live) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch.NextFrame(now)
+}
+
+// Flushed is link.Driver's.
+func (l *live) Flushed(now time.Time) {
+	l.mu.Lock()
+	hungry := l.epoch.Appetite() > 0
+	l.epoch.Flushed(now)
+	wake := !hungry && l.epoch.Appetite() > 0
+	l.mu.Unlock()
+	if wake {
+		signal(l.wakeRead)
+	}
+}
+
+// TakeFrame is link.Driver's.
+func (l *live) TakeFrame(now time.Time, f link.Frame) error {
+	if t, ok := f.(*link.Topology); ok {
+		return l.takeTopology(t)
+	}
+	l.mu.Lock()
+	hungry := l.epoch.Appetite() > 0
+	err := l.epoch.TakeFrame(now, f)
+	wake := !hungry && l.epoch.Appetite() > 0
+	l.mu.Unlock()
+	switch f.(type) {
+	case *link.Batch:
+		signal(l.wakeBus)
+	case *link.Ack:
+		signal(l.wakeSend) // bind events may wait for this
+	default:
+		l.wake()
+	}
+	if wake {
+		signal(l.wakeRead)
+	}
+	if err != nil {
+		l.wake()
+	} else if i, ok := f.(*link.Interest); ok {
+		l.peering.node.takeInterest(l.peering, i)
+	}
+	return err
+}
+
+func (l *live) takeTopology(t *link.Topology) error {
+	err := link.CheckNetworks(t.Networks)
+	if err == nil {
+		err = l.peering.node.updateTopology(l.peering, t.Networks)
+	}
+	if err != nil {
+		l.end(err, false)
+	}
+	return err
+}
+
+// MayReceive is link.Driver's.
+func (l *live) MayReceive(ctx context.Context) {
+	for {
+		l.mu.Lock()
+		ok := l.epoch.MayReceive()
+		l.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-l.mayRead:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Wake is link.Driver's.
+func (l *live) Wake() <-chan struct{} { return l.wakeSend }
+
+// Stuck is link.Driver's.
+func (l *live) Stuck(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch.Stuck(now)
+}

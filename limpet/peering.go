@@ -1,0 +1,322 @@
+package limpet
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/topology"
+	"github.com/kbus-limpet/limpet/limpet/translate"
+)
+
+// A State is that of a Peering.
+type State int
+
+// The states of a peering.
+const (
+	// Connecting: there is no epoch.
+	Connecting State = iota + 1
+	// Up: there is a stream.
+	Up
+	// Detached: the stream has broken, and the epoch waits for the next.
+	Detached
+	// Draining: the epoch is about to end.
+	Draining
+)
+
+// String returns the state in lower case.
+func (s State) String() string {
+	return [...]string{"unknown", "connecting", "up", "detached", "draining"}[s]
+}
+
+// A Peering is another daemon that we are linked with, or want to be: an address that
+// is dialled, or a peer that has dialled us. It outlives epochs and streams: its name,
+// its totals and its latest losses stay. Its methods are safe for concurrent use.
+type Peering struct {
+	node    *Node
+	name    string
+	key     topology.LinkKey
+	cfg     Config
+	log     *slog.Logger
+	dialled bool
+	classic bool
+
+	turn chan struct{} // a semaphore: one greeting at a time is judged
+
+	// Guarded by node.mu.
+	linkID   string // of the side that dials
+	current  *live
+	peer     *link.Greeting // the last one's
+	behind   []link.Network
+	wanted   wanted
+	state    State
+	since    time.Time
+	lastErr  error
+	epochs   uint64
+	resumed  uint64
+	carried  []link.Outgoing
+	replaced *live // its place in the topology has been taken
+	forget   *time.Timer
+
+	totals Totals // guarded by the current epoch's lock, by node.mu between epochs
+
+	dropsMu sync.Mutex
+	drops   dropRing
+}
+
+func (n *Node) newPeering(name string, cfg Config, dialled, classic bool) *Peering {
+	n.lastKey++
+	p := &Peering{
+		node:    n,
+		name:    name,
+		key:     n.lastKey,
+		cfg:     cfg.withDefaults(),
+		log:     n.log.With("link", name),
+		dialled: dialled,
+		classic: classic,
+		turn:    make(chan struct{}, 1),
+		state:   Connecting,
+		since:   time.Now(),
+	}
+	p.totals.OnDrop = p.dropped
+	return p
+}
+
+// NewDialled adds a peering with the daemon at an address that is dialled; name is for
+// people. classic is for an address of an upstream limpet. Close takes it away.
+func (n *Node) NewDialled(name string, cfg Config, classic bool) *Peering {
+	n.mu.Lock()
+	p := n.newPeering(name, cfg, true, classic)
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	p.linkID = string(id)
+	n.peerings[p.key] = p
+	n.mu.Unlock()
+	n.noteChange()
+	return p
+}
+
+// Name returns the peering's name.
+func (p *Peering) Name() string { return p.name }
+
+// Dialled reports whether we dial the peer, else it dials us.
+func (p *Peering) Dialled() bool { return p.dialled }
+
+// dropped keeps a lost message for people to look at.
+func (p *Peering) dropped(fromPeer bool, why translate.Reason, m *kbusdev.Message) {
+	d := Dropped{At: time.Now(), FromPeer: fromPeer, Reason: why, Message: *m}
+	d.Message.Data = nil
+	p.dropsMu.Lock()
+	defer p.dropsMu.Unlock()
+	p.drops.add(d)
+}
+
+// Drops returns the latest messages that were lost, oldest first, at most 128.
+func (p *Peering) Drops() []Dropped {
+	p.dropsMu.Lock()
+	defer p.dropsMu.Unlock()
+	return p.drops.latest()
+}
+
+// Failed notes why there is no link, for people to see.
+func (p *Peering) Failed(err error) {
+	p.node.mu.Lock()
+	p.lastErr = err
+	p.node.mu.Unlock()
+}
+
+// setState notes the state. node.mu is held.
+func (p *Peering) setState(s State, err error) {
+	if p.state != s {
+		p.state, p.since = s, time.Now()
+		p.node.noteChange()
+	}
+	if err != nil {
+		p.lastErr = err
+	}
+}
+
+// attached notes that a stream has been attached to the current epoch, and tells the
+// peer what we want to hear.
+func (p *Peering) attached(l *live) {
+	n := p.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	resumed := p.state == Detached
+	if resumed {
+		p.resumed++
+	} else {
+		p.epochs++
+	}
+	p.setState(Up, nil)
+	if n.watching && hasFeature(l.peer, featureInterest) && !p.cfg.AllInterest {
+		names := n.interest.For(tableSource(p))
+		l.with(func(e *Epoch) { e.Interest(names) })
+	}
+	n.tellTopology()
+	if resumed {
+		l.log.Info("link resumed")
+		return
+	}
+	l.log.Info("link up", "peer_instance", l.peer.Instance.String(), "ksock", l.ksock.ID(), "pattern", p.cfg.Pattern, "peer_pattern", l.peer.Pattern)
+}
+
+// broken notes that the stream of an epoch that lives has ended.
+func (p *Peering) broken(l *live, err error) {
+	n := p.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p.current != l || l.replacing() {
+		return
+	}
+	p.setState(Detached, err)
+	l.log.Warn("link broken; what is under way is kept until the peer comes back", "for", p.cfg.Grace, "reason", err)
+}
+
+// epochOver notes that the current epoch is over; its Ksock is closed.
+func (p *Peering) epochOver(l *live) {
+	n := p.node
+	why := l.why()
+	n.mu.Lock()
+	l.mu.Lock()
+	ledger := l.epoch.rules.Stats()
+	p.totals.close(ledger)
+	p.carried = l.epoch.Carried()
+	l.mu.Unlock()
+	p.current = nil
+	if p.replaced != l {
+		n.wantNothing(p)
+		p.behind = nil
+		n.leave(p)
+	}
+	p.setState(Connecting, why)
+	if !p.dialled {
+		p.forget = time.AfterFunc(p.cfg.Forget, func() { n.remove(p) })
+	}
+	n.mu.Unlock()
+	l.log.Warn("link down", "reason", why, "requests_open_then", ledger.Open, "kept_for_the_next", len(p.carried))
+}
+
+// remove takes a peering off the node unless it has an epoch.
+func (n *Node) remove(p *Peering) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p.current == nil && n.peerings[p.key] == p {
+		delete(n.peerings, p.key)
+		n.noteChange()
+	}
+}
+
+// Drain ends the link in good order: the peer is told, what is bound for it is
+// unbound, and Drain returns when nothing is open or in flight, or the drain timeout,
+// ctx or the epoch ends; then the epoch is ended. A peering that is dialled is dialled
+// again afterwards, by whoever does.
+func (p *Peering) Drain(ctx context.Context, reason string) {
+	n := p.node
+	n.mu.Lock()
+	l := p.current
+	if l == nil {
+		n.mu.Unlock()
+		return
+	}
+	up := p.state == Up
+	p.setState(Draining, nil)
+	n.mu.Unlock()
+	l.log.Info("draining", "reason", reason)
+	if up {
+		l.with(func(e *Epoch) { e.Drain(reason) })
+		l.waitQuiet(ctx, p.cfg.DrainTimeout)
+	}
+	l.end(link.Errorf(link.GoingAway, "%s", reason), false)
+	<-l.finished
+}
+
+// waitQuiet waits until nothing is open or in flight, or the epoch or its stream ends.
+func (l *live) waitQuiet(ctx context.Context, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+		case <-l.finished:
+			return
+		case <-ctx.Done():
+			return
+		}
+		queued, _ := l.ksock.NumMessages()
+		l.mu.Lock()
+		done := l.epoch.Quiet(queued) || !l.epoch.session.Attached()
+		l.mu.Unlock()
+		if done {
+			return
+		}
+	}
+}
+
+// Close drains the peering and takes it off its node.
+func (p *Peering) Close(ctx context.Context, reason string) {
+	p.Drain(ctx, reason)
+	n := p.node
+	n.mu.Lock()
+	if p.forget != nil {
+		p.forget.Stop()
+	}
+	delete(n.peerings, p.key)
+	n.mu.Unlock()
+	n.noteChange()
+}
+
+// A Status is what a peering is doing.
+type Status struct {
+	Name    string
+	State   State
+	Since   time.Time
+	LastErr error
+	// Peer is the peer's last greeting; nil if there was none.
+	Peer *link.Greeting
+	// Behind are the networks behind the peer; empty unless there is an epoch.
+	Behind []link.Network
+	// Counts are over all epochs.
+	Counts Counts
+	// Ksock is that of the epoch, 0 if there is none.
+	Ksock kbusdev.KsockID
+	// Session is the epoch's, zero if there is none.
+	Session link.SessionID
+	// Epochs counts the epochs, Resumed how often a stream was resumed.
+	Epochs, Resumed uint64
+}
+
+// Status returns what the peering is doing now.
+func (p *Peering) Status() Status {
+	n := p.node
+	n.mu.Lock()
+	st := Status{
+		Name: p.name, State: p.state, Since: p.since, LastErr: p.lastErr, Peer: p.peer, Behind: p.behind,
+		Epochs: p.epochs, Resumed: p.resumed,
+	}
+	l := p.current
+	if l == nil {
+		st.Counts = p.totals.counts(link.Stats{}, translate.Stats{})
+		n.mu.Unlock()
+		return st
+	}
+	l.mu.Lock()
+	st.Counts = l.epoch.Counts()
+	st.Session, _ = l.epoch.Session()
+	l.mu.Unlock()
+	n.mu.Unlock()
+	st.Ksock = l.ksock.ID()
+	queued, _ := l.ksock.NumMessages()
+	st.Counts.Queued = uint64(queued)
+	return st
+}
+
+// String names the peering for logs.
+func (p *Peering) String() string { return fmt.Sprintf("link %q", p.name) }

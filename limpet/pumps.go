@@ -1,0 +1,176 @@
+package limpet
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/translate"
+)
+
+// read is the pump from the bus to the epoch. A full window stops it, and nothing
+// else. It alone asks the bus for snapshots, so that it knows which messages belong to
+// one.
+func (l *live) read(ctx context.Context) error {
+	var memory [readBatch]*kbusdev.Message
+	for ctx.Err() == nil {
+		l.mu.Lock()
+		n, snapshot := l.epoch.Appetite(), l.epoch.WantsSnapshot()
+		l.mu.Unlock()
+		if snapshot {
+			if err := l.askSnapshot(); err != nil {
+				return err
+			}
+			continue
+		}
+		if n == 0 {
+			select {
+			case <-l.wakeRead:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		got, err := l.ksock.RecvBatch(ctx, memory[:n])
+		if err != nil {
+			return err
+		}
+		msgs := memory[:got]
+		full := l.queueFull(got == len(memory))
+		l.mu.Lock()
+		news := l.epoch.QueueFull(full)
+		terminated := l.epoch.FromBus(time.Now(), msgs)
+		l.mu.Unlock()
+		clear(msgs)
+		signal(l.wakeSend)
+		signal(l.wakeBus)
+		if news {
+			l.log.Warn("our queue on the bus is full; the bus may drop announcements for us", "messages", l.peering.cfg.MaxMessages)
+		}
+		if terminated {
+			return ErrTerminated
+		}
+	}
+	return ctx.Err()
+}
+
+// queueFull reports whether our queue on the bus is near its bound.
+func (l *live) queueFull(more bool) bool {
+	if !more {
+		return false
+	}
+	n, err := l.ksock.NumMessages()
+	return err == nil && n+readBatch >= int(l.peering.cfg.MaxMessages)
+}
+
+// askSnapshot makes the bus queue an event for every replier. If they do not fit, our
+// queue is made larger: reading it empty would not help.
+func (l *live) askSnapshot() error {
+	const most = 1 << 23
+	bound := l.peering.cfg.MaxMessages
+	for {
+		_, err := l.ksock.ReportReplierBinds(kbusdev.On)
+		errno, refused := kbusdev.ErrnoOf(err)
+		if err == nil {
+			break
+		}
+		if !refused || errno != syscall.EBUSY || bound >= most {
+			return err
+		}
+		bound *= 2
+		if _, err := l.ksock.MaxMessages(bound); err != nil {
+			return err
+		}
+	}
+	n, err := l.ksock.NumMessages()
+	if err != nil {
+		return err
+	}
+	l.with(func(e *Epoch) { e.SnapshotAsked(n) })
+	return nil
+}
+
+// write is the pump to the bus: it performs every operation there, until the epoch is
+// over.
+func (l *live) write(ctx context.Context) {
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	var dos []Do
+	for {
+		l.mu.Lock()
+		now := time.Now()
+		dos = l.epoch.Dos(now, dos[:0])
+		next, over := l.epoch.NextTime(), l.epoch.Over()
+		hungry := l.epoch.Appetite() > 0
+		l.mu.Unlock()
+		switch {
+		case len(dos) > 0:
+			if err := l.perform(ctx, dos); err != nil {
+				l.busFailed(err)
+			}
+			l.mu.Lock()
+			l.epoch.Outcomes(time.Now(), dos)
+			l.mu.Unlock()
+			clear(dos)
+			signal(l.wakeSend)
+			signal(l.mayRead)
+			continue
+		case over:
+			return
+		case hungry:
+			signal(l.wakeRead) // time alone may have made room
+		}
+		wait := time.Hour
+		if !next.IsZero() {
+			wait = max(next.Sub(now), 0)
+		}
+		due.Reset(wait)
+		select {
+		case <-l.wakeBus:
+		case <-due.C:
+			signal(l.wakeSend)
+		}
+	}
+}
+
+// perform does everything in order. The error is that of a dead bus.
+func (l *live) perform(ctx context.Context, dos []Do) (dead error) {
+	for i := range dos {
+		d := &dos[i]
+		var err error
+		switch d.Effect.Kind {
+		case translate.Bind:
+			err = l.ksock.Bind(d.Effect.Name, kbusdev.Replier)
+		case translate.Unbind:
+			err = l.ksock.Unbind(d.Effect.Name, kbusdev.Replier)
+		default:
+			to := ctx
+			if d.Effect.Msg.Flags&kbusdev.AllOrWait != 0 {
+				to = noWait
+			}
+			_, err = l.ksock.Send(to, &d.Effect.Msg)
+		}
+		if err != nil {
+			errno, refused := kbusdev.ErrnoOf(err)
+			if !refused {
+				errno, dead = syscall.EIO, err
+			}
+			d.Errno = errno
+		}
+	}
+	return dead
+}
+
+// noWait is a context that has ended: a send with it finds room at once or not at all.
+var noWait = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// trace logs a message as it is processed, never its data.
+func (l *live) trace(where string, m *kbusdev.Message, fx *translate.Effect) {
+	l.log.Debug(where, "message", m.Kind(), "name", m.Name, "id", m.ID.String(), "in_reply_to", m.InReplyTo.String(),
+		"from", m.From, "to", m.To, "orig_from", m.OrigFrom.String(), "flags", m.Flags.String(), "bytes", m.Size()-len(m.Name),
+		"action", fx.Kind.String(), "reason", fx.Reason.String(), "out_id", fx.Msg.ID.String(), "out_to", fx.Msg.To, "out_name", fx.Msg.Name)
+}

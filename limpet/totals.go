@@ -1,0 +1,174 @@
+package limpet
+
+import (
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/translate"
+)
+
+// Totals count what a peering has carried over all its epochs. They never start again.
+// They are not safe for concurrent use.
+type Totals struct {
+	// FromBus messages were read from our bus; FromPeer ones were brought by the peer in
+	// the epochs before this one.
+	FromBus, FromPeer uint64
+	// DeliveredThere were acknowledged by the peer in the epochs before this one,
+	// DeliveredHere were taken by our bus.
+	DeliveredThere, DeliveredHere uint64
+	// ToPeer messages were given to streams in the epochs before this one.
+	ToPeer uint64
+	// WindowFull counts the times that the window had no room, QueueFull those that our
+	// queue on the bus was seen at its bound.
+	WindowFull, QueueFull uint64
+	// UnknownFrames were ignored; Resyncs counts tables that had to be told again.
+	UnknownFrames, Resyncs uint64
+
+	fromBusEnded  [translate.NumReasons]uint64
+	fromPeerEnded [translate.NumReasons]uint64
+	ledger        translate.Stats // of the epochs before this one
+
+	// OnDrop, unless nil, is told of each message that was lost.
+	OnDrop func(fromPeer bool, why translate.Reason, m *kbusdev.Message)
+}
+
+func (t *Totals) fromBus(why translate.Reason, m *kbusdev.Message) {
+	t.fromBusEnded[why]++
+	if t.OnDrop != nil && why.Loss() {
+		t.OnDrop(false, why, m)
+	}
+}
+
+func (t *Totals) fromPeer(why translate.Reason, m *kbusdev.Message) {
+	t.fromPeerEnded[why]++
+	if t.OnDrop != nil && why.Loss() {
+		t.OnDrop(true, why, m)
+	}
+}
+
+// settle adds what a session has counted, once it is over.
+func (t *Totals) settle(s link.Stats) {
+	t.DeliveredThere += s.Delivered
+	t.FromPeer += s.Received
+	t.ToPeer += s.Sent
+	t.UnknownFrames += s.UnknownFrames
+}
+
+// Counts are what a peering has carried. At every moment Requests = Replies +
+// Synthetic + Open, and for each direction what came in is the sum of what ended and
+// what is in flight.
+type Counts struct {
+	translate.Stats
+	// FromBus were read from our bus; of these FromBusEnded by reason, with
+	// "delivered" for those that the peer's bus took.
+	FromBus         uint64
+	FromBusEnded    map[string]uint64
+	FromBusInFlight uint64
+	// FromPeer likewise, the other way.
+	FromPeer         uint64
+	FromPeerEnded    map[string]uint64
+	FromPeerInFlight uint64
+	// ToPeer messages were given to the link, answers of our own among them.
+	ToPeer uint64
+	// Queued messages wait in our Ksock; QueueFull counts how often that was seen
+	// at its bound, when the bus may have dropped what cannot be known.
+	Queued, QueueFull uint64
+	// WindowFull counts the times that the send window had no room.
+	WindowFull uint64
+	// UnknownFrames were ignored.
+	UnknownFrames uint64
+	// Resyncs counts the tables of the peer's that had to be told again.
+	Resyncs uint64
+	// Busy is what is queued or being done inside the limpet itself, answers and
+	// binds among it, and frames not acknowledged: 0 when it is at rest.
+	Busy int
+}
+
+// counts returns the totals, with those of an epoch that is not settled added.
+func (t *Totals) counts(s link.Stats, ledger translate.Stats) Counts {
+	c := Counts{
+		Stats:         ledger,
+		FromBus:       t.FromBus,
+		FromBusEnded:  map[string]uint64{"delivered": t.DeliveredThere + s.Delivered},
+		FromPeer:      t.FromPeer + s.Received,
+		FromPeerEnded: map[string]uint64{"delivered": t.DeliveredHere},
+		ToPeer:        t.ToPeer + s.Sent,
+		QueueFull:     t.QueueFull,
+		WindowFull:    t.WindowFull,
+		UnknownFrames: t.UnknownFrames + s.UnknownFrames,
+		Resyncs:       t.Resyncs,
+	}
+	c.Requests += t.ledger.Requests
+	c.Replies += t.ledger.Replies
+	c.Synthetic += t.ledger.Synthetic
+	for r := range translate.NumReasons {
+		if n := t.fromBusEnded[r]; n > 0 {
+			c.FromBusEnded[translate.Reason(r).String()] = n
+		}
+		if n := t.fromPeerEnded[r]; n > 0 {
+			c.FromPeerEnded[translate.Reason(r).String()] = n
+		}
+	}
+	c.FromBusInFlight = c.FromBus - sum(c.FromBusEnded)
+	c.FromPeerInFlight = c.FromPeer - sum(c.FromPeerEnded)
+	return c
+}
+
+func sum(m map[string]uint64) (n uint64) {
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+// Counts returns the peering's counts now.
+func (e *Epoch) Counts() Counts {
+	s := e.session.Stats()
+	busy := len(e.todo) + e.doing + s.Waiting + s.Unacked + len(e.overflow) + e.toTell.Len() + e.held.count() + e.session.Waiting()
+	if e.answered {
+		s = link.Stats{}
+	}
+	c := e.counts.counts(s, e.rules.Stats())
+	c.Busy = busy
+	return c
+}
+
+// close adds the ledger of an epoch that is over. Its open requests were answered by
+// the bus when the Ksock was closed.
+func (t *Totals) close(ledger translate.Stats) {
+	t.ledger.Requests += ledger.Requests
+	t.ledger.Replies += ledger.Replies
+	t.ledger.Synthetic += ledger.Synthetic + ledger.Open
+}
+
+// A Dropped is a message that was lost, without its data.
+type Dropped struct {
+	// At is when it was lost, FromPeer whether it came from the peer, else from our bus.
+	At       time.Time
+	FromPeer bool
+	// Reason is why.
+	Reason translate.Reason
+	// Message has no data.
+	Message kbusdev.Message
+}
+
+// A dropRing keeps the latest messages that were lost.
+type dropRing struct {
+	ring [128]Dropped
+	n    uint64
+}
+
+func (r *dropRing) add(d Dropped) {
+	r.ring[r.n%uint64(len(r.ring))] = d
+	r.n++
+}
+
+// latest returns the drops, oldest first.
+func (r *dropRing) latest() []Dropped {
+	all := make([]Dropped, 0, min(r.n, uint64(len(r.ring))))
+	for i := r.n - uint64(cap(all)); i < r.n; i++ {
+		all = append(all, r.ring[i%uint64(len(r.ring))])
+	}
+	return all
+}
