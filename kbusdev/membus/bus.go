@@ -8,9 +8,6 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// maxSetAside bounds the unbind events that a bus keeps for full listeners.
-const maxSetAside = 1000
-
 // A Set is a family of buses, numbered like /dev/kbus0 and up. A Ksock on any of
 // them can add another with NewDevice. Its methods are safe for concurrent use.
 type Set struct {
@@ -113,7 +110,9 @@ type Bus struct {
 	names      *index
 	found      recipients          // scratch space for one send at a time
 	waiting    map[*Ksock]struct{} // Ksocks whose Send waits for room
-	setAside   int                 // unbind events kept for full listeners, over all Ksocks
+
+	setAside    int  // unbind events set aside, over all Ksocks
+	unbindsLost bool // more were to be set aside than may be; until there are none
 }
 
 var (

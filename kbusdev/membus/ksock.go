@@ -28,8 +28,7 @@ type Ksock struct {
 	takenEver   uint64
 	writing     writing
 	pending     *outgoing // a send that waits for room
-	setAside    []*kbusdev.Message
-	unbindsLost bool // an UnbindEventsLost is among the set aside
+	setAside    setAside
 
 	onChange func() // told when poll would answer otherwise; see OnChange
 
@@ -72,7 +71,7 @@ func (k *Ksock) LastSent() (id kbusdev.MsgID, err error) {
 
 // NumMessages counts what is queued, and the unbind events set aside for us.
 func (k *Ksock) NumMessages() (n int, err error) {
-	err = k.locked("nummsgs", "", func() error { n = k.queue.n + len(k.setAside); return nil })
+	err = k.locked("nummsgs", "", func() error { n = k.queue.n + len(k.setAside.entries); return nil })
 	return n, err
 }
 
@@ -173,13 +172,13 @@ func (k *Ksock) Close() error {
 			}
 		}
 		b.unbindAll(k)
+		b.dropSetAside(k)
 		for d := k.debts.newest; d != nil; d = d.older {
 			b.synthetic(kbusdev.NameReplierIgnored, k.id, d.requester, d.id)
 		}
 		delete(b.ksocks, k.id)
 		delete(b.waiting, k)
-		b.setAside -= len(k.setAside)
-		k.queue, k.debts, k.awaited, k.setAside = queue{}, debts{}, awaited{}, nil
+		k.queue, k.debts, k.awaited = queue{}, debts{}, awaited{}
 		k.gone = true
 		close(k.closed)
 		b.madeRoom()

@@ -34,7 +34,7 @@ func (b *Bus) Stats() []KsockStats {
 			ID:          k.id,
 			Queued:      k.queue.n,
 			MaxMessages: k.maxMessages,
-			SetAside:    len(k.setAside),
+			SetAside:    len(k.setAside.entries),
 			Taken:       k.takenEver,
 			Awaited:     k.awaited.n,
 			Unreplied:   k.debts.n,
