@@ -17,6 +17,10 @@ import (
 // keeps the one promise that the module breaks: a stateful request whose replier
 // goes away unread is answered.
 type Model struct {
+	// MaxBytes leaves a Ksock no room while the names and data in its queue make so
+	// many bytes or more; 0 means without such a bound, as the module is.
+	MaxBytes int
+
 	ksocks     []*modelKsock
 	bindings   []*modelBinding // newest first
 	lastKsock  kbusdev.KsockID
@@ -124,7 +128,16 @@ func (m *Model) recipients(name string) (replier *modelBinding, listeners []*mod
 }
 
 // free is how many messages more may be queued at k; it may be negative.
-func (k *modelKsock) free() int { return int(k.max) - len(k.queue) - len(k.open) }
+func (k *modelKsock) free() int {
+	bytes := 0
+	for _, c := range k.queue {
+		bytes += len(c.msg.Name) + len(c.msg.Data)
+	}
+	if k.bus.MaxBytes > 0 && bytes >= k.bus.MaxBytes {
+		return -1 // not even for a reply, which has a slot
+	}
+	return int(k.max) - len(k.queue) - len(k.open)
+}
 
 type modelReason int
 

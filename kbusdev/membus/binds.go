@@ -23,9 +23,23 @@ func (k *Ksock) Bind(name string, as kbusdev.Role) error {
 				return err
 			}
 		}
-		k.bus.names.add(k, as, name)
+		k.bus.bind(k, name, as)
 		return nil
 	})
+}
+
+func (b *Bus) bind(k *Ksock, name string, as kbusdev.Role) {
+	if as == kbusdev.Listener {
+		b.names.add(k, as, name)
+		b.watched(k, name, true)
+		return
+	}
+	var before *binding
+	if b.waiting.Len() > 0 && !kbusdev.IsWildcard(name) {
+		before = b.names.replierFor(name)
+	}
+	b.names.add(k, as, name)
+	b.boundReplier(name, before)
 }
 
 // Unbind undoes the newest such binding, and what was queued through it. Where
@@ -35,14 +49,17 @@ func (k *Ksock) Unbind(name string, as kbusdev.Role) error {
 		if err := kbusdev.CheckBindName(name); err != nil {
 			return err
 		}
-		before := k.queue.n
-		err := k.bus.unbind(k, name, as)
+		b, before := k.bus, k.queue.n
+		err := b.unbind(k, name, as)
 		if name == kbusdev.NameReplierBindEvent {
-			k.bus.dropSetAside(k) // whether or not there was such a binding
+			b.dropSetAside(k) // whether or not there was such a binding
 		}
 		if k.queue.n < before {
-			k.bus.moveSetAside(k)
-			k.bus.madeRoom()
+			b.moveSetAside(k)
+			b.roomAt(k)
+		}
+		if err == nil {
+			b.tryAgain(name, k.waiters.all()...)
 		}
 		return err
 	})
@@ -63,22 +80,26 @@ func (b *Bus) unbind(k *Ksock, name string, as kbusdev.Role) error {
 			b.synthetic(kbusdev.NameReplierUnbound, k.id, e.msg.From, e.msg.ID)
 		}
 	}
-	b.names.remove(v)
+	b.forget(v)
 	return nil
+}
+
+// forget removes a binding, the newest of identical ones.
+func (b *Bus) forget(v *binding) {
+	b.names.remove(v)
+	if v.role == kbusdev.Listener {
+		b.watched(v.ksock, v.name, false)
+	}
 }
 
 // unbindAll removes k's bindings, newest first, as its Close does. Its queue is
 // empty by now.
 func (b *Bus) unbindAll(k *Ksock) {
-	for v := b.names.newest; v != nil; {
-		older := v.older
-		if v.ksock == k {
-			if v.role == kbusdev.Replier {
-				b.reportUnbindOnClose(k, v.name)
-			}
-			b.names.remove(v)
+	for v := k.bound.newest; v != nil; v = k.bound.newest {
+		if v.role == kbusdev.Replier {
+			b.reportUnbindOnClose(k, v.name)
 		}
-		v = older
+		b.forget(v)
 	}
 }
 
