@@ -316,10 +316,20 @@ func (c *replier) answer(ctx context.Context, r *pb.ServeReply) error {
 	return nil
 }
 
+// A replierFinder is a bus that finds the most specific replier of a name without
+// a list of all its bindings.
+type replierFinder interface {
+	FindReplier(name string) (kbusdev.Binding, bool)
+}
+
 // FindReplier looks for the most specific replier bound.
 func (s *busService) FindReplier(_ context.Context, r *pb.FindReplierRequest) (*pb.FindReplierResponse, error) {
 	if err := kbusdev.CheckName(r.GetName()); err != nil {
 		return nil, refused(&kbusdev.OpError{Op: "replier", Name: r.GetName(), Err: err})
+	}
+	if bus, ok := s.bus.(replierFinder); ok {
+		b, found := bus.FindReplier(r.GetName())
+		return &pb.FindReplierResponse{Found: found, Ksock: uint32(b.Ksock), Binding: b.Name}, nil
 	}
 	all, err := s.bus.Bindings()
 	if errors.Is(err, errors.ErrUnsupported) {

@@ -23,62 +23,83 @@ func (k *Ksock) Bind(name string, as kbusdev.Role) error {
 				return err
 			}
 		}
-		k.bus.names.add(k, as, name)
+		k.bus.bind(k, name, as)
 		return nil
 	})
 }
 
-// Unbind undoes the newest such binding, and what was queued through it.
+func (b *Bus) bind(k *Ksock, name string, as kbusdev.Role) {
+	if as == kbusdev.Listener {
+		b.names.add(k, as, name)
+		b.watched(k, name, true)
+		return
+	}
+	var before *binding
+	if b.waiting.Len() > 0 && !kbusdev.IsWildcard(name) {
+		before = b.names.replierFor(name)
+	}
+	b.names.add(k, as, name)
+	b.boundReplier(name, before)
+}
+
+// Unbind undoes the newest such binding, and what was queued through it. Where
+// that leaves the queue shorter, an unbind event set aside moves in.
 func (k *Ksock) Unbind(name string, as kbusdev.Role) error {
 	return k.locked("unbind", name, func() error {
 		if err := kbusdev.CheckBindName(name); err != nil {
-			if err == syscall.EBADMSG {
-				return errInvalid // no such binding can exist
-			}
 			return err
 		}
-		b := k.bus.names.find(k, as, name)
-		if b == nil {
-			return errInvalid
+		b, before := k.bus, k.queue.n
+		err := b.unbind(k, name, as)
+		if name == kbusdev.NameReplierBindEvent {
+			b.dropSetAside(k) // whether or not there was such a binding
 		}
-		if as == kbusdev.Replier {
-			if err := k.bus.reportBind(k, name, false); err != nil {
-				return err
-			}
+		if k.queue.n < before {
+			b.moveSetAside(k)
+			b.roomAt(k)
 		}
-		k.bus.forgetVia(b)
-		k.bus.names.remove(b)
-		return nil
+		if err == nil {
+			b.tryAgain(name, k.waiters.all()...)
+		}
+		return err
 	})
 }
 
-// forgetVia drops what waits in the queue through binding v, and answers the
-// requests among it.
-func (b *Bus) forgetVia(v *binding) {
-	taken := v.ksock.queue.takeVia(v)
-	for _, e := range taken {
-		if e.request {
-			b.synthetic(kbusdev.NameReplierUnbound, v.ksock.id, e.msg.From, e.msg.ID)
+func (b *Bus) unbind(k *Ksock, name string, as kbusdev.Role) error {
+	v := b.names.find(k, as, name)
+	if v == nil {
+		return errInvalid
+	}
+	if as == kbusdev.Replier {
+		if err := b.reportBind(k, name, false); err != nil {
+			return err
 		}
 	}
-	if len(taken) > 0 {
-		b.moveSetAside(v.ksock)
-		b.madeRoom()
+	for _, e := range k.queue.takeVia(v) {
+		if e.request {
+			b.synthetic(kbusdev.NameReplierUnbound, k.id, e.msg.From, e.msg.ID)
+		}
+	}
+	b.forget(v)
+	return nil
+}
+
+// forget removes a binding, the newest of identical ones.
+func (b *Bus) forget(v *binding) {
+	b.names.remove(v)
+	if v.role == kbusdev.Listener {
+		b.watched(v.ksock, v.name, false)
 	}
 }
 
 // unbindAll removes k's bindings, newest first, as its Close does. Its queue is
 // empty by now.
 func (b *Bus) unbindAll(k *Ksock) {
-	for v := b.names.newest; v != nil; {
-		older := v.older
-		if v.ksock == k {
-			b.names.remove(v)
-			if v.role == kbusdev.Replier {
-				b.reportUnbindOnClose(k, v.name)
-			}
+	for v := k.bound.newest; v != nil; v = k.bound.newest {
+		if v.role == kbusdev.Replier {
+			b.reportUnbindOnClose(k, v.name)
 		}
-		v = older
+		b.forget(v)
 	}
 }
 
@@ -112,58 +133,25 @@ func (b *Bus) reportBind(k *Ksock, name string, bound bool) error {
 	if b.reporting != kbusdev.On {
 		return nil
 	}
-	event := b.bindEvent(kbusdev.BindEvent{Bound: bound, Binder: k.id, Name: name})
+	if !b.announce(b.bindEvent(kbusdev.BindEvent{Bound: bound, Binder: k.id, Name: name})) {
+		return syscall.EAGAIN
+	}
+	return nil
+}
+
+// announce gives a bind event to all its listeners, or to nobody, and reports
+// which. The listeners are left in b.found.
+func (b *Bus) announce(event *kbusdev.Message) bool {
 	b.names.lookup(event.Name, &b.found)
 	for _, l := range b.found.listeners {
 		if !l.ksock.hasRoom(0) {
-			return syscall.EAGAIN
+			return false
 		}
 	}
 	for _, l := range b.found.listeners {
 		b.push(l.ksock, queued{msg: event, flags: event.Flags, via: l})
 	}
-	return nil
-}
-
-// reportUnbindOnClose cannot fail: what does not fit is set aside.
-func (b *Bus) reportUnbindOnClose(k *Ksock, name string) {
-	if b.reporting != kbusdev.On {
-		return
-	}
-	event := b.bindEvent(kbusdev.BindEvent{Binder: k.id, Name: name})
-	b.names.lookup(event.Name, &b.found)
-	for _, l := range b.found.listeners {
-		switch {
-		case l.ksock == k:
-			// It is closing, and hears nothing more.
-		case len(l.ksock.setAside) == 0 && l.ksock.hasRoom(0):
-			b.push(l.ksock, queued{msg: event, flags: event.Flags, via: l})
-		case b.setAside < maxSetAside:
-			b.putAside(l.ksock, event)
-		case !l.ksock.unbindsLost:
-			l.ksock.unbindsLost = true
-			b.putAside(l.ksock, &kbusdev.Message{ID: b.nextID(), Flags: kbusdev.Synthetic, Name: kbusdev.NameUnbindEventsLost})
-		}
-	}
-}
-
-func (b *Bus) putAside(k *Ksock, event *kbusdev.Message) {
-	k.setAside = append(k.setAside, event)
-	b.setAside++
-}
-
-// moveSetAside gives k the oldest unbind event set aside for it, room or not.
-func (b *Bus) moveSetAside(k *Ksock) {
-	if len(k.setAside) == 0 {
-		return
-	}
-	event := k.setAside[0]
-	k.setAside = k.setAside[1:]
-	b.setAside--
-	if event.Name == kbusdev.NameUnbindEventsLost {
-		k.unbindsLost = false
-	}
-	b.push(k, queued{msg: event, flags: event.Flags})
+	return true
 }
 
 // snapshot queues to k an event for every replier bound, newest first.

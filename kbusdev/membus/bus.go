@@ -1,15 +1,13 @@
 package membus
 
 import (
+	"container/list"
 	"fmt"
 	"net"
 	"sync"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
-
-// maxSetAside bounds the unbind events that a bus keeps for full listeners.
-const maxSetAside = 1000
 
 // A Set is a family of buses, numbered like /dev/kbus0 and up. A Ksock on any of
 // them can add another with NewDevice. Its methods are safe for concurrent use.
@@ -27,7 +25,12 @@ type options struct {
 	layout      kbusdev.Layout
 	maxMessages uint32
 	maxSize     uint32
+	maxBytes    int
 }
+
+// DefaultMaxBytes bounds what waits in a queue, in bytes, unless WithMaxBytes says
+// otherwise: 64 MiB, more than 100 messages of the greatest length need.
+const DefaultMaxBytes = 64 << 20
 
 // An Option changes how the buses of a set are made.
 type Option func(*options)
@@ -48,12 +51,22 @@ func WithMaxMessageSize(n uint32) Option {
 	}
 }
 
+// WithMaxBytes sets a second bound on each Ksock's queue, in bytes of names and data;
+// the default is DefaultMaxBytes. A queue that has reached it has no room, and a send
+// finds that as it finds a queue that is full of messages: EBUSY, EAGAIN, ENOLCK for
+// a requester, or a listener that misses it. It passes the bound by one send at
+// most, so an empty queue takes a message of any size. What needs no room, like a
+// synthetic reply, is queued all the same. Data that several queues share is
+// counted in each.
+func WithMaxBytes(n int) Option { return func(o *options) { o.maxBytes = max(n, 1) } }
+
 // NewSet makes a set with one bus, number 0.
 func NewSet(opts ...Option) *Set {
 	o := options{
 		layout:      kbusdev.HostLayout,
 		maxMessages: kbusdev.DefaultMaxMessages,
 		maxSize:     kbusdev.AbsoluteMaxMessageSize,
+		maxBytes:    DefaultMaxBytes,
 	}
 	for _, opt := range opts {
 		opt(&o)
@@ -92,7 +105,6 @@ func (s *Set) Add() (uint32, bool) {
 		maxSize: s.opts.maxSize,
 		ksocks:  make(map[kbusdev.KsockID]*Ksock),
 		names:   newIndex(),
-		waiting: make(map[*Ksock]struct{}),
 	})
 	return n, true
 }
@@ -111,9 +123,14 @@ type Bus struct {
 	verbose    kbusdev.Switch
 	reporting  kbusdev.Switch
 	names      *index
-	found      recipients          // scratch space for one send at a time
-	waiting    map[*Ksock]struct{} // Ksocks whose Send waits for room
-	setAside   int                 // unbind events kept for full listeners, over all Ksocks
+	found      recipients // scratch space for one send at a time
+	held       held       // what held up the last send that found no room
+	waiting    list.List  // of *outgoing: all sends that wait for room
+	spare      spares
+	watchers   []*watcher
+
+	setAside    int  // unbind events set aside, over all Ksocks
+	unbindsLost bool // more were to be set aside than may be; until there are none
 }
 
 var (
@@ -142,6 +159,8 @@ func (b *Bus) Open(mode kbusdev.Mode) (kbusdev.Ksock, error) {
 		id:          b.lastKsock,
 		mode:        mode,
 		maxMessages: int(b.set.opts.maxMessages),
+		maxBytes:    b.set.opts.maxBytes,
+		queue:       queue{spare: &b.spare},
 		readable:    make(chan struct{}, 1),
 		room:        make(chan struct{}, 1),
 		closed:      make(chan struct{}),
@@ -161,21 +180,28 @@ func (b *Bus) Bindings() ([]kbusdev.Binding, error) {
 	return all, nil
 }
 
+// FindReplier gives the binding of the most specific replier of a message name,
+// or false if nobody replies to it, or it is no message name. It costs the same
+// however much is bound.
+func (b *Bus) FindReplier(name string) (kbusdev.Binding, bool) {
+	if kbusdev.CheckName(name) != nil {
+		return kbusdev.Binding{}, false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.names.replierFor(name)
+	if r == nil {
+		return kbusdev.Binding{}, false
+	}
+	return kbusdev.Binding{Ksock: r.ksock.id, Role: r.role, Name: r.name}, true
+}
+
 func (b *Bus) nextID() kbusdev.MsgID {
 	b.lastSerial++
 	if b.lastSerial == 0 { // wrapped: 0 is no serial number
 		b.lastSerial = 1
 	}
 	return kbusdev.MsgID{Serial: b.lastSerial}
-}
-
-// madeRoom wakes every send that waits for room anywhere on the bus; each
-// looks for itself.
-func (b *Bus) madeRoom() {
-	for k := range b.waiting {
-		signal(k.room)
-		k.changed()
-	}
 }
 
 func signal(c chan struct{}) {

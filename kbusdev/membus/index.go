@@ -14,9 +14,19 @@ type binding struct {
 	name  string
 	seq   uint64 // when it was bound; a later one is newer
 
-	newer, older *binding // all bindings of the bus, by age
-	next         *binding // the same list of the same node, older
-	node         *node
+	newer, older       *binding // all bindings of the bus, by age
+	ownNewer, ownOlder *binding // all bindings of the Ksock, by age
+	prev, next         *binding // all listeners of the same string, by age
+	again              *binding // the older one of the same listener and string
+	node               *node
+
+	queued via // what came through it and is not read yet
+}
+
+// bound are a Ksock's bindings.
+type bound struct {
+	newest    *binding
+	listening map[string]*binding // the newest listener binding of each string
 }
 
 // An index finds who is bound to a name. Names form a tree by their words, and
@@ -75,13 +85,18 @@ func (x *index) at(name string, create bool) (*node, *bindings) {
 		}
 		n = child
 	}
+	return n, n.list(name)
+}
+
+// list is the one of n's lists that a binding name with n's words belongs to.
+func (n *node) list(name string) *bindings {
 	switch {
-	case len(stem) == len(name):
-		return n, &n.exact
+	case !kbusdev.IsWildcard(name):
+		return &n.exact
 	case name[len(name)-1] == '%':
-		return n, &n.level
+		return &n.level
 	default:
-		return n, &n.below
+		return &n.below
 	}
 }
 
@@ -108,42 +123,45 @@ func (x *index) replierOf(name string) *binding {
 func (x *index) add(k *Ksock, role kbusdev.Role, name string) *binding {
 	n, list := x.at(name, true)
 	x.lastSeq++
-	b := &binding{ksock: k, role: role, name: name, seq: x.lastSeq, node: n, older: x.newest}
-	if x.newest != nil {
-		x.newest.newer = b
+	b := &binding{ksock: k, role: role, name: name, seq: x.lastSeq, node: n, older: x.newest, ownOlder: k.bound.newest}
+	if b.older != nil {
+		b.older.newer = b
 	} else {
 		x.oldest = b
 	}
-	x.newest = b
+	if b.ownOlder != nil {
+		b.ownOlder.ownNewer = b
+	}
+	x.newest, k.bound.newest = b, b
 	x.count++
 	if role == kbusdev.Replier {
 		list.replier = b
-	} else {
-		b.next, list.listeners = list.listeners, b
+		return b
 	}
+	if b.next = list.listeners; b.next != nil {
+		b.next.prev = b
+	}
+	list.listeners = b
+	if k.bound.listening == nil {
+		k.bound.listening = make(map[string]*binding)
+	}
+	b.again = k.bound.listening[name]
+	k.bound.listening[name] = b
 	return b
 }
 
 // find gives the newest binding of k with this role and name, or nil.
 func (x *index) find(k *Ksock, role kbusdev.Role, name string) *binding {
-	_, list := x.at(name, false)
-	if list == nil {
-		return nil
+	if role == kbusdev.Listener {
+		return k.bound.listening[name]
 	}
-	if role == kbusdev.Replier {
-		if list.replier != nil && list.replier.ksock == k {
-			return list.replier
-		}
-		return nil
-	}
-	for b := list.listeners; b != nil; b = b.next {
-		if b.ksock == k {
-			return b
-		}
+	if r := x.replierOf(name); r != nil && r.ksock == k {
+		return r
 	}
 	return nil
 }
 
+// remove forgets b, which must be the newest of identical bindings.
 func (x *index) remove(b *binding) {
 	if b.newer != nil {
 		b.newer.older = b.older
@@ -156,15 +174,31 @@ func (x *index) remove(b *binding) {
 		x.oldest = b.newer
 	}
 	x.count--
-	_, list := x.at(b.name, false)
+	own := &b.ksock.bound
+	if b.ownNewer != nil {
+		b.ownNewer.ownOlder = b.ownOlder
+	} else {
+		own.newest = b.ownOlder
+	}
+	if b.ownOlder != nil {
+		b.ownOlder.ownNewer = b.ownNewer
+	}
+	list := b.node.list(b.name)
 	if b.role == kbusdev.Replier {
 		list.replier = nil
 	} else {
-		for at := &list.listeners; *at != nil; at = &(*at).next {
-			if *at == b {
-				*at = b.next
-				break
-			}
+		if b.prev != nil {
+			b.prev.next = b.next
+		} else {
+			list.listeners = b.next
+		}
+		if b.next != nil {
+			b.next.prev = b.prev
+		}
+		if b.again != nil {
+			own.listening[b.name] = b.again
+		} else {
+			delete(own.listening, b.name)
 		}
 	}
 	for n := b.node; n.parent != nil && n.empty(); n = n.parent {
@@ -177,11 +211,24 @@ func (n *node) empty() bool {
 }
 
 // lookup fills r with the recipients of a valid message name.
-func (x *index) lookup(name string, r *recipients) {
+func (x *index) lookup(name string, r *recipients) { x.match(name, r, true) }
+
+// replierFor gives the most specific replier of a valid message name, or nil. It
+// costs the same however many listen to the name.
+func (x *index) replierFor(name string) *binding {
+	var r recipients
+	x.match(name, &r, false)
+	return r.replier
+}
+
+func (x *index) match(name string, r *recipients, listeners bool) {
 	r.replier, r.listeners = nil, r.listeners[:0]
 	lists := 0
 	var star *binding
 	listen := func(b *binding) {
+		if !listeners {
+			return
+		}
 		if b != nil {
 			lists++
 		}

@@ -3,6 +3,7 @@ package membus
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -21,6 +22,15 @@ func slowLookup(x *index, name string) (replier *binding, listeners []*binding) 
 		}
 	}
 	return replier, listeners
+}
+
+func slowFind(x *index, k *Ksock, role kbusdev.Role, name string) *binding {
+	for b := x.newest; b != nil; b = b.older {
+		if b.ksock == k && b.role == role && b.name == name {
+			return b
+		}
+	}
+	return nil
 }
 
 func TestLookupAgainstSlowTwin(t *testing.T) {
@@ -60,20 +70,29 @@ func TestLookupAgainstSlowTwin(t *testing.T) {
 			}
 			bound = append(bound, x.add(ksocks[r.IntN(len(ksocks))], role, s))
 		case n == 1 && len(bound) > 0:
-			i := r.IntN(len(bound))
-			x.remove(bound[i])
-			bound = append(bound[:i], bound[i+1:]...)
+			b := bound[r.IntN(len(bound))]
+			b = x.find(b.ksock, b.role, b.name)
+			if want := slowFind(x, b.ksock, b.role, b.name); b != want {
+				t.Fatalf("step %d: find gives %v, slow twin %v", step, b, want)
+			}
+			x.remove(b)
+			bound = slices.DeleteFunc(bound, func(o *binding) bool { return o == b })
 		default:
 			s := name(false)
 			x.lookup(s, &got)
 			replier, listeners := slowLookup(x, s)
-			if got.replier != replier || fmt.Sprint(got.listeners) != fmt.Sprint(listeners) {
+			if x.replierFor(s) != replier || got.replier != replier || fmt.Sprint(got.listeners) != fmt.Sprint(listeners) {
 				t.Fatalf("step %d: lookup(%q) = %v %v, slow twin %v %v", step, s, got.replier, got.listeners, replier, listeners)
 			}
 		}
 	}
-	for _, b := range bound {
-		x.remove(b)
+	for _, k := range ksocks {
+		for k.bound.newest != nil {
+			x.remove(k.bound.newest)
+		}
+		if len(k.bound.listening) != 0 {
+			t.Errorf("a Ksock without bindings listens to %v", k.bound.listening)
+		}
 	}
 	if x.count != 0 || x.newest != nil || x.oldest != nil || !x.root.empty() {
 		t.Errorf("something is left when all is unbound: %+v", x)

@@ -18,6 +18,7 @@ type Ksock struct {
 	gone        bool
 	queue       queue
 	maxMessages int
+	maxBytes    int
 	onlyOnce    kbusdev.Switch
 	lastQueued  kbusdev.MsgID // for only-once
 	lastSent    kbusdev.MsgID
@@ -26,15 +27,18 @@ type Ksock struct {
 	reading     []byte  // what is left of the message taken by Next
 	taken       *kbusdev.Message
 	takenEver   uint64
+	missed      uint64
+	lastMissed  kbusdev.MsgID
 	writing     writing
 	pending     *outgoing // a send that waits for room
-	setAside    []*kbusdev.Message
-	unbindsLost bool // an UnbindEventsLost is among the set aside
+	waiters     waiters   // sends of others that wait for us
+	bound       bound
+	setAside    setAside
 
 	onChange func() // told when poll would answer otherwise; see OnChange
 
 	readable chan struct{} // signalled when something is queued
-	room     chan struct{} // signalled when a pending send may go on
+	room     chan struct{} // signalled when the Send that waits is finished
 	closed   chan struct{}
 }
 
@@ -61,7 +65,25 @@ func (k *Ksock) locked(op, name string, f func() error) error {
 // hasRoom says whether one more message may be queued here. reserved counts the
 // slots already kept for it.
 func (k *Ksock) hasRoom(reserved int) bool {
-	return k.queue.n+k.awaited.n-reserved < k.maxMessages
+	return k.queue.n+k.awaited.n-reserved < k.maxMessages && k.queue.bytes < k.maxBytes
+}
+
+// miss counts a message that found no room here.
+func (k *Ksock) miss(id kbusdev.MsgID) {
+	if k.onlyOnce == kbusdev.On && k.lastMissed == id {
+		return
+	}
+	k.lastMissed = id
+	k.missed++
+}
+
+// Missed counts what this Ksock would have heard as listener since it was opened,
+// had there been room in its queue. Each copy counts, but with OnlyOnce a message
+// counts once. What ALL_OR_FAIL or ALL_OR_WAIT refused to the sender does not count.
+func (k *Ksock) Missed() uint64 {
+	k.bus.mu.Lock()
+	defer k.bus.mu.Unlock()
+	return k.missed
 }
 
 // LastSent is the id of the last message this Ksock tried to send.
@@ -72,7 +94,7 @@ func (k *Ksock) LastSent() (id kbusdev.MsgID, err error) {
 
 // NumMessages counts what is queued, and the unbind events set aside for us.
 func (k *Ksock) NumMessages() (n int, err error) {
-	err = k.locked("nummsgs", "", func() error { n = k.queue.n + len(k.setAside); return nil })
+	err = k.locked("nummsgs", "", func() error { n = k.queue.n + len(k.setAside.entries); return nil })
 	return n, err
 }
 
@@ -87,7 +109,7 @@ func (k *Ksock) MaxMessages(n uint32) (now uint32, err error) {
 	err = k.locked("maxmsgs", "", func() error {
 		if n != 0 {
 			k.maxMessages = int(min(n, 1<<31-1))
-			k.bus.madeRoom()
+			k.bus.roomAt(k)
 		}
 		now = uint32(k.maxMessages)
 		return nil
@@ -166,23 +188,23 @@ func (k *Ksock) NewDevice() (n uint32, err error) {
 func (k *Ksock) Close() error {
 	b := k.bus
 	return k.locked("close", "", func() error {
-		k.pending, k.writing = nil, writing{}
+		b.unpark(k)
+		k.writing = writing{}
 		for k.queue.n > 0 {
 			if e := k.queue.pop(); e.request {
 				b.synthetic(kbusdev.NameReplierGoneAway, k.id, e.msg.From, e.msg.ID)
 			}
 		}
 		b.unbindAll(k)
+		b.dropSetAside(k)
 		for d := k.debts.newest; d != nil; d = d.older {
 			b.synthetic(kbusdev.NameReplierIgnored, k.id, d.requester, d.id)
 		}
 		delete(b.ksocks, k.id)
-		delete(b.waiting, k)
-		b.setAside -= len(k.setAside)
-		k.queue, k.debts, k.awaited, k.setAside = queue{}, debts{}, awaited{}, nil
+		k.queue, k.debts, k.awaited = queue{}, debts{}, awaited{}
 		k.gone = true
 		close(k.closed)
-		b.madeRoom()
+		b.tryAgain("", k.waiters.all()...)
 		return nil
 	})
 }

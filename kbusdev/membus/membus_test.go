@@ -338,3 +338,27 @@ func BenchmarkRequestReply(b *testing.B) {
 		})
 	}
 }
+
+// The end of the message is judged before the bytes behind it, in whatever pieces
+// they come.
+func TestWrongFinalGuardComesBeforeBytesBehindIt(t *testing.T) {
+	whole := kbusdev.AppendEntire(nil, kbusdev.HostLayout, &kbusdev.Message{Name: "$.A"})
+	behind := append(whole[:len(whole):len(whole)], 0)
+	broken := append([]byte(nil), behind...)
+	broken[len(whole)-1] ^= 1
+	for _, c := range []struct {
+		bytes []byte
+		want  error
+	}{{behind, syscall.EMSGSIZE}, {broken, syscall.EINVAL}} {
+		for _, first := range []int{len(c.bytes), 90, 1} {
+			k := open(t, membus.New())
+			_, err := k.Write(c.bytes[:first])
+			if err == nil {
+				_, err = k.Write(c.bytes[first:])
+			}
+			if !errors.Is(err, c.want) {
+				t.Errorf("in pieces of %d and %d bytes: %v, want %v", first, len(c.bytes)-first, err, c.want)
+			}
+		}
+	}
+}

@@ -6,149 +6,124 @@ import "github.com/kbus-limpet/limpet/kbusdev"
 // flags are its own.
 type queued struct {
 	msg     *kbusdev.Message
+	via     *binding // the binding it came through; nil for replies and synthetic ones
 	flags   kbusdev.Flags
-	via     *binding // the binding it came through; nil for replies and synthetic messages
-	request bool     // it is the replier's copy of a request
+	request bool // it is the replier's copy of a request
 }
 
-// A queue is a ring that grows, with both ends open: URGENT goes to the front.
+// bytes is what the copy counts against the bound of its queue.
+func (e *queued) bytes() int { return len(e.msg.Name) + len(e.msg.Data) }
+
+// A slot is a place in a queue. It is also in the list of what came through its
+// binding, so that an unbind finds that without a look at the whole queue.
+type slot struct {
+	queued
+	ahead, behind *slot
+	nextVia       *slot // the next one behind that came through the same binding
+}
+
+// A via lists, in the order of their queue, the slots that came through a binding.
+type via struct{ first, last *slot }
+
+// A queue is a list with both ends open: URGENT goes to the front.
 type queue struct {
-	ring  []queued // its length is a power of two
-	first int
-	n     int
+	first, last *slot
+	n           int
+	bytes       int // names and data
+	spare       *spares
 }
 
-func (q *queue) at(i int) *queued { return &q.ring[(q.first+i)&(len(q.ring)-1)] }
-
-func (q *queue) grow() {
-	if q.n < len(q.ring) {
+func (q *queue) push(e queued) {
+	s := q.spare.take()
+	s.queued = e
+	q.n++
+	q.bytes += e.bytes()
+	urgent := e.flags&kbusdev.Urgent != 0
+	switch {
+	case q.first == nil:
+		q.first, q.last = s, s
+	case urgent:
+		s.behind, q.first.ahead, q.first = q.first, s, s
+	default:
+		s.ahead, q.last.behind, q.last = q.last, s, s
+	}
+	if e.via == nil {
 		return
 	}
-	bigger := make([]queued, max(8, 2*len(q.ring)))
-	for i := range q.n {
-		bigger[i] = *q.at(i)
+	switch v := &e.via.queued; {
+	case v.first == nil:
+		v.first, v.last = s, s
+	case urgent:
+		s.nextVia, v.first = v.first, s
+	default:
+		v.last.nextVia, v.last = s, s
 	}
-	q.ring, q.first = bigger, 0
 }
 
-func (q *queue) pushBack(e queued) {
-	q.grow()
-	q.n++
-	*q.at(q.n - 1) = e
-}
-
-func (q *queue) pushFront(e queued) {
-	q.grow()
-	q.first = (q.first - 1) & (len(q.ring) - 1)
-	q.n++
-	*q.at(0) = e
-}
-
+// pop takes the first slot's copy, which must be there. What is first of the
+// queue is first of its binding too.
 func (q *queue) pop() queued {
-	e := *q.at(0)
-	*q.at(0) = queued{}
-	q.first = (q.first + 1) & (len(q.ring) - 1)
-	q.n--
-	if q.n == 0 && len(q.ring) > 1024 { // give a burst's memory back
-		*q = queue{}
+	s := q.first
+	if s.via != nil {
+		s.via.queued.first = s.nextVia
 	}
-	return e
+	return q.remove(s)
 }
 
 // takeVia removes what came through b, in order, and keeps the rest.
-func (q *queue) takeVia(b *binding) []queued {
-	var taken []queued
-	kept := 0
-	for i := range q.n {
-		if e := *q.at(i); e.via == b {
-			taken = append(taken, e)
-		} else {
-			*q.at(kept) = e
-			kept++
-		}
+func (q *queue) takeVia(b *binding) (taken []queued) {
+	for s := b.queued.first; s != nil; {
+		next := s.nextVia
+		taken = append(taken, q.remove(s))
+		s = next
 	}
-	for i := kept; i < q.n; i++ {
-		*q.at(i) = queued{}
-	}
-	q.n = kept
+	b.queued = via{}
 	return taken
 }
 
-// A debt is a request that was read and is not answered yet.
-type debt struct {
-	id           kbusdev.MsgID
-	requester    kbusdev.KsockID
-	newer, older *debt // by the time of reading
-	same         *debt // an older one with the same id
-}
-
-// debts are a Ksock's, the latest read first.
-type debts struct {
-	newest *debt
-	byID   map[kbusdev.MsgID]*debt
-	n      int
-}
-
-func (d *debts) add(id kbusdev.MsgID, requester kbusdev.KsockID) {
-	if d.byID == nil {
-		d.byID = make(map[kbusdev.MsgID]*debt)
+// remove takes s out of the queue, but not out of its binding's list.
+func (q *queue) remove(s *slot) queued {
+	if s.ahead != nil {
+		s.ahead.behind = s.behind
+	} else {
+		q.first = s.behind
 	}
-	x := &debt{id: id, requester: requester, older: d.newest, same: d.byID[id]}
-	if d.newest != nil {
-		d.newest.newer = x
+	if s.behind != nil {
+		s.behind.ahead = s.ahead
+	} else {
+		q.last = s.ahead
 	}
-	d.newest = x
-	d.byID[id] = x
-	d.n++
+	e := s.queued
+	q.n--
+	q.bytes -= e.bytes()
+	q.spare.give(s)
+	return e
 }
 
-// pay forgets the latest debt with this id, if there is one.
-func (d *debts) pay(id kbusdev.MsgID) {
-	x := d.byID[id]
-	if x == nil {
+// spares are empty slots to be used again, by all queues of a bus.
+type spares struct {
+	first *slot
+	n     int
+}
+
+// maxSpares bounds them: what a burst needed is given back.
+const maxSpares = 1024
+
+func (p *spares) take() *slot {
+	s := p.first
+	if s == nil {
+		return new(slot)
+	}
+	p.first, s.behind = s.behind, nil
+	p.n--
+	return s
+}
+
+func (p *spares) give(s *slot) {
+	*s = slot{}
+	if p.n == maxSpares {
 		return
 	}
-	if x.same != nil {
-		d.byID[id] = x.same
-	} else {
-		delete(d.byID, id)
-	}
-	if x.newer != nil {
-		x.newer.older = x.older
-	} else {
-		d.newest = x.older
-	}
-	if x.older != nil {
-		x.older.newer = x.newer
-	}
-	d.n--
-}
-
-// awaited counts the replies a Ksock waits for, by request id: an explicit id can
-// be used twice.
-type awaited struct {
-	byID map[kbusdev.MsgID]int
-	n    int
-}
-
-func (a *awaited) add(id kbusdev.MsgID) {
-	if a.byID == nil {
-		a.byID = make(map[kbusdev.MsgID]int)
-	}
-	a.byID[id]++
-	a.n++
-}
-
-func (a *awaited) has(id kbusdev.MsgID) bool { return a.byID[id] > 0 }
-
-func (a *awaited) remove(id kbusdev.MsgID) {
-	switch n := a.byID[id]; n {
-	case 0:
-		return
-	case 1:
-		delete(a.byID, id)
-	default:
-		a.byID[id] = n - 1
-	}
-	a.n--
+	s.behind, p.first = p.first, s
+	p.n++
 }

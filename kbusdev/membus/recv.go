@@ -68,7 +68,7 @@ func (k *Ksock) recvQueued(dst []*kbusdev.Message) (n int, err error) {
 	if k.queue.n > 0 {
 		signal(k.readable) // for another Recv that waits
 	}
-	b.madeRoom()
+	b.roomAt(k)
 	return n, nil
 }
 
@@ -95,7 +95,7 @@ func (k *Ksock) Next() (n int, err error) {
 		m.Flags = e.flags
 		k.taken = &m
 		n = kbusdev.EntireSize(k.bus.layout, &m)
-		k.bus.madeRoom()
+		k.bus.roomAt(k)
 		return nil
 	})
 	return n, err

@@ -7,13 +7,6 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// An outgoing is a checked message on its way. It keeps its id while it is
-// pending.
-type outgoing struct {
-	msg      *kbusdev.Message
-	numbered bool
-}
-
 // Send writes and sends m; with AllOrWait it waits for room until ctx ends.
 func (k *Ksock) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, error) {
 	b := k.bus
@@ -23,11 +16,11 @@ func (k *Ksock) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, er
 		return kbusdev.MsgID{}, opError("write", m.Name, err)
 	}
 	copied := *m
-	out := &outgoing{msg: &copied}
+	out := &outgoing{msg: &copied, from: k, asleep: true}
 	err := b.transmit(k, out)
 	if err == syscall.EAGAIN {
-		k.pending = out
-		err = k.awaitRoom(ctx, out)
+		b.park(out)
+		err = k.sleep(ctx, out)
 	}
 	if err != nil {
 		return copied.ID, opError("send", copied.Name, err)
@@ -57,42 +50,6 @@ func (k *Ksock) admit(m *kbusdev.Message) error {
 	return kbusdev.CheckName(m.Name)
 }
 
-// awaitRoom waits, with the mutex given up meanwhile, until the pending send
-// is finished; when ctx ends first it discards it.
-func (k *Ksock) awaitRoom(ctx context.Context, out *outgoing) error {
-	b := k.bus
-	b.waiting[k] = struct{}{}
-	defer delete(b.waiting, k)
-	for {
-		b.mu.Unlock()
-		select {
-		case <-k.room:
-		case <-k.closed:
-		case <-ctx.Done():
-		}
-		b.mu.Lock()
-		switch {
-		case k.gone:
-			return errClosed
-		case k.pending == out:
-			k.retry()
-		}
-		if k.pending != out {
-			return nil // finished by us, by a Poll or a Commit, or discarded by somebody
-		}
-		if ctx.Err() != nil {
-			k.pending = nil
-			return &roomError{ctx.Err()}
-		}
-	}
-}
-
-// A roomError is EAGAIN and the reason to give up waiting.
-type roomError struct{ ctx error }
-
-func (e *roomError) Error() string   { return "no room before " + e.ctx.Error() + " (EAGAIN)" }
-func (e *roomError) Unwrap() []error { return []error{syscall.EAGAIN, e.ctx} }
-
 // transmit sends or refuses a message, in the module's order of checks. EAGAIN
 // means it is to be tried again.
 func (b *Bus) transmit(k *Ksock, out *outgoing) error {
@@ -120,15 +77,21 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 	if request && replier == nil {
 		return syscall.EADDRNOTAVAIL
 	}
+	b.held.replier, b.held.requester = nil, nil
+	if request {
+		b.held.replier = replier.ksock
+	}
 	var requester *Ksock
 	if reply {
 		requester = b.ksocks[m.To]
+		b.held.requester = requester
 		switch {
 		case requester == nil:
 			return syscall.EADDRNOTAVAIL
 		case !requester.awaited.has(m.InReplyTo):
 			return syscall.ECONNREFUSED
 		case !requester.hasRoom(1):
+			b.held.full, b.held.slot = requester, ownSlot
 			return noRoom
 		}
 	}
@@ -137,17 +100,19 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 		case m.To != 0 && m.To != replier.ksock.id:
 			return syscall.EPIPE
 		case !replier.ksock.hasRoom(0):
+			b.held.full, b.held.slot = replier.ksock, aSlot
 			return noRoom
 		}
 	}
 	if m.Flags&(kbusdev.AllOrFail|kbusdev.AllOrWait) != 0 {
 		for _, l := range listeners {
 			if !l.ksock.hasRoom(0) {
+				b.held.full, b.held.slot = l.ksock, aSlot
 				return noRoom
 			}
 		}
 	} else {
-		listeners = withRoom(listeners)
+		listeners = withRoom(listeners, m.ID)
 	}
 
 	if reply {
@@ -165,13 +130,15 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 	return nil
 }
 
-// withRoom keeps the listeners that have room now: the module judges every
-// queue before it fills any.
-func withRoom(listeners []*binding) []*binding {
+// withRoom keeps the listeners that have room now for the message with this id:
+// the module judges every queue before it fills any. The others miss it.
+func withRoom(listeners []*binding, id kbusdev.MsgID) []*binding {
 	kept := listeners[:0]
 	for _, l := range listeners {
 		if l.ksock.hasRoom(0) {
 			kept = append(kept, l)
+		} else {
+			l.ksock.miss(id)
 		}
 	}
 	return kept
@@ -183,11 +150,7 @@ func (b *Bus) push(k *Ksock, e queued) {
 		return
 	}
 	k.lastQueued = e.msg.ID
-	if e.flags&kbusdev.Urgent != 0 {
-		k.queue.pushFront(e)
-	} else {
-		k.queue.pushBack(e)
-	}
+	k.queue.push(e)
 	signal(k.readable)
 	k.changed()
 }
@@ -211,30 +174,12 @@ func (b *Bus) synthetic(name string, from, to kbusdev.KsockID, request kbusdev.M
 	b.push(requester, queued{msg: m, flags: m.Flags})
 }
 
-// retry tries the pending send again. Whatever but EAGAIN ends it; a failure is
-// told to the sender with a synthetic message.
-func (k *Ksock) retry() {
-	out := k.pending
-	err := k.bus.transmit(k, out)
-	switch err {
-	case syscall.EAGAIN:
-		return
-	case nil:
-	case syscall.EADDRNOTAVAIL:
-		k.bus.synthetic(kbusdev.NameReplierDisappeared, 0, k.id, out.msg.ID)
-	default:
-		k.bus.synthetic(kbusdev.NameErrorSending, 0, k.id, out.msg.ID)
-	}
-	k.pending = nil
-	delete(k.bus.waiting, k)
-}
-
 // Poll tells what is ready, judged before the pending send is tried.
 func (k *Ksock) Poll() (r kbusdev.Readiness, err error) {
 	err = k.locked("poll", "", func() error {
 		r.In = k.queue.n > 0
 		if k.pending != nil {
-			k.retry()
+			k.bus.retry(k.pending)
 		}
 		r.Out = k.mode.CanWrite() && k.pending == nil
 		return nil
@@ -259,14 +204,13 @@ func (k *Ksock) commit(fetch *fetched) (id kbusdev.MsgID, err error) {
 		if err != nil {
 			return id, opError("send", "", err)
 		}
-		out = &outgoing{msg: m}
+		out = &outgoing{msg: m, from: k}
 	}
 	err = b.transmit(k, out)
-	k.pending = nil
-	delete(b.waiting, k)
 	if err == syscall.EAGAIN {
-		k.pending = out
-		b.waiting[k] = struct{}{}
+		b.park(out)
+	} else {
+		b.unpark(k)
 	}
 	if err != nil {
 		return out.msg.ID, opError("send", out.msg.Name, err)
@@ -277,9 +221,8 @@ func (k *Ksock) commit(fetch *fetched) (id kbusdev.MsgID, err error) {
 // Discard drops what was written or is pending. It never fails on an open Ksock.
 func (k *Ksock) Discard() error {
 	return k.locked("discard", "", func() error {
-		k.writing, k.pending = writing{}, nil
-		delete(k.bus.waiting, k)
-		signal(k.room)
+		k.writing = writing{}
+		k.bus.unpark(k)
 		return nil
 	})
 }

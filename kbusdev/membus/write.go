@@ -68,12 +68,13 @@ func (w *writing) add(p []byte, maxSize int) error {
 			return err
 		}
 	}
-	if len(w.buf)+len(p) > w.size {
-		return syscall.EMSGSIZE
-	}
-	w.buf = append(w.buf, p...)
-	if len(w.buf) == w.size && w.layout.Order.Uint32(w.buf[w.size-4:]) != kbusdev.EndGuard {
+	n := min(len(p), w.size-len(w.buf))
+	w.buf, p = append(w.buf, p[:n]...), p[n:]
+	switch {
+	case n > 0 && len(w.buf) == w.size && w.layout.Order.Uint32(w.buf[w.size-4:]) != kbusdev.EndGuard:
 		return syscall.EINVAL
+	case len(p) > 0: // judged last: a wrong guard comes before what follows it
+		return syscall.EMSGSIZE
 	}
 	return nil
 }

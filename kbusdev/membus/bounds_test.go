@@ -1,0 +1,94 @@
+package membus_test
+
+import (
+	"errors"
+	"syscall"
+	"testing"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
+)
+
+func TestQueueIsBoundedInBytes(t *testing.T) {
+	bus := membus.New(membus.WithMaxBytes(1000))
+	sender, full := open(t, bus), open(t, bus)
+	bind(t, full, "$.A", kbusdev.Listener)
+	bind(t, full, "$.Q", kbusdev.Replier)
+	big := make([]byte, 5000)
+	send(t, sender, kbusdev.Message{Name: "$.A", Data: big}) // an empty queue takes it
+	send(t, sender, kbusdev.Message{Name: "$.A", Data: big}) // missed
+	for _, c := range []struct {
+		m    kbusdev.Message
+		want error
+	}{
+		{kbusdev.Message{Name: "$.A", Flags: kbusdev.AllOrFail}, syscall.EBUSY},
+		{kbusdev.Message{Name: "$.Q", Flags: kbusdev.WantReply}, syscall.EBUSY},
+	} {
+		if _, err := sender.Send(t.Context(), &c.m); !errors.Is(err, c.want) {
+			t.Errorf("%s %v: %v, want %v", c.m.Name, c.m.Flags, err, c.want)
+		}
+	}
+	if _, err := full.Send(t.Context(), &kbusdev.Message{Name: "$.Q", Flags: kbusdev.WantReply}); !errors.Is(err, syscall.ENOLCK) {
+		t.Errorf("a request of one without room: %v", err)
+	}
+	if s := bus.Stats()[1]; s.Queued != 1 || s.QueuedBytes != 5003 || s.Missed != 1 {
+		t.Errorf("stats are %+v", s)
+	}
+	if m := recv(t, full); len(m.Data) != len(big) {
+		t.Errorf("%d bytes came", len(m.Data))
+	}
+	send(t, sender, kbusdev.Message{Name: "$.A", Flags: kbusdev.AllOrFail})
+	if s := bus.Stats()[1]; s.QueuedBytes != 3 {
+		t.Errorf("%d bytes are queued", s.QueuedBytes)
+	}
+}
+
+func TestMissedIsCounted(t *testing.T) {
+	bus := membus.New()
+	sender, k := open(t, bus), open(t, bus)
+	full := k.(*membus.Ksock)
+	for range 2 {
+		bind(t, full, "$.A", kbusdev.Listener)
+	}
+	if _, err := full.MaxMessages(1); err != nil {
+		t.Fatal(err)
+	}
+	missed := func(want uint64) {
+		t.Helper()
+		if n := full.Missed(); n != want {
+			t.Errorf("%d missed, want %d", n, want)
+		}
+	}
+	send(t, sender, kbusdev.Message{Name: "$.A"}) // room is judged before: both copies
+	missed(0)
+	send(t, sender, kbusdev.Message{Name: "$.A"})
+	missed(2)
+	if _, err := sender.Send(t.Context(), &kbusdev.Message{Name: "$.A", Flags: kbusdev.AllOrFail}); !errors.Is(err, syscall.EBUSY) {
+		t.Fatal(err)
+	}
+	missed(2)
+	if _, err := full.OnlyOnce(kbusdev.On); err != nil {
+		t.Fatal(err)
+	}
+	send(t, sender, kbusdev.Message{Name: "$.A"})
+	missed(3)
+}
+
+func TestFindReplier(t *testing.T) {
+	bus := membus.New()
+	a, b := open(t, bus), open(t, bus)
+	bind(t, a, "$.*", kbusdev.Replier)
+	bind(t, b, "$.A.%", kbusdev.Replier)
+	bind(t, b, "$.A.B", kbusdev.Listener)
+	for name, want := range map[string]kbusdev.Binding{
+		"$.A.B":   {Ksock: b.ID(), Role: kbusdev.Replier, Name: "$.A.%"},
+		"$.A.B.C": {Ksock: a.ID(), Role: kbusdev.Replier, Name: "$.*"},
+		"$.A.*":   {},
+		"":        {},
+	} {
+		got, ok := bus.FindReplier(name)
+		if got != want || ok != (want.Ksock != 0) {
+			t.Errorf("FindReplier(%q) = %+v %v, want %+v", name, got, ok, want)
+		}
+	}
+}
