@@ -69,6 +69,7 @@ func startLimpetd(t *testing.T, program string, id int, args ...string) *process
 			t.Logf("limpetd %d:\n%s", id, p.log)
 		}
 	})
+	waitSocket(t, p.api)
 	bus, err := client.Open(p.api)
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +80,27 @@ func startLimpetd(t *testing.T, program string, id int, args ...string) *process
 		t.Fatal(err)
 	}
 	return p
+}
+
+// waitSocket waits until a daemon listens at path, or 20 s have passed: a client that
+// dials too early waits for its first backoff.
+func waitSocket(t *testing.T, path string) {
+	t.Helper()
+	ctx := within(t)
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return // the client's error will say more
+		}
+	}
 }
 
 // within bounds a step of a test.
