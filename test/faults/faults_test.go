@@ -1,0 +1,73 @@
+package faults
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Daemons are killed and stopped, their links cut, held up and slowed down, by
+// schedules made from seeds: whatever happens, programs are told the truth. The seed
+// of a failure plays it again: -run Schedules -seed N.
+func TestSchedules(t *testing.T) {
+	seeds, together := 6, 3
+	if asked("long") {
+		seeds, together = 300, 8
+	}
+	var all []*schedule
+	for seed := range uint64(seeds) {
+		all = append(all, newSchedule(seed+1, seed%20 == 19))
+	}
+	if *oneSeed != 0 {
+		all = []*schedule{newSchedule(*oneSeed, *oneSeed%20 == 0)}
+	}
+	slots := make(chan struct{}, together)
+	var wait sync.WaitGroup
+	for _, s := range all {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			t.Run(fmt.Sprint("seed=", s.seed), func(t *testing.T) { play(t, s) })
+		})
+	}
+	wait.Wait()
+}
+
+func play(t *testing.T, s *schedule) {
+	n := newNetwork(t, s.shape, s.network, s.grace)
+	n.populate(func(p *programs) { p.send, p.ask, p.dawdle = 50*time.Millisecond, 50*time.Millisecond, true })
+	n.suffer(s.faults)
+	n.settle()
+	n.depopulate()
+	t.Logf("%v\n%d announcements, requests %v", s, len(n.tr.sent), n.tr.counts())
+	if bad := n.tr.check(s.shape); len(bad) > 0 {
+		t.Errorf("%d promises are broken:\n%s", len(bad), strings.Join(bad[:min(len(bad), 30)], "\n"))
+	}
+}
+
+// suffer has the faults come and go at their times, and returns when all are over.
+func (n *network) suffer(faults []fault) {
+	type event struct {
+		at   time.Duration
+		what func()
+	}
+	var events []event
+	for _, f := range faults {
+		var over func()
+		events = append(events, event{f.at, func() { over = n.apply(f) }}, event{f.at + f.lasts, func() { over() }})
+	}
+	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
+	began := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for _, e := range events {
+		timer.Reset(e.at - time.Since(began))
+		<-timer.C
+		e.what()
+	}
+}
