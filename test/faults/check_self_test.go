@@ -55,7 +55,17 @@ func TestChecks(t *testing.T) {
 		{"expired", func(tr *trace) { tr.calls[0].what, tr.calls[0].word = failed, neverRan[1] }, "but it ran"},
 		{"may have run", func(tr *trace) {
 			tr.calls[0].what, tr.calls[0].word = failed, kbusdev.NameRemoteErrorPrefix+"OutcomeUnknown"
+			tr.outages = []outage{{node: -1, link: 0, from: 1, to: 2}}
 		}, ""},
+		{"may have run, with nothing down", func(tr *trace) {
+			tr.calls[0].what, tr.calls[0].word = failed, kbusdev.NameRemoteErrorPrefix+"OutcomeUnknown"
+			tr.outages = []outage{{node: -1, link: 1, from: 1, to: 2}, {node: 1, link: -1, from: 3, to: 4}}
+		}, "nothing was down"},
+		{"refused, with nothing down any more", func(tr *trace) {
+			tr.calls[0] = &call{key: "a", asker: 0, target: 1, start: 8, end: 9, what: refused}
+			tr.outages = []outage{{node: 1, link: -1, from: 1, to: 2}}
+			tr.settled = append(tr.settled, 5)
+		}, "refused although"},
 		{"refused", func(tr *trace) { tr.calls[0].what = refused }, "but it ran"},
 		{"no reply", func(tr *trace) { tr.calls[0].what = unanswered }, "has no reply"},
 		{"still open", func(tr *trace) { tr.calls[0].what = open }, "has no reply"},

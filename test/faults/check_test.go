@@ -16,7 +16,7 @@ var neverRan = []string{kbusdev.NameRemoteErrorPrefix + "NotDelivered", kbusdev.
 // broken promises. The run is over: nothing changes tr any more.
 func (tr *trace) check(n *shape) []string {
 	bad := slices.Clone(tr.odd)
-	bad = append(bad, tr.checkCalls()...)
+	bad = append(bad, tr.checkCalls(n)...)
 	for sender := range n.nodes {
 		for listener := range n.nodes {
 			path, links := n.path(sender, listener)
@@ -27,8 +27,9 @@ func (tr *trace) check(n *shape) []string {
 }
 
 // checkCalls: one reply for each request, from the right program; and what was said
-// of it is what its replier knows.
-func (tr *trace) checkCalls() (bad []string) {
+// of it is what its replier knows. While nothing on its way was down the replier
+// answers, unless the request waited too long for a link.
+func (tr *trace) checkCalls(n *shape) (bad []string) {
 	known := make(map[string]bool, len(tr.calls))
 	for _, c := range tr.calls {
 		known[c.key] = true
@@ -51,12 +52,18 @@ func (tr *trace) checkCalls() (bad []string) {
 				say("its replier never had it")
 			}
 		case failed:
-			if slices.Contains(neverRan, c.word) && len(runs) > 0 {
+			switch never := slices.Contains(neverRan, c.word); {
+			case never && len(runs) > 0:
 				say("but it ran")
+			case !never && !tr.disturbed(n, c):
+				say("although nothing was down")
 			}
 		case refused:
 			if len(runs) > 0 {
 				say("its bus refused it, but it ran")
+			}
+			if !tr.disturbed(n, c) {
+				say("it was refused although nothing was down")
 			}
 		case orphaned:
 		case open, unanswered:
@@ -69,6 +76,21 @@ func (tr *trace) checkCalls() (bad []string) {
 		}
 	}
 	return bad
+}
+
+// disturbed reports whether there was an outage on a call's way, before its end and
+// with no time at which all was seen to work between the outage and the call.
+func (tr *trace) disturbed(n *shape, c *call) bool {
+	nodes, links := n.path(c.asker, c.target)
+	mended := tr.settled[0]
+	for _, s := range tr.settled {
+		if s <= c.start {
+			mended = s
+		}
+	}
+	return c.start < tr.settled[0] || slices.ContainsFunc(tr.outages, func(o outage) bool {
+		return (slices.Contains(nodes, o.node) || slices.Contains(links, o.link)) && o.from <= c.end && o.from >= mended
+	})
 }
 
 // checkHeard: in order and never twice, on each stream of the listener; and none

@@ -14,9 +14,9 @@ import (
 // schedules made from seeds: whatever happens, programs are told the truth. The seed
 // of a failure plays it again: -run Schedules -seed N.
 func TestSchedules(t *testing.T) {
-	seeds, together := 6, 3
+	seeds, beside := 8, 4
 	if asked("long") {
-		seeds, together = 300, 8
+		seeds, beside = 300, 8
 	}
 	var all []*schedule
 	for seed := range uint64(seeds) {
@@ -25,16 +25,23 @@ func TestSchedules(t *testing.T) {
 	if *oneSeed != 0 {
 		all = []*schedule{newSchedule(*oneSeed, *oneSeed%20 == 0)}
 	}
-	slots := make(chan struct{}, together)
-	var wait sync.WaitGroup
-	for _, s := range all {
+	together(t, len(all), beside, func(i int) string { return fmt.Sprint("seed=", all[i].seed) }, func(t *testing.T, i int) { play(t, all[i]) })
+}
+
+// together runs n tests, at most so many beside each other: they wait more than they
+// work, so that t.Parallel's bound, the number of cores, is too low.
+func together(t *testing.T, n, beside int, name func(int) string, test func(t *testing.T, i int)) {
+	t.Helper()
+	slots := make(chan struct{}, beside)
+	var all sync.WaitGroup
+	for i := range n {
 		slots <- struct{}{}
-		wait.Go(func() {
+		all.Go(func() {
 			defer func() { <-slots }()
-			t.Run(fmt.Sprint("seed=", s.seed), func(t *testing.T) { play(t, s) })
+			t.Run(name(i), func(t *testing.T) { test(t, i) })
 		})
 	}
-	wait.Wait()
+	all.Wait()
 }
 
 func play(t *testing.T, s *schedule) {

@@ -126,7 +126,7 @@ func newSchedule(seed uint64, deep bool) *schedule {
 	between := func(low, high int) time.Duration { return time.Duration(low+r.IntN(high-low)) * time.Millisecond }
 	busy := make(map[[2]int]time.Duration) // by kind of target and target
 	at := between(0, 200)
-	for range 4 + r.IntN(5) {
+	for range 6 + r.IntN(7) {
 		f := fault{kind: []kind{kill, stop, fin, rst, hole, drop, slow}[r.IntN(7)], at: at}
 		switch f.kind {
 		case kill:
