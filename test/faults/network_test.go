@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -68,14 +69,28 @@ func newNetwork(t testing.TB, s *shape, kind string, grace time.Duration) *netwo
 	return n
 }
 
+// ports are those given to daemons, by this process.
+var ports sync.Map
+
+// freePort gives an address to listen at, again after each kill. On Linux it is one
+// that no connection of another's has as its own end, for those are at 127.0.0.1.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	host := "127.0.0.1:0"
+	if runtime.GOOS == "linux" {
+		host = "127.0.0.2:0"
 	}
-	defer l.Close()
-	return l.Addr().String()
+	for {
+		l, err := net.Listen("tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := l.Addr().String()
+		_ = l.Close()
+		if _, taken := ports.LoadOrStore(address, true); !taken {
+			return address
+		}
+	}
 }
 
 // populate starts the programs, and returns when all of them work.

@@ -38,6 +38,7 @@ type life struct {
 	// excused is true from just before something was done to the process for which
 	// its programs may lose their calls and streams.
 	excused atomic.Bool
+	killed  atomic.Bool
 }
 
 func newNode(t testing.TB, id int, args ...string) *node {
@@ -130,6 +131,7 @@ func (n *node) next(ctx context.Context, before *life) *life {
 func (n *node) kill() {
 	l := n.life()
 	l.excused.Store(true)
+	l.killed.Store(true)
 	_ = l.cmd.Process.Kill()
 	_ = l.cmd.Wait()
 }

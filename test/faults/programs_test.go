@@ -68,7 +68,7 @@ func (p *programs) lives(ctx context.Context, what string, stream func(context.C
 		if before = l; !l.excused.Load() {
 			p.tr.strange(fmt.Sprintf("the stream of %s of node %d broke at %v: %v", what, p.node.id, p.tr.now(), err))
 		}
-		if p.node.life() == l && l.cmd.ProcessState == nil { // alive: again, in a moment
+		if !l.killed.Load() { // again, in a moment
 			before = nil
 			again := time.NewTimer(50 * time.Millisecond)
 			select {

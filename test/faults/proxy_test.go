@@ -162,7 +162,7 @@ func (p *proxy) clean() {
 	defer p.mu.Unlock()
 	p.down = false
 	for f := range p.flows {
-		if f.torn.Load() {
+		if f.torn {
 			f.reset()
 		}
 	}
@@ -177,7 +177,7 @@ func (p *proxy) leak() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for f := range p.flows {
-		f.leaking.Store(true)
+		f.leaking = true
 	}
 }
 
@@ -192,21 +192,30 @@ func (p *proxy) close() {
 	p.all.Wait()
 }
 
-func (p *proxy) gate(direction int) gate {
+// gate says what to do with bytes that f has read. That they are lost is noted at
+// once, so that clean cannot come in between and let the connection go on.
+func (p *proxy) gate(f *flow, direction int) gate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.gates[direction]
+	g := p.gates[direction]
+	if f.leaking {
+		g.mode = throwOff
+	}
+	f.torn = f.torn || g.mode == throwOff
+	return g
 }
 
 // A flow is one connection through a proxy.
 type flow struct {
-	p       *proxy
-	ends    [2]net.Conn // front, back
-	gone    chan struct{}
-	once    sync.Once
-	torn    atomic.Bool // bytes were lost: it must not go on
-	ended   atomic.Bool // FINs are sent: what still comes is thrown away
-	leaking atomic.Bool
+	p     *proxy
+	ends  [2]net.Conn // front, back
+	gone  chan struct{}
+	once  sync.Once
+	ended atomic.Bool // FINs are sent: what still comes is thrown away
+
+	// Guarded by the proxy's lock.
+	torn    bool // bytes were lost: it must not go on
+	leaking bool // all bytes are
 }
 
 // end closes both ends. Again it does nothing.
@@ -269,12 +278,12 @@ func (f *flow) copy(direction int) {
 // on. The news of the end, last, is held up or lost as bytes are.
 func (f *flow) carry(direction int, to net.Conn, data []byte, last bool) bool {
 	for {
-		g := f.p.gate(direction)
+		g := f.p.gate(f, direction)
 		switch {
 		case f.ended.Load():
 			return true
-		case f.leaking.Load() || g.mode == throwOff:
-			if f.torn.Store(true); last {
+		case g.mode == throwOff:
+			if last {
 				<-f.gone
 				return false
 			}

@@ -16,7 +16,8 @@ const memoryShare = 0.25
 
 // A chain of three is asked a thousand requests a second while each second brings a
 // fault. None is unanswered, none runs twice, and the daemons that live through it do
-// not grow. A kill comes now and then, and always to the last in the chain.
+// not grow. A kill comes now and then, and always to the last in the chain:
+// LIMPET_TEST=soak go test -timeout 20m -run Soak -v ./test/faults
 func TestSoak(t *testing.T) {
 	if !asked("soak") {
 		t.Skip("LIMPET_TEST=soak runs it, for ten minutes or as long as -soak says")
@@ -29,7 +30,8 @@ func TestSoak(t *testing.T) {
 	n := newNetwork(t, shapes[1], "tcp", 0)
 	n.populate(func(p *programs) {
 		p.send = 50 * time.Millisecond
-		p.ask, p.each = 10*time.Millisecond, max(1, *soakRate/100/len(n.nodes))
+		p.each = 10
+		p.ask = time.Second * time.Duration(p.each*len(n.nodes)) / time.Duration(*soakRate)
 	})
 	ctx, stop := context.WithTimeout(t.Context(), *soakFor)
 	defer stop()
