@@ -33,8 +33,9 @@ type node struct {
 
 // A life is a node's from its start to its kill.
 type life struct {
-	cmd *exec.Cmd
-	bus *client.Bus
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when the process has ended
+	bus    *client.Bus
 	// excused is true from just before something was done to the process for which
 	// its programs may lose their calls and streams.
 	excused atomic.Bool
@@ -49,7 +50,7 @@ func newNode(t testing.TB, id int, args ...string) *node {
 		defer n.mu.Unlock()
 		if n.current != nil {
 			_ = n.current.cmd.Process.Kill()
-			_ = n.current.cmd.Wait()
+			<-n.current.exited
 		}
 		if t.Failed() {
 			t.Logf("node %d, limpetd %s:\n%s", id, strings.Join(n.args, " "), n.log.String())
@@ -60,15 +61,16 @@ func newNode(t testing.TB, id int, args ...string) *node {
 
 // start begins a life, and returns when the daemon takes calls.
 func (n *node) start() error {
-	l := &life{cmd: exec.Command(limpetdBin, n.args...)}
+	l := &life{cmd: exec.Command(limpetdBin, n.args...), exited: make(chan struct{})}
 	l.cmd.Stderr = &n.log
 	if err := l.cmd.Start(); err != nil {
 		return err
 	}
+	go func() { _ = l.cmd.Wait(); close(l.exited) }() // until the kill
 	n.mu.Lock()
 	n.current = l
 	n.mu.Unlock()
-	if err := n.waitAPI(); err != nil {
+	if err := n.waitAPI(l); err != nil {
 		return err
 	}
 	bus, err := client.Open(n.api)
@@ -84,7 +86,7 @@ func (n *node) start() error {
 	return nil
 }
 
-func (n *node) waitAPI() error {
+func (n *node) waitAPI(l *life) error {
 	ctx, cancel := context.WithTimeout(n.t.Context(), 20*time.Second)
 	defer cancel()
 	look := time.NewTicker(2 * time.Millisecond)
@@ -96,6 +98,8 @@ func (n *node) waitAPI() error {
 		}
 		select {
 		case <-look.C:
+		case <-l.exited:
+			return fmt.Errorf("node %d has stopped at its start: %v", n.id, l.cmd.ProcessState)
 		case <-ctx.Done():
 			return fmt.Errorf("node %d takes no calls: %w", n.id, err)
 		}
@@ -133,7 +137,7 @@ func (n *node) kill() {
 	l.excused.Store(true)
 	l.killed.Store(true)
 	_ = l.cmd.Process.Kill()
-	_ = l.cmd.Wait()
+	<-l.exited
 }
 
 func (n *node) signal(s syscall.Signal) { _ = n.life().cmd.Process.Signal(s) }
