@@ -154,13 +154,12 @@ func (n *network) depopulate() {
 
 // apply begins a fault, and gives what ends it.
 func (n *network) apply(f fault) (over func()) {
-	var found func() = func() {}
 	if !n.strict && !f.onNode() {
 		n.tr.outage(-1, f.target) // until all works again
 	}
 	switch f.kind {
 	case kill:
-		found = n.tr.outage(f.target, -1)
+		found := n.tr.outage(f.target, -1)
 		n.nodes[f.target].kill()
 		return func() {
 			if err := n.nodes[f.target].start(); err != nil {
