@@ -393,11 +393,9 @@ func TestTerminationMessage(t *testing.T) {
 	a := limpetd(t, 1, "--listen", addr, "--termination-message", "$.Stop.Now")
 	b := limpetd(t, 2, "--connect", addr)
 	b.waitLinked(t, 1)
-	if out, code := ctl(t, a, "send", "$.Stop.Now"); code != 0 {
-		t.Fatal(out)
-	}
+	out, _ := ctl(t, a, "send", "$.Stop.Now") // the daemon may have stopped before it answers
 	if code := a.wait(t); code != 0 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d; limpetctl says %s", code, out)
 	}
 	if _, err := os.Stat(addr); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket file is left: %v", err)

@@ -105,8 +105,18 @@ func TestChecks(t *testing.T) {
 			tr.heard[ear{1, 1}] = append(tr.heard[ear{1, 1}], hearing{9, time.Second})
 		}, "heard twice"},
 		{"out of order", func(tr *trace) {
+			tr.forget(5, 5)
 			tr.heard[ear{1, 1}] = append(tr.heard[ear{1, 1}], hearing{5, time.Second})
 		}, "5 was heard after 9"},
+		{"late, when nobody said that it was taken", func(tr *trace) {
+			tr.sent[5].accepted = false
+			tr.forget(5, 5)
+			tr.heard[ear{1, 1}] = append(tr.heard[ear{1, 1}], hearing{5, time.Second})
+		}, ""},
+		{"late and twice", func(tr *trace) {
+			tr.sent[5].accepted = false
+			tr.heard[ear{1, 1}] = append(tr.heard[ear{1, 1}], hearing{5, time.Second})
+		}, "heard twice"},
 		{"again on a new stream", func(tr *trace) { tr.heard[ear{1, 3}] = []hearing{{9, time.Second}} }, ""},
 		{"from nowhere", func(tr *trace) { tr.heard[ear{1, 3}] = []hearing{{10, time.Second}} }, "10 was never sent"},
 		{"a stream broke", func(tr *trace) { tr.strange("a stream broke") }, "a stream broke"},
