@@ -108,7 +108,7 @@ func waitKsocks(t *testing.T, dir string, n int) {
 	}
 }
 
-// Two hundred processes open, bind, ask, and are killed; nothing is left of them,
+// Two hundred processes (forty, unless the long tests run) open, bind, ask, and are killed; nothing is left of them,
 // and whoever waits for one of them has an answer.
 func TestLifecycleStorm(t *testing.T) {
 	dir, _ := kbusd(t)
@@ -126,7 +126,11 @@ func TestLifecycleStorm(t *testing.T) {
 	var mu sync.Mutex
 	slots := make(chan struct{}, 8)
 	var all sync.WaitGroup
-	for i := range 200 {
+	processes := 40
+	if long() {
+		processes = 200
+	}
+	for i := range processes {
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()

@@ -78,7 +78,7 @@ func settleProcesses(t *testing.T, dir string, devices map[int]*process) {
 // system calls and sockets on the way.
 func TestGoldenPairThroughKbusd(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it starts two hundred processes")
+		t.Skip("it starts many processes")
 	}
 	for _, protocol := range []string{"", "-classic"} {
 		t.Run("limpetd"+protocol, func(t *testing.T) { goldenPairThroughKbusd(t, protocol) })
@@ -88,7 +88,12 @@ func TestGoldenPairThroughKbusd(t *testing.T) {
 func goldenPairThroughKbusd(t *testing.T, protocol string) {
 	dir, _ := kbusd(t)
 	maker := deviceKsock(t, filepath.Join(dir, "kbus0"))
+	share := 1
+	if !long() {
+		share = 8
+	}
 	pairtest.Replay(t, bustest.Files(t, "../limpet/testdata", "pair-*.jsonl.gz"), func(t *testing.T, ids map[string]uint32) *pairtest.Pair {
+		t.Parallel()
 		pair := &pairtest.Pair{Buses: make(map[string]kbusdev.Bus)}
 		devices := make(map[int]*process)
 		addr := filepath.Join(t.TempDir(), "link.sock")
@@ -108,7 +113,7 @@ func goldenPairThroughKbusd(t *testing.T, protocol string) {
 		}
 		pair.Settle = func() { settleProcesses(t, dir, devices) }
 		return pair
-	})
+	}, pairtest.OneIn(share))
 }
 
 func TestKbusdAnswersQuestions(t *testing.T) {

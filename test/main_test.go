@@ -11,6 +11,10 @@ import (
 // binaries is the folder with the programs, built from this tree.
 var binaries string
 
+// long reports whether LIMPET_TEST=long asks for every story: without it the tests
+// that take minutes play a part of theirs.
+func long() bool { return os.Getenv("LIMPET_TEST") == "long" }
+
 func TestMain(m *testing.M) {
 	code, err := buildAndRun(m)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -50,20 +51,37 @@ type Pair struct {
 	Settle func()
 }
 
-// Replay plays every story of the recordings in files. newPair gives a joined
-// pair of fresh buses for the network ids of a story, and sees to its end.
-func Replay(t *testing.T, files []string, newPair func(t *testing.T, networkIDs map[string]uint32) *Pair) {
+// An Option changes what Replay plays.
+type Option func(*selection)
+
+type selection struct{ step int }
+
+// OneIn has only every n-th story played, the first included. n is at least 1.
+func OneIn(n int) Option { return func(s *selection) { s.step = n } }
+
+// Replay plays the stories of the recordings in files, all of them unless an
+// option says otherwise. newPair gives a joined pair of fresh buses for the
+// network ids of a story, and sees to its end; it may call t.Parallel.
+func Replay(t *testing.T, files []string, newPair func(t *testing.T, networkIDs map[string]uint32) *Pair, opts ...Option) {
 	t.Helper()
-	total, same := 0, 0
+	chosen := selection{step: 1}
+	for _, o := range opts {
+		o(&chosen)
+	}
+	var total, same atomic.Int64
+	t.Cleanup(func() { t.Logf("pair stories: %d/%d", same.Load(), total.Load()) })
 	for _, file := range files {
-		for _, s := range bustest.Load[Story](t, file) {
-			total++
-			if t.Run(s.Name, func(t *testing.T) { Play(t, &s, newPair(t, s.NetworkIDs)) }) {
-				same++
+		for i, s := range bustest.Load[Story](t, file) {
+			if i%chosen.step != 0 {
+				continue
 			}
+			total.Add(1)
+			t.Run(s.Name, func(t *testing.T) {
+				Play(t, &s, newPair(t, s.NetworkIDs))
+				same.Add(1)
+			})
 		}
 	}
-	t.Logf("pair stories: %d/%d", same, total)
 }
 
 type player struct {
