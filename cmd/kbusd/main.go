@@ -19,11 +19,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
-	"github.com/kbus-limpet/limpet/limpet"
-	"github.com/kbus-limpet/limpet/server"
 )
 
 func main() {
@@ -107,7 +106,7 @@ func (o *options) run(ctx context.Context, errOut io.Writer) error {
 	}
 	o.cfg.Log = slog.New(slog.NewTextHandler(errOut, nil))
 	o.cfg.Set = membus.NewSet(membus.WithMaxMessages(o.maxMessages), membus.WithMaxMessageSize(o.maxSize))
-	control, err := server.Listen(ctx, limpet.Address{Network: "unix", Address: o.controlPath()}, 0o666)
+	control, err := sockaddr.Listen(ctx, sockaddr.Address{Network: "unix", Address: o.controlPath()}, sockaddr.Config{Mode: 0o666, Log: o.cfg.Log})
 	if err != nil {
 		return err
 	}

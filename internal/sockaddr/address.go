@@ -1,4 +1,4 @@
-package limpet
+package sockaddr
 
 import (
 	"fmt"

@@ -1,14 +1,14 @@
-package limpet_test
+package sockaddr_test
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 )
 
 func TestParseAddress(t *testing.T) {
-	for word, want := range map[string]limpet.Address{
+	for word, want := range map[string]sockaddr.Address{
 		"localhost:7000":     {Network: "tcp", Address: "localhost:7000"},
 		":7000":              {Network: "tcp", Address: ":7000"},
 		"[::1]:7000":         {Network: "tcp", Address: "[::1]:7000"},
@@ -19,7 +19,7 @@ func TestParseAddress(t *testing.T) {
 		"unix:/run/x":        {Network: "unix", Address: "/run/x"},
 		"kbus.example.org:1": {Network: "tcp", Address: "kbus.example.org:1"},
 	} {
-		if got, err := limpet.ParseAddress(word); err != nil || got != want {
+		if got, err := sockaddr.ParseAddress(word); err != nil || got != want {
 			t.Errorf("ParseAddress(%q) = %+v, %v; want %+v", word, got, err, want)
 		}
 	}
@@ -32,7 +32,7 @@ func TestParseAddress(t *testing.T) {
 		"a\x00b":                       "NUL",
 		"/" + strings.Repeat("a/", 60): "at most 107 bytes",
 	} {
-		if got, err := limpet.ParseAddress(word); err == nil || !strings.Contains(err.Error(), words) {
+		if got, err := sockaddr.ParseAddress(word); err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("ParseAddress(%.20q) = %+v, %v; want an error with %q", word, got, err, words)
 		}
 	}
@@ -43,12 +43,12 @@ func FuzzParseAddress(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, word string) {
-		a, err := limpet.ParseAddress(word)
+		a, err := sockaddr.ParseAddress(word)
 		if err != nil {
 			return
 		}
 		if a.Network == "tcp" {
-			again, err := limpet.ParseAddress(a.String())
+			again, err := sockaddr.ParseAddress(a.String())
 			if err != nil || again != a {
 				t.Errorf("%q gives %+v, which gives %+v, %v", word, a, again, err)
 			}
