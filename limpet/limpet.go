@@ -28,8 +28,8 @@ type Config struct {
 	Pattern string
 	// Termination is the name of the message that stops the limpet; "" is none.
 	Termination string
-	// MaxMessages is what the queue of the limpet's Ksock is raised to, in messages;
-	// 0 is 65 536.
+	// MaxMessages is what the queue of the limpet's Ksock is raised to, in messages,
+	// or as far as the bus lets it; 0 is 65 536.
 	MaxMessages uint32
 	// StallTimeout is how long a full window stops the reading of the bus. After
 	// that requests are answered EBUSY and announcements dropped, so that local
@@ -295,7 +295,7 @@ func (l *Limpet) openKsock(peer link.Peer) error {
 	if err != nil {
 		return err
 	}
-	_, err = k.MaxMessages(l.cfg.MaxMessages)
+	l.cfg.MaxMessages, err = k.MaxMessages(l.cfg.MaxMessages) // a bus may give less
 	if err == nil {
 		_, err = k.OnlyOnce(kbusdev.On)
 	}

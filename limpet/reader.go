@@ -2,6 +2,7 @@ package limpet
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -232,10 +233,14 @@ func (l *Limpet) askSnapshot() error {
 		if !refused || errno != errBusy || l.cfg.MaxMessages >= most {
 			return err
 		}
-		l.cfg.MaxMessages *= 2
-		if _, err := l.ksock.MaxMessages(l.cfg.MaxMessages); err != nil {
-			return err
+		now, raiseErr := l.ksock.MaxMessages(2 * l.cfg.MaxMessages)
+		if raiseErr != nil {
+			return raiseErr
 		}
+		if now <= l.cfg.MaxMessages {
+			return fmt.Errorf("the bus has more repliers than the %d messages that its queues can be raised to (kbusd --max-queue): %w", now, err)
+		}
+		l.cfg.MaxMessages = now
 	}
 	n, err := l.ksock.NumMessages()
 	if err != nil {

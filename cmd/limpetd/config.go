@@ -115,8 +115,8 @@ func (c *config) validate() error {
 	if linked && c.NetworkID == 0 {
 		return errors.New("--network-id: a bus that is linked needs a network id above 0, different on every bus")
 	}
-	if !linked && c.API == "none" {
-		return errors.New("there is nothing to do: give --listen, --connect, their classic sisters or --api")
+	if !linked && c.API == "none" && c.Expose == "" {
+		return errors.New("nothing to do: set --listen, --connect, --listen-classic, --connect-classic, --api or --expose")
 	}
 	if c.Expose != "" && filepath.Base(c.Expose) != "kbus0" {
 		return fmt.Errorf("--expose: the file %q must be called kbus0, in any folder", c.Expose)

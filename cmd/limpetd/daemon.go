@@ -35,6 +35,11 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 	if err != nil {
 		return &usageError{err}
 	}
+	if cfg.Expose != "" {
+		if err := exposed(cfg, set, log).Validate(); err != nil {
+			return &usageError{fmt.Errorf("--expose: %w", err)}
+		}
+	}
 	if cfg.Check {
 		return sayCheck(cfg, bus, out)
 	}
@@ -77,7 +82,7 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 	if cfg.Expose == "" {
 		ready()
 	} else {
-		devices := kbusfs.New(kbusfs.Config{Set: set, Dir: filepath.Dir(cfg.Expose), Log: log})
+		devices := kbusfs.New(exposed(cfg, set, log))
 		g.Go(func() error { return devices.Run(gctx, ready) })
 		g.Go(func() error { return devices.ServeControl(gctx, l.control) })
 	}
@@ -101,6 +106,11 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 		log.Info("limpetd stops", "reason", "signal")
 	}
 	return err
+}
+
+// exposed is how --expose serves the bus.
+func exposed(cfg *config, set *membus.Set, log *slog.Logger) kbusfs.Config {
+	return kbusfs.Config{Set: set, Dir: filepath.Dir(cfg.Expose), Mode: 0o666, Log: log}
 }
 
 func newLog(cfg *config, w io.Writer) *slog.Logger {
@@ -200,7 +210,11 @@ func openListeners(ctx context.Context, cfg *config, log *slog.Logger) (*listene
 		l.metrics = sockaddr.Retry(m, log)
 	}
 	if cfg.Expose != "" {
-		c, err := sockaddr.Listen(ctx, sockaddr.Address{Network: "unix", Address: kbusdev.ControlSocket(filepath.Dir(cfg.Expose))}, sockaddr.Config{Mode: 0o666, Log: log})
+		addr := sockaddr.Address{Network: "unix", Address: kbusdev.ControlSocket(filepath.Dir(cfg.Expose))}
+		c, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Mode: 0o666, Log: log})
+		if errors.Is(err, sockaddr.ErrInUse) && kbusdev.AnswersControl(ctx, addr.Address) {
+			return l, fmt.Errorf("--expose: a kbusd, or another limpetd --expose, is running: it answers at %s; stop it, or choose another folder (%w)", addr, err)
+		}
 		if err != nil {
 			return l, err
 		}
