@@ -129,26 +129,25 @@ func TestGoldenBusThroughKbusd(t *testing.T) {
 	}
 }
 
-// The recordings on the real module's device, where KBUS_DEVICE names one.
-func TestGoldenBusOnRealDevice(t *testing.T) {
+// The recordings on one device, one after the other: on the one that KBUS_DEVICE
+// names, which may be the real module's and must be used by nobody else, or one of
+// kbusd. No device is made.
+func TestGoldenBusOnOneDevice(t *testing.T) {
 	path := os.Getenv("KBUS_DEVICE")
 	if path == "" {
-		t.Skip("KBUS_DEVICE names no device of the kernel module")
+		dir, _ := kbusd(t)
+		path = filepath.Join(dir, "kbus0")
 	}
-	maker := deviceKsock(t, path)
+	bus, err := kbusdev.OpenDevice(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	files := bustest.Files(t, "../kbusdev/bustest/testdata", "bus-*.jsonl.gz")
-	bustest.Replay(t, files, func(tb testing.TB) kbusdev.Bus {
-		tb.Helper()
-		n, err := maker.NewDevice()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		bus, err := kbusdev.OpenDevice(fmt.Sprintf("/dev/kbus%d", n))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return bus
-	})
+	for _, opts := range [][]bustest.Option{nil, {bustest.Whole()}} {
+		t.Run(fmt.Sprintf("whole=%v", opts != nil), func(t *testing.T) {
+			bustest.Replay(t, files, func(testing.TB) kbusdev.Bus { return bus }, append(opts, bustest.OnOneBus())...)
+		})
+	}
 }
 
 // Waiting in the poller: for messages, for an end, for room.
