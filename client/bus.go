@@ -15,8 +15,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
-	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
 )
 
@@ -41,10 +41,10 @@ type Bus struct {
 	admin pb.AdminServiceClient
 }
 
-// Open makes a Bus of the API at address, as limpet.ParseAddress takes it. It
+// Open makes a Bus of the API at address: host:port, or the path of a Unix socket. It
 // does not wait for the daemon; the first call does, or fails.
 func Open(address string) (*Bus, error) {
-	addr, err := limpet.ParseAddress(address)
+	addr, err := sockaddr.ParseAddress(address)
 	if err != nil {
 		return nil, err
 	}

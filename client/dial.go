@@ -10,13 +10,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 )
 
 // newConn makes a connection that dials addr itself: gRPC's resolvers would take
 // a bare path for a host name. Keepalive notices a dead peer within 13 s. failed,
 // unless nil, is told why dialling failed, which gRPC says in more words.
-func newConn(addr limpet.Address, failed func(error)) (*grpc.ClientConn, error) {
+func newConn(addr sockaddr.Address, failed func(error)) (*grpc.ClientConn, error) {
 	dial := func(ctx context.Context, _ string) (net.Conn, error) {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, addr.Network, addr.Address)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
@@ -27,7 +28,7 @@ func Example() {
 	api := filepath.Join(dir, "api")
 	node, _ := limpet.NewNode(membus.New(), 1, slog.New(slog.DiscardHandler))
 	srv, _ := server.New(server.Config{Node: node})
-	l, err := server.Listen(ctx, limpet.Address{Network: "unix", Address: api}, 0o600)
+	l, err := sockaddr.Listen(ctx, sockaddr.Address{Network: "unix", Address: api}, sockaddr.Config{})
 	if err != nil {
 		panic(err)
 	}

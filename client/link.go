@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
 )
@@ -32,7 +33,7 @@ type Link struct {
 	// Node is our side. Required.
 	Node *limpet.Node
 	// Address is the peer's. Required.
-	Address limpet.Address
+	Address sockaddr.Address
 	// Classic is true for a peer that speaks the socket protocol of upstream's limpets.
 	Classic bool
 	// Limpet is how the link's limpets behave.

@@ -1,6 +1,14 @@
 package kbusdev
 
-import "path/filepath"
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+)
 
 // What can be asked of whoever serves device files from user space.
 const (
@@ -19,4 +27,32 @@ func ControlSocket(dir string) string {
 		return "/run/kbusd.sock"
 	}
 	return filepath.Join(dir, "kbusd.sock")
+}
+
+// AskControl asks the server at a control socket for what word names, and returns
+// its answer, which the caller must close. It waits at most 1 s for the connection,
+// and reading fails 5 s later.
+func AskControl(ctx context.Context, socket, word string) (io.ReadCloser, error) {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.WriteString(conn, word+"\n"); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// AnswersControl reports whether a server of device files, and no other program,
+// answers at a control socket.
+func AnswersControl(ctx context.Context, socket string) bool {
+	answer, err := AskControl(ctx, socket, ControlStats)
+	if err != nil {
+		return false
+	}
+	defer answer.Close() //nolint:errcheck // only read
+	line, _ := bufio.NewReader(io.LimitReader(answer, 1000)).ReadString('\n')
+	return strings.HasPrefix(line, "# ksocks of ")
 }

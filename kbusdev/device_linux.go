@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -104,16 +102,11 @@ func (d *device) listBindings() (io.ReadCloser, error) {
 			return f, err
 		}
 	}
-	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", ControlSocket(dir))
+	answer, err := AskControl(context.Background(), ControlSocket(dir), ControlBindings)
 	if err != nil {
 		return nil, fmt.Errorf("there is no %s, and no kbusd at %s: %w", procBindings, ControlSocket(dir), errors.ErrUnsupported)
 	}
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-	if _, err := io.WriteString(conn, ControlBindings+"\n"); err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	return conn, nil
+	return answer, nil
 }
 
 // parseBindings reads lines "dev: ksock pid R|L name", and skips those of others.

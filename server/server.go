@@ -58,7 +58,8 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Listeners are where a Server is reached. It closes them.
+// Listeners are where a Server is reached. It closes them. An error of Accept ends
+// Run, so they should retry what may pass, as those of package sockaddr do.
 type Listeners struct {
 	// Peers open links here, over gRPC.
 	Peers []net.Listener

@@ -6,10 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -290,50 +287,5 @@ func TestStatusHealthAndMetrics(t *testing.T) {
 	}
 	if n, err := testutil.GatherAndCount(f.reg, "grpc_server_started_total"); err != nil || n == 0 {
 		t.Errorf("%d metrics of calls, %v", n, err)
-	}
-}
-
-func TestRemoveSocketFile(t *testing.T) {
-	ctx, dir := t.Context(), t.TempDir()
-	path := filepath.Join(dir, "s")
-	addr := limpet.Address{Network: "unix", Address: path}
-	if err := server.RemoveSocketFile(ctx, path); err != nil {
-		t.Errorf("nothing there: %v", err)
-	}
-	l, err := server.Listen(ctx, addr, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
-	}
-	if _, err := server.Listen(ctx, addr, 0o600); !errors.Is(err, server.ErrInUse) {
-		t.Errorf("listening twice: %v", err)
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false) // as a crash leaves it
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if l, err = server.Listen(ctx, addr, 0o600); err != nil {
-		t.Fatalf("over a stale socket: %v", err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("our own socket is left: %v", err)
-	}
-	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.RemoveSocketFile(ctx, path); !errors.Is(err, server.ErrInUse) || !strings.Contains(err.Error(), "not a socket") {
-		t.Errorf("a file that is no socket: %v", err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Errorf("the file is gone: %v", err)
-	}
-	_, err = server.Listen(ctx, limpet.Address{Network: "tcp", Address: "192.0.2.1:1"}, 0)
-	if !errors.Is(err, syscall.EADDRNOTAVAIL) {
-		t.Errorf("an address that is not ours: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
@@ -80,9 +81,9 @@ func (s *stub) Link(stream grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkRespo
 
 func dialStub(b *testing.B, network string, serve func(grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error) grpc.BidiStreamingClient[pb.LinkRequest, pb.LinkResponse] {
 	b.Helper()
-	addr := limpet.Address{Network: "tcp", Address: "127.0.0.1:0"}
+	addr := sockaddr.Address{Network: "tcp", Address: "127.0.0.1:0"}
 	if network == "unix" {
-		addr = limpet.Address{Network: "unix", Address: filepath.Join(b.TempDir(), "s")}
+		addr = sockaddr.Address{Network: "unix", Address: filepath.Join(b.TempDir(), "s")}
 	}
 	l := listenOn(b, addr)
 	server := grpc.NewServer()

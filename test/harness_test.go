@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/server"
@@ -20,7 +21,7 @@ import (
 type daemon struct {
 	bus  *membus.Bus
 	node *limpet.Node
-	peer limpet.Address // where it accepts links, if it does
+	peer sockaddr.Address // where it accepts links, if it does
 	api  string
 	stop func()
 }
@@ -28,7 +29,7 @@ type daemon struct {
 // start runs a daemon until the test ends. It accepts links on listen ("tcp",
 // "unix", either of them with "classic-" before it, or "" for none) and dials
 // connect, with the same protocol.
-func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect ...limpet.Address) *daemon {
+func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect ...sockaddr.Address) *daemon {
 	tb.Helper()
 	d := &daemon{bus: membus.New()}
 	var err error
@@ -44,18 +45,18 @@ func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect .
 	var peers, classic []net.Listener
 	switch network {
 	case "tcp":
-		peers = append(peers, listenOn(tb, limpet.Address{Network: "tcp", Address: "127.0.0.1:0"}))
+		peers = append(peers, listenOn(tb, sockaddr.Address{Network: "tcp", Address: "127.0.0.1:0"}))
 	case "unix":
-		peers = append(peers, listenOn(tb, limpet.Address{Network: "unix", Address: filepath.Join(dir, "link")}))
+		peers = append(peers, listenOn(tb, sockaddr.Address{Network: "unix", Address: filepath.Join(dir, "link")}))
 	}
 	if old {
 		peers, classic = nil, peers
 	}
 	for _, l := range append(peers, classic...) {
-		d.peer = limpet.Address{Network: l.Addr().Network(), Address: l.Addr().String()}
+		d.peer = sockaddr.Address{Network: l.Addr().Network(), Address: l.Addr().String()}
 	}
 	d.api = filepath.Join(dir, "api")
-	api := listenOn(tb, limpet.Address{Network: "unix", Address: d.api})
+	api := listenOn(tb, sockaddr.Address{Network: "unix", Address: d.api})
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
@@ -76,9 +77,9 @@ func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect .
 	return d
 }
 
-func listenOn(tb testing.TB, addr limpet.Address) net.Listener {
+func listenOn(tb testing.TB, addr sockaddr.Address) net.Listener {
 	tb.Helper()
-	l, err := server.Listen(context.Background(), addr, 0o600)
+	l, err := sockaddr.Listen(context.Background(), addr, sockaddr.Config{})
 	if err != nil {
 		tb.Fatal(err)
 	}

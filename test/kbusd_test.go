@@ -21,6 +21,14 @@ import (
 // KBUSD_DIR=/dev has it make them there: by CUSE, where that can be had.
 func kbusd(t testing.TB, args ...string) (dir string, cmd *exec.Cmd) {
 	t.Helper()
+	dir = deviceDir(t)
+	return dir, kbusdIn(t, dir, args...)
+}
+
+// deviceDir gives the folder for the devices, or skips the test where there can be
+// none.
+func deviceDir(t testing.TB) string {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("kbusd needs root, to mount its devices")
 	}
@@ -29,10 +37,10 @@ func kbusd(t testing.TB, args ...string) (dir string, cmd *exec.Cmd) {
 		t.Skipf("kbusd needs FUSE: %v", err)
 	}
 	_ = f.Close()
-	if dir = os.Getenv("KBUSD_DIR"); dir == "" {
-		dir = t.TempDir()
+	if dir := os.Getenv("KBUSD_DIR"); dir != "" {
+		return dir
 	}
-	return dir, kbusdIn(t, dir, args...)
+	return t.TempDir()
 }
 
 // kbusdIn starts another kbusd in the same folder.
@@ -121,26 +129,25 @@ func TestGoldenBusThroughKbusd(t *testing.T) {
 	}
 }
 
-// The recordings on the real module's device, where KBUS_DEVICE names one.
-func TestGoldenBusOnRealDevice(t *testing.T) {
+// The recordings on one device, one after the other: on the one that KBUS_DEVICE
+// names, which may be the real module's and must be used by nobody else, or one of
+// kbusd. No device is made.
+func TestGoldenBusOnOneDevice(t *testing.T) {
 	path := os.Getenv("KBUS_DEVICE")
 	if path == "" {
-		t.Skip("KBUS_DEVICE names no device of the kernel module")
+		dir, _ := kbusd(t)
+		path = filepath.Join(dir, "kbus0")
 	}
-	maker := deviceKsock(t, path)
+	bus, err := kbusdev.OpenDevice(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	files := bustest.Files(t, "../kbusdev/bustest/testdata", "bus-*.jsonl.gz")
-	bustest.Replay(t, files, func(tb testing.TB) kbusdev.Bus {
-		tb.Helper()
-		n, err := maker.NewDevice()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		bus, err := kbusdev.OpenDevice(fmt.Sprintf("/dev/kbus%d", n))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return bus
-	})
+	for _, opts := range [][]bustest.Option{nil, {bustest.Whole()}} {
+		t.Run(fmt.Sprintf("whole=%v", opts != nil), func(t *testing.T) {
+			bustest.Replay(t, files, func(testing.TB) kbusdev.Bus { return bus }, append(opts, bustest.OnOneBus())...)
+		})
+	}
 }
 
 // Waiting in the poller: for messages, for an end, for room.
@@ -203,7 +210,7 @@ func TestDeviceKsockWaits(t *testing.T) {
 func TestKbusdRefusals(t *testing.T) {
 	dir, _ := kbusd(t)
 	cmd := exec.Command(filepath.Join(binaries, "kbusd"), "--dir", dir)
-	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "in use") {
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "another kbusd") {
 		t.Errorf("a second kbusd: %v %s", err, out)
 	}
 	for _, c := range []struct{ by, dir, want string }{
@@ -215,6 +222,29 @@ func TestKbusdRefusals(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), c.want) {
 			t.Errorf("--by %s: %v %s", c.by, err, out)
 		}
+	}
+	missing := filepath.Join(t.TempDir(), "missing")
+	for _, c := range []struct{ args, want string }{
+		{"--dir " + missing, "no such file or directory; make it first"},
+		{"--max-messages 0", "--max-messages: 0 is not from 1 to 262144"},
+		{"--max-message-size 99", "--max-message-size: 99 is not from 100 to 409600"},
+		{"--max-message-size 409601", "--max-message-size: 409601 is not from 100 to 409600"},
+		{"--max-queue 0", "--max-queue: 0 is not from 1"},
+		{"--max-queue 2147483648", "--max-queue: 2147483648 is not from 1"},
+		{"--devices -1", "--devices: -1 is not from 1 to 256"},
+		{"--mode 1000", `--mode "1000"`},
+	} {
+		cmd := exec.CommandContext(within(t), filepath.Join(binaries, "kbusd"), append([]string{"--dir", t.TempDir()}, strings.Fields(c.args)...)...)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), c.want) {
+			t.Errorf("kbusd %s: %v %s", c.args, err, out)
+		}
+	}
+	if _, err := os.Stat(missing); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the missing folder is there: %v", err)
+	}
+	cmd = exec.CommandContext(within(t), filepath.Join(binaries, "limpetd"), "--bus", "embedded", "--api", "none", "--expose", filepath.Join(dir, "kbus0"))
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "a kbusd, or another limpetd --expose, is running") {
+		t.Errorf("limpetd --expose beside a kbusd: %v %s", err, out)
 	}
 	stale := filepath.Join(t.TempDir(), "kbus0") // a node without a device
 	if err := syscall.Mknod(stale, syscall.S_IFCHR|0o600, 1<<8|200); err == nil {
@@ -363,6 +393,35 @@ func TestDeviceFile(t *testing.T) {
 		info, err := os.Stat(filepath.Join(dir, fmt.Sprintf("kbus%d", n)))
 		if err != nil || info.Mode() != want {
 			t.Errorf("device %d is %v, %v; want %v", n, info.Mode(), err, want)
+		}
+	}
+}
+
+// The mode is the one that was asked for, 0 too.
+func TestKbusdMode(t *testing.T) {
+	for mode, want := range map[string]os.FileMode{"0": 0, "0640": 0o640} {
+		dir, _ := kbusd(t, "--mode", mode)
+		info, err := os.Stat(filepath.Join(dir, "kbus0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("--mode %s serves %v", mode, info.Mode())
+		}
+		deviceKsock(t, filepath.Join(dir, "kbus0")) // root may always
+		if os.Getenv("KBUSD_DIR") != "" {
+			return // the other one is still there
+		}
+	}
+}
+
+// What a program can raise its queue to has a bound, and is told.
+func TestKbusdMaxQueue(t *testing.T) {
+	dir, _ := kbusd(t, "--max-queue", "200")
+	k := deviceKsock(t, filepath.Join(dir, "kbus0"))
+	for _, c := range []struct{ ask, want uint32 }{{0, 100}, {150, 150}, {1 << 31, 200}, {0, 200}} {
+		if now, err := k.MaxMessages(c.ask); err != nil || now != c.want {
+			t.Errorf("MAXMSGS %d: %d, %v; want %d", c.ask, now, err, c.want)
 		}
 	}
 }

@@ -4,26 +4,26 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/signal"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
-	"github.com/kbus-limpet/limpet/limpet"
-	"github.com/kbus-limpet/limpet/server"
 )
 
 func main() {
@@ -68,9 +68,10 @@ that programs point to in their own memory; what is missing is said at the start
 	f := cmd.Flags()
 	f.StringVar(&o.by, "by", "auto", "`WHAT` makes the devices: cuse, fuse or auto")
 	f.IntVar(&o.cfg.Devices, "devices", 1, "how many devices there are at first, `N`")
-	f.StringVar(&o.mode, "mode", "0666", "the devices' `MODE`, in octal")
-	f.Uint32Var(&o.maxMessages, "max-messages", 100, "the bound of a new queue, in messages, `N`")
-	f.Uint32Var(&o.maxSize, "max-message-size", 409600, "the bound on an entire message, in `BYTES`")
+	f.StringVar(&o.mode, "mode", "0666", "the devices' `MODE`, in octal; with 0 only root opens them")
+	f.Uint32Var(&o.maxMessages, "max-messages", kbusdev.DefaultMaxMessages, "the bound of a new queue, in messages, `N`")
+	f.Uint32Var(&o.cfg.MaxQueue, "max-queue", kbusfs.DefaultMaxQueue, "the most messages to which a program can raise its queue's bound with MAXMSGS, `N`")
+	f.Uint32Var(&o.maxSize, "max-message-size", kbusdev.AbsoluteMaxMessageSize, "the bound on an entire message, in `BYTES`")
 	for _, q := range []struct{ word, short string }{
 		{kbusdev.ControlBindings, "Print what /proc/kbus/bindings shows with the module"},
 		{kbusdev.ControlStats, "Print what every Ksock has waiting and owes"},
@@ -90,13 +91,11 @@ func (o *options) controlPath() string {
 	return kbusdev.ControlSocket(o.cfg.Dir)
 }
 
-func (o *options) run(ctx context.Context, errOut io.Writer) error {
+// configure checks the flags and completes the configuration.
+func (o *options) configure(errOut io.Writer) error {
 	bits, err := strconv.ParseUint(o.mode, 8, 9)
 	if err != nil {
-		return fmt.Errorf("--mode %q: it is not a file mode in octal, like 0666", o.mode)
-	}
-	if o.cfg.Devices < 1 || o.cfg.Devices > 256 {
-		return fmt.Errorf("--devices: %d is not from 1 to 256", o.cfg.Devices)
+		return fmt.Errorf("--mode %q: give a file mode in octal, from 0000 to 0777", o.mode)
 	}
 	o.cfg.Mode = fs.FileMode(bits)
 	if o.by != "auto" {
@@ -105,9 +104,39 @@ func (o *options) run(ctx context.Context, errOut io.Writer) error {
 		}
 		o.cfg.By = kbusfs.By(o.by)
 	}
+	for _, f := range []struct {
+		flag             string
+		value, low, high int64
+	}{
+		{"devices", int64(o.cfg.Devices), 1, kbusfs.MaxDevices},
+		{"max-queue", int64(o.cfg.MaxQueue), 1, math.MaxInt32},
+		{"max-messages", int64(o.maxMessages), 1, int64(o.cfg.MaxQueue)},
+		{"max-message-size", int64(o.maxSize), kbusdev.MinMaxMessageSize, kbusdev.AbsoluteMaxMessageSize},
+	} {
+		if f.value < f.low || f.value > f.high {
+			return fmt.Errorf("--%s: %d is not from %d to %d", f.flag, f.value, f.low, f.high)
+		}
+	}
 	o.cfg.Log = slog.New(slog.NewTextHandler(errOut, nil))
 	o.cfg.Set = membus.NewSet(membus.WithMaxMessages(o.maxMessages), membus.WithMaxMessageSize(o.maxSize))
-	control, err := server.Listen(ctx, limpet.Address{Network: "unix", Address: o.controlPath()}, 0o666)
+	return o.cfg.Validate() // before there is a control socket, which would make the folder
+}
+
+// listen opens the control socket.
+func (o *options) listen(ctx context.Context) (net.Listener, error) {
+	addr := sockaddr.Address{Network: "unix", Address: o.controlPath()}
+	l, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Mode: 0o666, Log: o.cfg.Log})
+	if errors.Is(err, sockaddr.ErrInUse) && kbusdev.AnswersControl(ctx, addr.Address) {
+		return nil, fmt.Errorf("another kbusd, or limpetd --expose, is running: it answers at %s; stop it, or choose another folder with --dir (%w)", addr, err)
+	}
+	return l, err
+}
+
+func (o *options) run(ctx context.Context, errOut io.Writer) error {
+	if err := o.configure(errOut); err != nil {
+		return err
+	}
+	control, err := o.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -125,14 +154,11 @@ func (o *options) run(ctx context.Context, errOut io.Writer) error {
 
 // ask puts a question to the kbusd that runs.
 func (o *options) ask(ctx context.Context, word string, out io.Writer) error {
-	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", o.controlPath())
+	answer, err := kbusdev.AskControl(ctx, o.controlPath(), word)
 	if err != nil {
 		return fmt.Errorf("no kbusd answers at %s; is it running, with this --dir? (%w)", o.controlPath(), err)
 	}
-	defer conn.Close() //nolint:errcheck // nothing to be done about it
-	if _, err := fmt.Fprintln(conn, word); err != nil {
-		return err
-	}
-	_, err = io.Copy(out, conn)
+	defer answer.Close() //nolint:errcheck // only read
+	_, err = io.Copy(out, answer)
 	return err
 }

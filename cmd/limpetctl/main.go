@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
@@ -125,6 +127,11 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // withBus runs f with the daemon's bus.
 func (o *options) withBus(f func(*client.Bus) error) error {
+	if o.api == client.DefaultAPIAddress() { // another address is the user's own choice
+		if err := sockaddr.CheckFolder(o.api); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	bus, err := client.Open(o.api)
 	if err != nil {
 		return &usageError{err}

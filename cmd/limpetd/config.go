@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/limpet"
 )
 
@@ -34,9 +35,9 @@ type config struct {
 	LogFormat   string   `koanf:"log-format"`
 	Check       bool     `koanf:"check"`
 
-	listen, connect               []limpet.Address
-	listenClassic, connectClassic []limpet.Address
-	api                           *limpet.Address // nil is none
+	listen, connect               []sockaddr.Address
+	listenClassic, connectClassic []sockaddr.Address
+	api                           *sockaddr.Address // nil is none
 }
 
 const envPrefix = "LIMPETD_"
@@ -114,8 +115,8 @@ func (c *config) validate() error {
 	if linked && c.NetworkID == 0 {
 		return errors.New("--network-id: a bus that is linked needs a network id above 0, different on every bus")
 	}
-	if !linked && c.API == "none" {
-		return errors.New("there is nothing to do: give --listen, --connect, their classic sisters or --api")
+	if !linked && c.API == "none" && c.Expose == "" {
+		return errors.New("nothing to do: set --listen, --connect, --listen-classic, --connect-classic, --api or --expose")
 	}
 	if c.Expose != "" && filepath.Base(c.Expose) != "kbus0" {
 		return fmt.Errorf("--expose: the file %q must be called kbus0, in any folder", c.Expose)
@@ -136,13 +137,13 @@ func (c *config) validate() error {
 	for _, a := range []struct {
 		flag  string
 		words []string
-		out   *[]limpet.Address
+		out   *[]sockaddr.Address
 	}{
 		{"listen", c.Listen, &c.listen}, {"connect", c.Connect, &c.connect},
 		{"listen-classic", c.ListenOld, &c.listenClassic}, {"connect-classic", c.ConnectOld, &c.connectClassic},
 	} {
 		for _, word := range a.words {
-			addr, err := limpet.ParseAddress(word)
+			addr, err := sockaddr.ParseAddress(word)
 			if err != nil {
 				return fmt.Errorf("--%s: %w", a.flag, err)
 			}
@@ -150,7 +151,7 @@ func (c *config) validate() error {
 		}
 	}
 	if c.API != "none" {
-		addr, err := limpet.ParseAddress(c.API)
+		addr, err := sockaddr.ParseAddress(c.API)
 		if err != nil {
 			return fmt.Errorf("--api: %w", err)
 		}

@@ -45,6 +45,17 @@ func TestUnknownSettingsAreErrors(t *testing.T) {
 	}
 }
 
+// Without links and API there can still be a device to serve; else there is nothing
+// to do.
+func TestNothingToDo(t *testing.T) {
+	if _, err := load(t, "", "--api", "none"); err == nil || !strings.Contains(err.Error(), "nothing to do") {
+		t.Errorf("neither links nor API nor device: %v", err)
+	}
+	if _, err := load(t, "", "--api", "none", "--bus", "embedded", "--expose", "/tmp/kbus0"); err != nil {
+		t.Errorf("a device: %v", err)
+	}
+}
+
 // No file makes the configuration panic, and what is accepted can be run.
 func FuzzConfig(f *testing.F) {
 	for _, s := range []string{"", "network-id: 1\nlisten: [':1', /x]\n", "listen: x\n", "verbosity: -1\n", "message-name: [1]\n", "a: &a [*a]\n", "network-id: -1\n"} {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -33,6 +34,11 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 	bus, notice, err := openBus(cfg.Bus, set)
 	if err != nil {
 		return &usageError{err}
+	}
+	if cfg.Expose != "" {
+		if err := exposed(cfg, set, log).Validate(); err != nil {
+			return &usageError{fmt.Errorf("--expose: %w", err)}
+		}
 	}
 	if cfg.Check {
 		return sayCheck(cfg, bus, out)
@@ -54,7 +60,7 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	l, err := openListeners(ctx, cfg)
+	l, err := openListeners(ctx, cfg, log)
 	if err != nil {
 		l.close()
 		return err
@@ -76,7 +82,7 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 	if cfg.Expose == "" {
 		ready()
 	} else {
-		devices := kbusfs.New(kbusfs.Config{Set: set, Dir: filepath.Dir(cfg.Expose), Log: log})
+		devices := kbusfs.New(exposed(cfg, set, log))
 		g.Go(func() error { return devices.Run(gctx, ready) })
 		g.Go(func() error { return devices.ServeControl(gctx, l.control) })
 	}
@@ -100,6 +106,11 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 		log.Info("limpetd stops", "reason", "signal")
 	}
 	return err
+}
+
+// exposed is how --expose serves the bus.
+func exposed(cfg *config, set *membus.Set, log *slog.Logger) kbusfs.Config {
+	return kbusfs.Config{Set: set, Dir: filepath.Dir(cfg.Expose), Mode: 0o666, Log: log}
 }
 
 func newLog(cfg *config, w io.Writer) *slog.Logger {
@@ -167,14 +178,14 @@ func (l *listeners) close() {
 }
 
 // openListeners opens all or says which one it could not; close the result in any case of error.
-func openListeners(ctx context.Context, cfg *config) (*listeners, error) {
+func openListeners(ctx context.Context, cfg *config, log *slog.Logger) (*listeners, error) {
 	l := &listeners{}
 	for _, x := range []struct {
-		at  []limpet.Address
+		at  []sockaddr.Address
 		out *[]net.Listener
 	}{{cfg.listen, &l.serve.Peers}, {cfg.listenClassic, &l.serve.Classic}} {
 		for _, addr := range x.at {
-			p, err := server.Listen(ctx, addr, 0o666)
+			p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Log: log})
 			if err != nil {
 				return l, err
 			}
@@ -182,8 +193,8 @@ func openListeners(ctx context.Context, cfg *config) (*listeners, error) {
 		}
 	}
 	if cfg.api != nil {
-		a, err := server.Listen(ctx, *cfg.api, 0o600)
-		if errors.Is(err, server.ErrInUse) {
+		a, err := sockaddr.Listen(ctx, *cfg.api, sockaddr.Config{Private: true, Log: log})
+		if errors.Is(err, sockaddr.ErrInUse) {
 			return l, fmt.Errorf("%w (or give this daemon its own with --api)", err)
 		}
 		if err != nil {
@@ -196,10 +207,14 @@ func openListeners(ctx context.Context, cfg *config) (*listeners, error) {
 		if err != nil {
 			return l, fmt.Errorf("--metrics: %w", err)
 		}
-		l.metrics = m
+		l.metrics = sockaddr.Retry(m, log)
 	}
 	if cfg.Expose != "" {
-		c, err := server.Listen(ctx, limpet.Address{Network: "unix", Address: kbusdev.ControlSocket(filepath.Dir(cfg.Expose))}, 0o666)
+		addr := sockaddr.Address{Network: "unix", Address: kbusdev.ControlSocket(filepath.Dir(cfg.Expose))}
+		c, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Mode: 0o666, Log: log})
+		if errors.Is(err, sockaddr.ErrInUse) && kbusdev.AnswersControl(ctx, addr.Address) {
+			return l, fmt.Errorf("--expose: a kbusd, or another limpetd --expose, is running: it answers at %s; stop it, or choose another folder (%w)", addr, err)
+		}
 		if err != nil {
 			return l, err
 		}

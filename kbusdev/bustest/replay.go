@@ -61,6 +61,7 @@ func On(newRunner func() (Runner, func())) Option {
 
 type player struct {
 	whole     bool
+	oneBus    bool
 	newRunner func() (Runner, func())
 	bus       kbusdev.Bus
 	ksocks    map[int]kbusdev.Ksock
@@ -86,6 +87,15 @@ func replayStory(t *testing.T, s Story, bus kbusdev.Bus, opts []Option) {
 	p := &player{bus: bus, ksocks: make(map[int]kbusdev.Ksock)}
 	for _, o := range opts {
 		o(p)
+	}
+	if p.oneBus {
+		b, err := baseOf(bus)
+		if err == nil {
+			s, err = rebase(s, b)
+		}
+		if err != nil {
+			t.Fatalf("moving the story: %v", err)
+		}
 	}
 	run, done := Runner(func(_ int, step func()) { step() }), func() {}
 	if p.newRunner != nil {

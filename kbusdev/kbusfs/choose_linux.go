@@ -38,8 +38,6 @@ func (s *Server) choose() error {
 			s.by = CUSE
 			log.Info("devices by CUSE: true character devices")
 		}
-	default:
-		return fmt.Errorf("devices by %q: it is %q or %q", s.cfg.By, CUSE, FUSE)
 	}
 	if s.by == FUSE {
 		s.sayWhoCannotBind()

@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -80,11 +82,18 @@ func (s *Server) WriteStats(w io.Writer) error {
 	return nil
 }
 
+// maxAskers bounds the clients of the control socket at one time.
+const maxAskers = 32
+
 // ServeControl answers kbusdev.ControlBindings and ControlStats on a socket (where
-// it should be, kbusdev.ControlSocket says), which it closes when ctx ends.
+// it should be, kbusdev.ControlSocket says), which it closes when ctx ends. Clients
+// do not wait for one another: each has a second, and when more than 32 are
+// connected, the one that came first is dropped.
 func (s *Server) ServeControl(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
+	a := askers{conns: make(map[uint64]net.Conn)}
+	defer a.wg.Wait()
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -93,11 +102,39 @@ func (s *Server) ServeControl(ctx context.Context, l net.Listener) error {
 			}
 			return fmt.Errorf("serving %s: %w", l.Addr(), err)
 		}
-		s.answerControl(conn)
+		a.serve(conn, s.answerControl)
 	}
 }
 
-// answerControl is done with one client before the next; none takes long.
+// askers are the connected clients, by the order in which they came.
+type askers struct {
+	wg    sync.WaitGroup
+	mu    sync.Mutex
+	conns map[uint64]net.Conn
+	last  uint64
+}
+
+// serve answers a client in a goroutine, and makes room for it.
+func (a *askers) serve(conn net.Conn, answer func(net.Conn)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.conns) == maxAskers {
+		oldest := slices.Min(slices.Collect(maps.Keys(a.conns)))
+		_ = a.conns[oldest].Close()
+		delete(a.conns, oldest)
+	}
+	a.last++
+	n := a.last
+	a.conns[n] = conn
+	a.wg.Go(func() {
+		answer(conn)
+		a.mu.Lock()
+		delete(a.conns, n)
+		a.mu.Unlock()
+	})
+}
+
+// answerControl answers one client and closes its connection.
 func (s *Server) answerControl(conn net.Conn) {
 	defer conn.Close() //nolint:errcheck // nothing to be done about it
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
@@ -118,6 +155,6 @@ func (s *Server) answerControl(conn net.Conn) {
 		err = w.Flush()
 	}
 	if err != nil {
-		s.cfg.Log.Warn("answering a question", "error", err)
+		s.cfg.Log.Debug("a client of the control socket left before its answer was written", "error", err)
 	}
 }

@@ -58,7 +58,8 @@ type reader struct {
 }
 
 const (
-	// holdUp is how long a caller's memory may take before others are served.
+	// holdUp is how long a caller's memory may take before others are served. On a
+	// busy machine, or when the memory is swapped out, it takes that long at times.
 	holdUp = 20 * time.Millisecond
 	// giveUp is when the caller is told EFAULT: until it is told something it cannot
 	// even be killed, and with it goes what holds the reader up.
@@ -112,7 +113,6 @@ func (r *reader) replace() {
 	r.replaced.Store(true)
 	d.startReader()
 	d.readers.Done()
-	d.server.cfg.Log.Warn("a program holds up its device; others are served meanwhile", "path", d.path)
 }
 
 func (r *reader) run() error {

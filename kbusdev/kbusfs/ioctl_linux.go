@@ -150,7 +150,8 @@ func (c *ioctlCall) do(number uint32) (payload []byte, result int32, err error) 
 		owed, err := k.Unreplied()
 		return u32(uint32(owed)), 0, err
 	case n.MaxMsgs:
-		return set(c, k.MaxMessages)
+		most := c.r.d.server.cfg.MaxQueue
+		return set(c, func(n uint32) (uint32, error) { return k.MaxMessages(min(n, most)) })
 	case n.MaxMsgSize:
 		return set(c, k.MaxMessageSize)
 	case n.MsgOnlyOnce:

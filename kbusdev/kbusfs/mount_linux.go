@@ -16,7 +16,7 @@ import (
 // mount puts a FUSE file system on the file itself, so that its only node is the
 // device.
 func (s *Server) mount(path string) (fd int, remove func() error, err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, s.cfg.Mode.Perm())
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o600) // fusermount3 wants it writable; the mount hides it
 	if err != nil {
 		return 0, nil, fmt.Errorf("making %s: %w", path, err)
 	}

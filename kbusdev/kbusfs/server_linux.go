@@ -27,18 +27,9 @@ type Server struct {
 	failed  chan error
 }
 
-// New makes a server.
+// New makes a server. Run returns an error if the configuration is not valid.
 func New(cfg Config) *Server {
-	if cfg.Dir == "" {
-		cfg.Dir = "/dev"
-	}
-	if cfg.Mode == 0 {
-		cfg.Mode = 0o666
-	}
-	if cfg.Devices < 1 {
-		cfg.Devices = 1
-	}
-	return &Server{cfg: cfg, devices: make(map[int]*device), failed: make(chan error, 1)}
+	return &Server{cfg: cfg.withDefaults(), devices: make(map[int]*device), failed: make(chan error, 1)}
 }
 
 func (s *Server) mode() uint32 { return uint32(s.cfg.Mode.Perm()) }
@@ -47,6 +38,9 @@ func (s *Server) mode() uint32 { return uint32(s.cfg.Mode.Perm()) }
 // removed. ready, unless nil, is called when the first ones are there. Programs
 // that still have one open get ENOTCONN. It runs once.
 func (s *Server) Run(ctx context.Context, ready func()) error {
+	if err := s.cfg.Validate(); err != nil {
+		return err
+	}
 	var err error
 	if s.stopping, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
 		return fmt.Errorf("making an eventfd: %w", err)

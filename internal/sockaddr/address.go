@@ -1,0 +1,46 @@
+package sockaddr
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// An Address is where a daemon listens or is dialled.
+type Address struct {
+	// Network is "tcp" or "unix", as package net has them.
+	Network string
+	// Address is host:port, or the path of a Unix socket.
+	Address string
+}
+
+// String gives the address as ParseAddress takes it.
+func (a Address) String() string { return a.Address }
+
+// maxSocketPath is what fits into a Unix socket address on Linux.
+const maxSocketPath = 107
+
+// ParseAddress works out what sort of address a word is: host:port is TCP,
+// anything else the path of a Unix socket. A word with a slash, or that starts
+// with "unix:", is a path whatever else is in it.
+func ParseAddress(word string) (Address, error) {
+	path, isUnix := strings.CutPrefix(word, "unix:")
+	if !isUnix && !strings.Contains(word, "/") {
+		if host, port, err := net.SplitHostPort(word); err == nil {
+			if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+				return Address{}, fmt.Errorf("address %q: port %q is not a number from 0 to 65535", word, port)
+			}
+			return Address{Network: "tcp", Address: net.JoinHostPort(host, port)}, nil
+		}
+	}
+	switch {
+	case path == "":
+		return Address{}, fmt.Errorf("address %q: give host:port, or the path of a Unix socket", word)
+	case len(path) > maxSocketPath:
+		return Address{}, fmt.Errorf("address %q: the path of a Unix socket has at most %d bytes, this one %d", word, maxSocketPath, len(path))
+	case strings.ContainsRune(path, 0):
+		return Address{}, fmt.Errorf("address %q: a path has no NUL byte", word)
+	}
+	return Address{Network: "unix", Address: path}, nil
+}

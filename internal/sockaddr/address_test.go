@@ -1,0 +1,59 @@
+package sockaddr_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
+)
+
+func TestParseAddress(t *testing.T) {
+	for word, want := range map[string]sockaddr.Address{
+		"localhost:7000":     {Network: "tcp", Address: "localhost:7000"},
+		":7000":              {Network: "tcp", Address: ":7000"},
+		"[::1]:7000":         {Network: "tcp", Address: "[::1]:7000"},
+		"/run/limpet.sock":   {Network: "unix", Address: "/run/limpet.sock"},
+		"limpet.sock":        {Network: "unix", Address: "limpet.sock"},
+		"./a:1":              {Network: "unix", Address: "./a:1"},
+		"unix:a:1":           {Network: "unix", Address: "a:1"},
+		"unix:/run/x":        {Network: "unix", Address: "/run/x"},
+		"kbus.example.org:1": {Network: "tcp", Address: "kbus.example.org:1"},
+	} {
+		if got, err := sockaddr.ParseAddress(word); err != nil || got != want {
+			t.Errorf("ParseAddress(%q) = %+v, %v; want %+v", word, got, err, want)
+		}
+	}
+	for word, words := range map[string]string{
+		"":                             "host:port",
+		"host:port":                    `port "port"`,
+		"host:65536":                   `port "65536"`,
+		strings.Repeat("a", 108):       "at most 107 bytes",
+		"unix:":                        "host:port",
+		"a\x00b":                       "NUL",
+		"/" + strings.Repeat("a/", 60): "at most 107 bytes",
+	} {
+		if got, err := sockaddr.ParseAddress(word); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("ParseAddress(%.20q) = %+v, %v; want an error with %q", word, got, err, words)
+		}
+	}
+}
+
+func FuzzParseAddress(f *testing.F) {
+	for _, s := range []string{"a:1", "/x", "unix:/x", "[::1]:2", ":", "a:b:c"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, word string) {
+		a, err := sockaddr.ParseAddress(word)
+		if err != nil {
+			return
+		}
+		if a.Network == "tcp" {
+			again, err := sockaddr.ParseAddress(a.String())
+			if err != nil || again != a {
+				t.Errorf("%q gives %+v, which gives %+v, %v", word, a, again, err)
+			}
+		} else if a.Network != "unix" || a.Address == "" {
+			t.Errorf("%q gives %+v", word, a)
+		}
+	})
+}
