@@ -23,6 +23,7 @@ type live struct {
 	peer    *link.Greeting
 	session link.SessionID
 	told    []link.Network // what our greeting says lies behind us
+	streams int            // how many have been attached; guarded by Node.mu
 
 	mu    sync.Mutex // guards epoch; taken after Node.mu, never before
 	epoch *Epoch

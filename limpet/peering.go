@@ -147,13 +147,16 @@ func (p *Peering) attached(l *live) {
 	n := p.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	resumed := p.state == Detached
+	resumed := l.streams > 0
+	l.streams++
 	if resumed {
 		p.resumed++
 	} else {
 		p.epochs++
 	}
-	p.setState(Up, nil)
+	if p.state != Draining {
+		p.setState(Up, nil)
+	}
 	if n.watching && hasFeature(l.peer, featureInterest) && !p.cfg.AllInterest {
 		names := n.interest.For(tableSource(p))
 		l.with(func(e *Epoch) { e.Interest(names) })
