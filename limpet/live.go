@@ -91,6 +91,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 	n.mu.Lock()
 	l.epoch.Adopt(now, p.carried)
 	p.carried, p.replaced, p.current = nil, nil, l
+	p.keep() // the end of an epoch that this one replaces has set the timer again
 	n.mu.Unlock()
 	go l.run()
 	return l, nil
