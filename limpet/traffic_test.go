@@ -132,6 +132,7 @@ func newWorld(t *testing.T, top topology, seed uint64) *world {
 		w.must(second(w.hostile[b].MaxMessages(3))) // a tiny queue
 		w.must(w.hostile[b].Bind("$.*", kbusdev.Listener))
 	}
+	w.settle() // what is listened to is known everywhere
 	return w
 }
 
