@@ -123,12 +123,13 @@ func (n *Node) openKsock(cfg Config) (kbusdev.Ksock, error) {
 // run runs the pumps until the epoch is over, then closes the Ksock: the bus answers
 // what is left in its queue.
 func (l *live) run() {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, stopReading := context.WithCancel(context.Background())
 	var reading sync.WaitGroup
 	reading.Go(func() { l.busFailed(l.read(ctx)) })
-	l.write(ctx)
-	cancel()
+	l.write()
+	stopReading()
 	reading.Wait()
+	l.write() // what the reader had in its hand
 	n := l.peering.node
 	if err := l.ksock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		l.log.Warn("closing the Ksock", "error", err)
