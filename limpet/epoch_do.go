@@ -147,7 +147,7 @@ func (e *Epoch) outcome(now time.Time, d *Do) {
 			if e.inspect != nil {
 				e.inspect("refused by bus: "+kbusdev.ErrnoName(d.Errno), &fx.Msg, &after[i])
 			}
-			if after[i].Kind == translate.Drop {
+			if k := after[i].Kind; k == translate.Drop || k == translate.Bounce {
 				why = after[i].Reason
 			}
 		}
