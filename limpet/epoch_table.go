@@ -163,6 +163,9 @@ func (e *Epoch) WantChanged(name string, wanted bool) {
 	}
 }
 
+// Wants reports whether the peer wants to hear messages of this name, or may.
+func (e *Epoch) Wants(name string) bool { return e.why == nil && e.wants.wants(name) }
+
 // frame returns what the peer is to be told next about interest or tables at once, nil
 // if there is nothing.
 func (w *interest) frame() link.Frame {

@@ -318,5 +318,20 @@ func (p *Peering) Status() Status {
 	return st
 }
 
+// Wants reports whether a message of this name that is announced on our bus now would be
+// sent to the peer: somebody listens there or behind there, or may.
+func (p *Peering) Wants(name string) bool {
+	n := p.node
+	n.mu.Lock()
+	l := p.current
+	n.mu.Unlock()
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch.Wants(name)
+}
+
 // String names the peering for logs.
 func (p *Peering) String() string { return fmt.Sprintf("link %q", p.name) }
