@@ -293,6 +293,13 @@ type Status struct {
 	Epochs, Resumed uint64
 }
 
+// State returns the peering's state now. It costs less than Status.
+func (p *Peering) State() State {
+	p.node.mu.Lock()
+	defer p.node.mu.Unlock()
+	return p.state
+}
+
 // Status returns what the peering is doing now.
 func (p *Peering) Status() Status {
 	n := p.node
