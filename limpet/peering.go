@@ -109,7 +109,7 @@ func (p *Peering) Dialled() bool { return p.dialled }
 
 // dropped keeps a lost message for people to look at.
 func (p *Peering) dropped(fromPeer bool, why translate.Reason, m *kbusdev.Message) {
-	d := Dropped{At: time.Now(), FromPeer: fromPeer, Reason: why, Message: *m}
+	d := Dropped{At: time.Now(), FromPeer: fromPeer, Reason: why, Message: *m, Size: len(m.Data)}
 	d.Message.Data = nil
 	p.dropsMu.Lock()
 	defer p.dropsMu.Unlock()
@@ -291,6 +291,13 @@ type Status struct {
 	Session link.SessionID
 	// Epochs counts the epochs, Resumed how often a stream was resumed.
 	Epochs, Resumed uint64
+}
+
+// State returns the peering's state now. It costs less than Status.
+func (p *Peering) State() State {
+	p.node.mu.Lock()
+	defer p.node.mu.Unlock()
+	return p.state
 }
 
 // Status returns what the peering is doing now.

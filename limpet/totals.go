@@ -149,8 +149,9 @@ type Dropped struct {
 	FromPeer bool
 	// Reason is why.
 	Reason translate.Reason
-	// Message has no data.
+	// Message has no data; Size is how many bytes it had.
 	Message kbusdev.Message
+	Size    int
 }
 
 // A dropRing keeps the latest messages that were lost.

@@ -30,7 +30,7 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.NetworkID != 6 || cfg.Verbosity != 2 || len(cfg.connect) != 2 || cfg.connect[1].Address != "c:2" || cfg.MessageName != "$.*" {
+	if cfg.NetworkID != 6 || cfg.Verbosity != 2 || len(cfg.daemon.Connect) != 2 || cfg.daemon.Connect[1].Address != "c:2" || cfg.MessageName != "$.*" {
 		t.Errorf("%+v", cfg)
 	}
 }
@@ -63,7 +63,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, yaml string) {
 		cfg, err := load(t, yaml)
-		if err == nil && cfg.NetworkID == 0 && len(cfg.listen)+len(cfg.connect) > 0 {
+		if err == nil && cfg.NetworkID == 0 && len(cfg.Listen)+len(cfg.Connect) > 0 {
 			t.Errorf("links without a network id are accepted from %q", yaml)
 		}
 	})
