@@ -245,6 +245,17 @@ func (l *live) claim(ctx context.Context) (_ context.Context, release func()) {
 	}
 }
 
+// awaitStream blocks until the stream that is attached, if there is one, is closed: the
+// epoch has ended, and the peer is being told why.
+func (l *live) awaitStream() {
+	l.claimMu.Lock()
+	holder := l.holder
+	l.claimMu.Unlock()
+	if holder != nil {
+		<-holder.gone
+	}
+}
+
 // replacing reports whether another stream waits for the turn.
 func (l *live) replacing() bool {
 	l.claimMu.Lock()

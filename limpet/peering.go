@@ -3,6 +3,7 @@ package limpet
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -199,7 +200,11 @@ func (p *Peering) epochOver(l *live) {
 		p.forget = time.AfterFunc(p.cfg.Forget, func() { n.remove(p) })
 	}
 	n.mu.Unlock()
-	l.log.Warn("link down", "reason", why, "requests_open_then", ledger.Open, "kept_for_the_next", len(p.carried))
+	level := slog.LevelWarn
+	if errors.Is(why, &link.Error{Code: link.GoingAway}) {
+		level = slog.LevelInfo
+	}
+	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_open_then", ledger.Open, "kept_for_the_next", len(p.carried))
 }
 
 // remove takes a peering off the node unless it has an epoch.
@@ -234,6 +239,7 @@ func (p *Peering) Drain(ctx context.Context, reason string) {
 	}
 	l.end(link.Errorf(link.GoingAway, "%s", reason), false)
 	<-l.finished
+	l.awaitStream()
 }
 
 // waitQuiet waits until nothing is open or in flight, or the epoch or its stream ends.
