@@ -234,6 +234,28 @@ func (p *Peering) Drain(ctx context.Context, reason string) {
 	}
 	l.end(link.Errorf(link.GoingAway, "%s", reason), false)
 	<-l.finished
+	l.awaitStream(lastFrameTimeout)
+}
+
+// lastFrameTimeout bounds how long the last frame of an epoch may take to get out: a
+// bit more than link.Attach waits for the peer to close in its turn.
+const lastFrameTimeout = 1500 * time.Millisecond
+
+// awaitStream waits until the stream that is attached has ended, so that the peer has
+// been told why, or the time is over.
+func (l *live) awaitStream(timeout time.Duration) {
+	l.claimMu.Lock()
+	holder := l.holder
+	l.claimMu.Unlock()
+	if holder == nil {
+		return
+	}
+	late := time.NewTimer(timeout)
+	defer late.Stop()
+	select {
+	case <-holder.gone:
+	case <-late.C:
+	}
 }
 
 // waitQuiet waits until nothing is open or in flight, or the epoch or its stream ends.
