@@ -229,7 +229,7 @@ func (p *Peering) Drain(ctx context.Context, reason string) {
 		n.mu.Unlock()
 		return
 	}
-	up := p.state == Up
+	up := p.state == Up || p.state == Draining // which somebody else may do at the same time
 	p.setState(Draining, nil)
 	n.mu.Unlock()
 	l.log.Info("draining", "reason", reason)

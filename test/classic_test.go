@@ -216,7 +216,7 @@ func TestHostileOldPeers(t *testing.T) {
 		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "it speaks gRPC"},
 		{"HELO\x00\x00\x00\x00", "network id 0 cannot be used"},
 		{"HELO\x00\x00\x00\x01", "both ends have network id 1"},
-		{"HELO\x00\x00\x00\x02", "network id 2 belongs to another daemon"},
+		{"HELO\x00\x00\x00\x02", "two daemons have network id 2"},
 		{"HELO\x00\x00\x00\x03" + strings.Repeat("\x00", 64), "guards"},
 		{"HELO\x00\x00\x00\x03" + string(lie), "4294967295 bytes"},
 		{"HELO\x00\x00\x00\x03" + string(lie[:30]), "in the middle of a message"},

@@ -353,7 +353,7 @@ func killedReplier(t *testing.T, asker, side *process) {
 // A killed daemon's requests are answered, and the link heals.
 func TestKilledDaemon(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "link.sock")
-	a := limpetd(t, 1, "--connect", addr)
+	a := limpetd(t, 1, "--connect", addr, "--grace", "1s")
 	b := limpetd(t, 2, "--listen", addr)
 	a.waitLinked(t, 1)
 	r, err := b.bus.Serve(within(t), 0, "$.Ask")

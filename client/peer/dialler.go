@@ -40,24 +40,21 @@ func (d *Dialler) Name() string {
 func (d *Dialler) Run(ctx context.Context) {
 	p := d.Node.NewDialled(d.Name(), d.Limpet, d.Classic)
 	streams, stop := context.WithCancel(context.WithoutCancel(ctx)) // they end after the drain
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		<-ctx.Done()
-		p.Close(streams, "the daemon is stopping")
-		stop()
-	}()
-	defer func() { <-drained }()
-
 	k := &keeper{peering: p, log: d.Node.Log().With("link", p.Name()), open: d.open, delay: newDelay()}
-	for ctx.Err() == nil {
-		wait := k.serve(streams, ctx)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
-	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		k.run(streams, ctx)
+	}()
+	<-ctx.Done()
+	p.Close(streams, stopReason)
+	stop()
+	<-ended
+	p.Close(streams, stopReason) // of a greeting that was under way there may be a link now
 }
+
+// stopReason is what the peer is told.
+const stopReason = "the daemon is stopping"
 
 func (d *Dialler) open(ctx context.Context) (link.Stream, error) {
 	if !d.Classic {
@@ -77,6 +74,17 @@ type keeper struct {
 	open    func(context.Context) (link.Stream, error)
 	delay   *delay
 	said    string // the failure that was logged last
+}
+
+// run serves until dialling ends, and with it the attempt to get another stream; the
+// stream that there is goes on until ctx or the epoch ends.
+func (k *keeper) run(ctx, dialling context.Context) {
+	for dialling.Err() == nil {
+		select {
+		case <-time.After(k.serve(ctx, dialling)):
+		case <-dialling.Done():
+		}
+	}
 }
 
 // serve dials once, serves the stream until it breaks, and returns how long to wait

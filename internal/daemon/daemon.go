@@ -243,11 +243,18 @@ func (d *Daemon) drain(ctx context.Context) {
 	d.node.Close(ctx, stopReason)
 }
 
-// shut closes everything at once.
+// lastAnswers is how long the answers to programs' calls may take to get out.
+const lastAnswers = 500 * time.Millisecond
+
+// shut closes everything, after the calls of programs have had their answers: the one
+// that has sent the termination message for example.
 func (d *Daemon) shut() {
 	d.closeKsocks()
 	d.programs.Close()
-	d.at.close() // with connections that have said nothing yet, which gRPC would wait for
+	late := time.AfterFunc(lastAnswers, d.at.close) // with connections that have said nothing yet, which gRPC would wait for
+	d.api.GracefulStop()
+	late.Stop()
+	d.at.close()
 	d.host.Stop()
 	d.peers.Stop()
 	d.api.Stop()
