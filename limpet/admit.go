@@ -214,10 +214,7 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resum
 		n.mu.Unlock()
 		return nil, refusal(err)
 	}
-	if p.forget != nil {
-		p.forget.Stop()
-		p.forget = nil
-	}
+	p.keep()
 	n.peerings[p.key] = p
 	if !p.dialled {
 		p.linkID = peer.LinkID

@@ -83,6 +83,7 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 // forward queues a message of our bus for the peer.
 func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effect) {
 	m := &fx.Msg
+	e.noteDeadline(m)
 	switch {
 	case m.Event != nil:
 		e.counts.fromBus(translate.BindEventUsed, read)

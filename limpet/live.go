@@ -23,6 +23,7 @@ type live struct {
 	peer    *link.Greeting
 	session link.SessionID
 	told    []link.Network // what our greeting says lies behind us
+	streams int            // how many have been attached; guarded by Node.mu
 
 	mu    sync.Mutex // guards epoch; taken after Node.mu, never before
 	epoch *Epoch
@@ -90,6 +91,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 	n.mu.Lock()
 	l.epoch.Adopt(now, p.carried)
 	p.carried, p.replaced, p.current = nil, nil, l
+	p.keep() // the end of an epoch that this one replaces has set the timer again
 	n.mu.Unlock()
 	go l.run()
 	return l, nil

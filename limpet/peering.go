@@ -148,13 +148,16 @@ func (p *Peering) attached(l *live) {
 	n := p.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	resumed := p.state == Detached
+	resumed := l.streams > 0
+	l.streams++
 	if resumed {
 		p.resumed++
 	} else {
 		p.epochs++
 	}
-	p.setState(Up, nil)
+	if p.state != Draining {
+		p.setState(Up, nil)
+	}
 	if n.watching && hasFeature(l.peer, featureInterest) && !p.cfg.AllInterest {
 		names := n.interest.For(tableSource(p))
 		l.with(func(e *Epoch) { e.Interest(names) })
@@ -207,11 +210,19 @@ func (p *Peering) epochOver(l *live) {
 	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_open_then", ledger.Open, "kept_for_the_next", len(p.carried))
 }
 
-// remove takes a peering off the node unless it has an epoch.
+// keep stops the timer that would have the peering forgotten. node.mu is held.
+func (p *Peering) keep() {
+	if p.forget != nil {
+		p.forget.Stop()
+		p.forget = nil
+	}
+}
+
+// remove takes a peering off the node unless it has, or is to have, an epoch.
 func (n *Node) remove(p *Peering) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if p.current == nil && n.peerings[p.key] == p {
+	if p.current == nil && p.forget != nil && n.peerings[p.key] == p {
 		delete(n.peerings, p.key)
 		n.noteChange()
 	}
@@ -271,9 +282,7 @@ func (p *Peering) Close(ctx context.Context, reason string) {
 	p.Drain(ctx, reason)
 	n := p.node
 	n.mu.Lock()
-	if p.forget != nil {
-		p.forget.Stop()
-	}
+	p.keep()
 	delete(n.peerings, p.key)
 	n.mu.Unlock()
 	n.noteChange()
