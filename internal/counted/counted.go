@@ -82,7 +82,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	counter := new(Counter)
 	c := &accepted{remote: Addr{Addr: conn.RemoteAddr(), Counter: counter}}
 	c.Conn, c.counter = conn, counter
-	c.counting.closed = func() {
+	c.closed = func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.conns, c)

@@ -299,7 +299,7 @@ func TestManyCallsAtOnce(t *testing.T) {
 	for range calls {
 		all.Go(func() {
 			m, err := r.bus.Call(t.Context(), &kbusdev.Message{Name: "$.Ask"})
-			why := ""
+			var why string
 			switch {
 			case err != nil:
 				why = err.Error()
