@@ -7,17 +7,19 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
-	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 )
 
 // DefaultAPIAddress is where a daemon's local API is unless it was told otherwise:
@@ -48,7 +50,7 @@ func Open(address string) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := newConn(addr, nil)
+	conn, err := newConn(addr)
 	if err != nil {
 		return nil, fmt.Errorf("dialling %s: %w", addr, err)
 	}
@@ -78,7 +80,8 @@ func (b *Bus) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, erro
 	return kbusdev.MsgID{Network: r.GetIdNetwork(), Serial: r.GetIdSerial()}, nil
 }
 
-// Call sends a request and waits for its reply until ctx ends. Of m, Name, Data,
+// Call sends a request and waits for its reply until ctx ends; the deadline of ctx goes
+// with the request, so that no replier is given it in vain. Of m, Name, Data,
 // To, FinalTo, URGENT and the user's flags count. A synthetic reply is a reply:
 // Failure tells it from a replier's.
 func (b *Bus) Call(ctx context.Context, m *kbusdev.Message) (*kbusdev.Message, error) {
@@ -107,9 +110,15 @@ func Failure(reply *kbusdev.Message) (what string, failed bool) {
 type Listener struct {
 	stream grpc.ServerStreamingClient[pb.ListenResponse]
 	cancel context.CancelFunc
+	missed atomic.Uint64
 	// Ksock is what listens on the bus.
 	Ksock kbusdev.KsockID
 }
+
+// Missed returns how many messages this listener had missed, because its queue on the
+// bus was full, when the daemon sent the last one that Recv returned. It is safe for
+// concurrent use. Of a device it is always 0, for that does not tell.
+func (l *Listener) Missed() uint64 { return l.missed.Load() }
 
 // ListenConfig is what to listen to.
 type ListenConfig struct {
@@ -142,6 +151,7 @@ func (l *Listener) Recv() (*kbusdev.Message, error) {
 	if err != nil {
 		return nil, busError("listen", "", err)
 	}
+	l.missed.Store(r.GetMissed())
 	return fromProto(r.GetMessage()), nil
 }
 
@@ -251,13 +261,47 @@ func (b *Bus) Bindings(ctx context.Context) ([]kbusdev.Binding, error) {
 	return all, nil
 }
 
-// Status asks what the daemon is doing.
+// Status returns what the daemon is doing, with all its links.
 func (b *Bus) Status(ctx context.Context) (*pb.GetStatusResponse, error) {
-	r, err := b.admin.GetStatus(ctx, &pb.GetStatusRequest{})
-	if err != nil {
-		return nil, busError("status", "", err)
+	return b.status(ctx, &pb.GetStatusRequest{})
+}
+
+// LinkStatus returns what one link is doing, or all if name is "", with up to drops of
+// the latest messages that it lost.
+func (b *Bus) LinkStatus(ctx context.Context, name string, drops uint32) ([]*pb.LinkStatus, error) {
+	r, err := b.status(ctx, &pb.GetStatusRequest{Link: name, MaxDrops: drops})
+	return r.GetLinks(), err
+}
+
+// status puts the pages of an answer together.
+func (b *Bus) status(ctx context.Context, q *pb.GetStatusRequest) (*pb.GetStatusResponse, error) {
+	var all *pb.GetStatusResponse
+	for {
+		r, err := b.admin.GetStatus(ctx, q)
+		if err != nil {
+			return nil, busError("status", q.GetLink(), err)
+		}
+		if all == nil {
+			all = r
+		} else {
+			all.Links = append(all.Links, r.GetLinks()...)
+		}
+		if q.PageToken = r.GetNextPageToken(); q.GetPageToken() == "" {
+			all.NextPageToken = ""
+			return all, nil
+		}
 	}
-	return r, nil
+}
+
+// DrainLink ends a link in good order, and returns when it has ended: what is open may
+// finish within timeout, or the daemon's own drain timeout if that is 0 or less. It
+// returns how many requests were answered by the limpet because they did not.
+func (b *Bus) DrainLink(ctx context.Context, name string, timeout time.Duration) (unfinished uint64, err error) {
+	r, err := b.admin.DrainLink(ctx, &pb.DrainLinkRequest{Name: name, Timeout: durationpb.New(timeout)})
+	if err != nil {
+		return 0, busError("drain", name, err)
+	}
+	return r.GetUnfinished(), nil
 }
 
 // WaitReady waits until the daemon answers, or ctx ends.
@@ -339,6 +383,7 @@ func fromProto(in *pb.Message) *kbusdev.Message {
 	if in == nil {
 		return new(kbusdev.Message)
 	}
-	m := link.FromProto(in)
-	return &m
+	m := new(kbusdev.Message)
+	wire.FromProto(m, in, time.Now())
+	return m
 }

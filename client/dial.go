@@ -14,16 +14,11 @@ import (
 )
 
 // newConn makes a connection that dials addr itself: gRPC's resolvers would take
-// a bare path for a host name. Keepalive notices a dead peer within 13 s. failed,
-// unless nil, is told why dialling failed, which gRPC says in more words.
-func newConn(addr sockaddr.Address, failed func(error)) (*grpc.ClientConn, error) {
+// a bare path for a host name. Keepalive notices a dead daemon within 30 s, but is not
+// misled by one that is merely busy.
+func newConn(addr sockaddr.Address) (*grpc.ClientConn, error) {
 	dial := func(ctx context.Context, _ string) (net.Conn, error) {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, addr.Network, addr.Address)
-		if err != nil && failed != nil {
-			failed(err)
-		}
-		return conn, err
+		return new(net.Dialer).DialContext(ctx, addr.Network, addr.Address)
 	}
 	target := "passthrough:///" + addr.Address
 	if addr.Network == "unix" {
@@ -32,9 +27,9 @@ func newConn(addr sockaddr.Address, failed func(error)) (*grpc.ClientConn, error
 	return grpc.NewClient(target,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(dial),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 20 * time.Second, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: firstDelay, Multiplier: 1.6, Jitter: 0.2, MaxDelay: lastDelay},
+			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}),
 	)

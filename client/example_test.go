@@ -3,17 +3,13 @@ package client_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/daemon"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
-	"github.com/kbus-limpet/limpet/kbusdev/membus"
-	"github.com/kbus-limpet/limpet/limpet"
-	"github.com/kbus-limpet/limpet/server"
 )
 
 // A program asks another on the bus of a daemon. Here the daemon is in the same
@@ -26,14 +22,12 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 	api := filepath.Join(dir, "api")
-	node, _ := limpet.NewNode(membus.New(), 1, slog.New(slog.DiscardHandler))
-	srv, _ := server.New(server.Config{Node: node})
-	l, err := sockaddr.Listen(ctx, sockaddr.Address{Network: "unix", Address: api}, sockaddr.Config{})
+	d, err := daemon.Open(ctx, daemon.Config{Bus: daemon.Embedded, API: &sockaddr.Address{Network: "unix", Address: api}})
 	if err != nil {
 		panic(err)
 	}
 	done := make(chan error)
-	go func() { done <- srv.Run(ctx, server.Listeners{API: []net.Listener{l}}) }()
+	go func() { done <- d.Run(ctx, nil) }()
 
 	bus, err := client.Open(api)
 	if err != nil {

@@ -88,6 +88,8 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 	case m.Event != nil:
 		e.counts.fromBus(translate.BindEventUsed, read)
 		e.tell(m.Event)
+	case e.answered:
+		e.lost(m)
 	case !m.IsReply() && !m.WantsUsToReply() && !e.wants.wants(m.Name):
 		e.counts.fromBus(translate.Unwanted, read)
 	case len(e.overflow) == 0 && e.session.Room(link.Normal):
@@ -101,6 +103,15 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 			e.counts.WindowFull++
 		}
 		e.overflow = append(e.overflow, link.Outgoing{Msg: *m, FromBus: true})
+	}
+}
+
+// lost ends what was read when the epoch was over already.
+func (e *Epoch) lost(m *kbusdev.Message) {
+	if m.WantsUsToReply() {
+		e.abandon(m, kbusdev.NameNotDelivered, translate.LinkLost)
+	} else {
+		e.counts.fromBus(translate.LinkLost, m)
 	}
 }
 

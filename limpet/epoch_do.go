@@ -10,7 +10,7 @@ import (
 )
 
 // A Do is one thing to be done on the bus: Send, Bind or Unbind. Whoever does it sets
-// Err and gives it back to Outcomes.
+// Errno and gives it back to Outcomes.
 type Do struct {
 	// Effect says what. A Send with ALL_OR_WAIT that finds no room must be discarded at
 	// once, with EAGAIN.
@@ -18,9 +18,10 @@ type Do struct {
 	// Errno is how it ended: 0 if it was done.
 	Errno syscall.Errno
 
-	seq  uint64 // of the peer's message whose fate this decides; 0 is none
-	size int
-	from *heldQueue // it was held up before
+	seq     uint64 // of the peer's message whose fate this decides; 0 is none
+	size    int
+	arrived time.Time  // when it was put behind others
+	from    *heldQueue // it was held up before
 }
 
 // Dos appends what is to be done on the bus now to dst, in order, at most about
@@ -31,7 +32,11 @@ func (e *Epoch) Dos(now time.Time, dst []Do) []Do {
 	dst = append(dst, e.todo...)
 	clear(e.todo)
 	e.todo = e.todo[:0]
-	dst = e.held.due(now, dst)
+	dst, late := e.held.due(now, dst)
+	for i := range late {
+		late[i].Errno = syscall.ETIMEDOUT
+		e.outcome(now, &late[i])
+	}
 	if len(dst) < readBatch {
 		dst = e.fromPeer(now, dst)
 	}
@@ -84,7 +89,7 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 	}
 	if own := &fx[0]; own.Kind == translate.Send && !own.Own {
 		d := Do{Effect: *own, seq: seq, size: m.Size()}
-		if !e.held.behind(&d) {
+		if !e.held.behind(now, &d) {
 			dst = append(dst, d)
 			mayWait = own.Msg.Flags&kbusdev.AllOrWait != 0
 		}
@@ -142,7 +147,7 @@ func (e *Epoch) outcome(now time.Time, d *Do) {
 			if e.inspect != nil {
 				e.inspect("refused by bus: "+kbusdev.ErrnoName(d.Errno), &fx.Msg, &after[i])
 			}
-			if after[i].Kind == translate.Drop {
+			if k := after[i].Kind; k == translate.Drop || k == translate.Bounce {
 				why = after[i].Reason
 			}
 		}

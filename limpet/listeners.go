@@ -55,7 +55,7 @@ func (n *Node) watchListeners() {
 		l.queue = append(l.queue, listenerEvent{binding: b, bound: bound})
 		signal(l.wake)
 	})
-	go l.run()
+	go l.run(l.wake)
 }
 
 // exclude makes the bindings of a limpet's Ksock not count. It is called before the
@@ -84,11 +84,8 @@ func (l *listeners) stop() {
 }
 
 // run applies the events; it ends when wake is closed.
-func (l *listeners) run() {
+func (l *listeners) run(wake <-chan struct{}) {
 	defer close(l.done)
-	l.mu.Lock()
-	wake := l.wake
-	l.mu.Unlock()
 	for range wake {
 		l.mu.Lock()
 		events := l.queue

@@ -156,6 +156,10 @@ func (n *Node) noteChange() {
 	n.changed = make(chan struct{})
 }
 
+// Overlook makes what a Ksock of the daemon's own listens to not count as wanted: peers
+// do not send it for that. It is called before the Ksock binds anything.
+func (n *Node) Overlook(k kbusdev.KsockID) { n.listeners.exclude(k) }
+
 // serve notes that a Ksock is, or is no longer, that of a limpet on this bus.
 func (n *Node) serve(k kbusdev.KsockID, serves bool) {
 	n.idsMu.Lock()

@@ -3,6 +3,7 @@ package limpet
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -109,7 +110,7 @@ func (p *Peering) Dialled() bool { return p.dialled }
 
 // dropped keeps a lost message for people to look at.
 func (p *Peering) dropped(fromPeer bool, why translate.Reason, m *kbusdev.Message) {
-	d := Dropped{At: time.Now(), FromPeer: fromPeer, Reason: why, Message: *m}
+	d := Dropped{At: time.Now(), FromPeer: fromPeer, Reason: why, Message: *m, Size: len(m.Data)}
 	d.Message.Data = nil
 	p.dropsMu.Lock()
 	defer p.dropsMu.Unlock()
@@ -202,7 +203,11 @@ func (p *Peering) epochOver(l *live) {
 		p.forget = time.AfterFunc(p.cfg.Forget, func() { n.remove(p) })
 	}
 	n.mu.Unlock()
-	l.log.Warn("link down", "reason", why, "requests_open_then", ledger.Open, "kept_for_the_next", len(p.carried))
+	level := slog.LevelWarn
+	if errors.Is(why, &link.Error{Code: link.GoingAway}) {
+		level = slog.LevelInfo
+	}
+	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_open_then", ledger.Open, "kept_for_the_next", len(p.carried))
 }
 
 // keep stops the timer that would have the peering forgotten. node.mu is held.
@@ -235,7 +240,7 @@ func (p *Peering) Drain(ctx context.Context, reason string) {
 		n.mu.Unlock()
 		return
 	}
-	up := p.state == Up
+	up := p.state == Up || p.state == Draining // which somebody else may do at the same time
 	p.setState(Draining, nil)
 	n.mu.Unlock()
 	l.log.Info("draining", "reason", reason)
@@ -245,6 +250,7 @@ func (p *Peering) Drain(ctx context.Context, reason string) {
 	}
 	l.end(link.Errorf(link.GoingAway, "%s", reason), false)
 	<-l.finished
+	l.awaitStream()
 }
 
 // waitQuiet waits until nothing is open or in flight, or the epoch or its stream ends.
@@ -302,6 +308,13 @@ type Status struct {
 	Epochs, Resumed uint64
 }
 
+// State returns the peering's state now. It costs less than Status.
+func (p *Peering) State() State {
+	p.node.mu.Lock()
+	defer p.node.mu.Unlock()
+	return p.state
+}
+
 // Status returns what the peering is doing now.
 func (p *Peering) Status() Status {
 	n := p.node
@@ -325,6 +338,21 @@ func (p *Peering) Status() Status {
 	queued, _ := l.ksock.NumMessages()
 	st.Counts.Queued = uint64(queued)
 	return st
+}
+
+// Wants reports whether a message of this name that is announced on our bus now would be
+// sent to the peer: somebody listens there or behind there, or may.
+func (p *Peering) Wants(name string) bool {
+	n := p.node
+	n.mu.Lock()
+	l := p.current
+	n.mu.Unlock()
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch.Wants(name)
 }
 
 // String names the peering for logs.

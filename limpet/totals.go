@@ -125,7 +125,7 @@ func sum(m map[string]uint64) (n uint64) {
 // Counts returns the peering's counts now.
 func (e *Epoch) Counts() Counts {
 	s := e.session.Stats()
-	busy := len(e.todo) + e.doing + s.Waiting + s.Unacked + len(e.overflow) + e.toTell.Len() + e.held.count() + e.session.Waiting()
+	busy := len(e.todo) + e.doing + s.Waiting + s.Unacked + len(e.overflow) + e.toTell.Len() + e.wants.untold() + e.held.count() + e.session.Waiting()
 	if e.answered {
 		s = link.Stats{}
 	}
@@ -149,8 +149,9 @@ type Dropped struct {
 	FromPeer bool
 	// Reason is why.
 	Reason translate.Reason
-	// Message has no data.
+	// Message has no data; Size is how many bytes it had.
 	Message kbusdev.Message
+	Size    int
 }
 
 // A dropRing keeps the latest messages that were lost.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 )
 
 // The benchmarks of a link, each beside what bounds it, in one run:
@@ -125,7 +125,7 @@ func ceiling(b *testing.B, network string, size int) {
 	batch := &pb.Batch{FirstSequence: 1}
 	for range perBatch(size) {
 		p := new(pb.Message)
-		link.ToProto(p, &m)
+		wire.ToProto(p, &m, time.Now())
 		batch.Messages = append(batch.Messages, p)
 	}
 	request := &pb.LinkRequest{Frame: &pb.Frame{Kind: &pb.Frame_Batch{Batch: batch}}}
@@ -145,109 +145,9 @@ func ceiling(b *testing.B, network string, size int) {
 	}
 }
 
-// The two ends of a Link call, as link.Streams.
-type clientEnd struct {
-	grpc.BidiStreamingClient[pb.LinkRequest, pb.LinkResponse]
-}
-
-func (s clientEnd) Send(f *pb.Frame) error {
-	return s.BidiStreamingClient.Send(&pb.LinkRequest{Frame: f})
-}
-
-func (s clientEnd) Recv() (*pb.Frame, error) {
-	r, err := s.BidiStreamingClient.Recv()
-	return r.GetFrame(), err
-}
-func (s clientEnd) Close() {}
-
-type serverEnd struct {
-	grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]
-	closed func()
-}
-
-func (s serverEnd) Send(f *pb.Frame) error {
-	return s.BidiStreamingServer.Send(&pb.LinkResponse{Frame: f})
-}
-
-func (s serverEnd) Recv() (*pb.Frame, error) {
-	r, err := s.BidiStreamingServer.Recv()
-	return r.GetFrame(), err
-}
-func (s serverEnd) CloseSend() error { return nil }
-func (s serverEnd) Close()           { s.closed() }
-
-func linkOneWay(b *testing.B, network string, size int) {
-	arrived := make(chan int, 1024)
-	stream := dialStub(b, network, func(stream grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]) error {
-		closed := make(chan struct{})
-		end := serverEnd{stream, sync.OnceFunc(func() { close(closed) })}
-		s, err := link.Accept(stream.Context(), end, link.Config{NetworkID: 2, Instance: link.InstanceID{2}})
-		if err != nil {
-			return err
-		}
-		go s.Run(stream.Context())
-		var spare []kbusdev.Message
-		for {
-			select {
-			case <-s.Incoming():
-			case <-closed:
-				return nil
-			}
-			msgs := s.TryRecv(spare)
-			s.Done(len(msgs))
-			spare = msgs
-			arrived <- len(msgs)
-		}
-	})
-	s, err := link.Dial(b.Context(), clientEnd{stream}, link.Config{NetworkID: 1, Instance: link.InstanceID{1}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(b.Context()) }()
-	all := make(chan struct{})
-	total := make(chan int, 1)
-	go func() {
-		want, n := -1, 0
-		for want != n {
-			select {
-			case k := <-arrived:
-				n += k
-			case want = <-total:
-			}
-		}
-		close(all)
-	}()
-	out := make([]link.Outgoing, link.MaxBatchMessages)
-	for i := range out {
-		out[i] = link.Outgoing{Msg: message(size), FromBus: true}
-	}
-	queue := func(out []link.Outgoing) {
-		for len(out) > 0 {
-			n := s.Send(out)
-			if out = out[n:]; len(out) > 0 {
-				<-s.Room()
-			}
-		}
-	}
-	i := 0
-	for b.Loop() {
-		if i++; i%len(out) == 0 {
-			queue(out)
-		}
-	}
-	queue(out[:i%len(out)])
-	total <- i
-	<-all
-	s.End(io.EOF)
-	if err := stream.CloseSend(); err != nil {
-		b.Fatal(err)
-	}
-}
-
 const overClassic = "classic-" // before a network, for start
 
-func pairOf(b *testing.B, protocol, network string) (x, y *daemon) {
+func pairOf(b *testing.B, protocol, network string) (x, y *node) {
 	b.Helper()
 	y = start(b, 2, limpet.Config{}, protocol+network)
 	x = start(b, 1, limpet.Config{}, protocol, y.peer)
@@ -367,7 +267,7 @@ func bareEcho(b *testing.B, network string) func() {
 	})
 	m := message(64)
 	p := new(pb.Message)
-	link.ToProto(p, &m)
+	wire.ToProto(p, &m, time.Now())
 	request := &pb.LinkRequest{Frame: &pb.Frame{Kind: &pb.Frame_Batch{Batch: &pb.Batch{FirstSequence: 1, Messages: []*pb.Message{p}}}}}
 	return func() {
 		if err := stream.Send(request); err != nil {
@@ -379,7 +279,7 @@ func bareEcho(b *testing.B, network string) func() {
 	}
 }
 
-func busEcho(b *testing.B, x, y *daemon, name string) func() {
+func busEcho(b *testing.B, x, y *node, name string) func() {
 	ctx := context.Background()
 	replier := open(b, y.bus, []string{name}, kbusdev.Replier)
 	go func() {

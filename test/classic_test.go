@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/client"
-	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/classic"
 	"github.com/kbus-limpet/limpet/limpet/link"
@@ -24,33 +23,41 @@ type oldPeer struct {
 
 func (p *oldPeer) hello(id uint32) {
 	p.t.Helper()
-	if err := p.Send(&pb.Frame{Kind: &pb.Frame_Hello{Hello: &pb.Hello{NetworkId: id}}}); err != nil {
+	if err := p.Send(&link.Greeting{NetworkID: id}); err != nil {
 		p.t.Fatal(err)
 	}
-	if f, err := p.Recv(); err != nil || f.GetHello().GetNetworkId() != 1 {
+	f, err := p.Recv()
+	if g, ok := f.(*link.Greeting); err != nil || !ok || g.NetworkID != 1 {
 		p.t.Fatalf("the daemon's hello: %v, %v", f, err)
 	}
 }
 
 func (p *oldPeer) bring(m *kbusdev.Message) {
 	p.t.Helper()
-	out := new(pb.Message)
-	link.ToProto(out, m)
-	if err := p.Send(&pb.Frame{Kind: &pb.Frame_Batch{Batch: &pb.Batch{Messages: []*pb.Message{out}}}}); err != nil {
+	if err := p.Send(&link.Batch{Messages: []kbusdev.Message{*m}}); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// next gives the messages that come next.
+func (p *oldPeer) next() []kbusdev.Message {
+	p.t.Helper()
+	f, err := p.Recv()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if b, ok := f.(*link.Batch); ok {
+		return b.Messages
+	}
+	return nil
 }
 
 // request gives the next one; what else comes is let pass.
 func (p *oldPeer) request() *kbusdev.Message {
 	p.t.Helper()
 	for {
-		f, err := p.Recv()
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		for _, in := range f.GetBatch().GetMessages() {
-			if m := link.FromProto(in); m.IsRequest() {
+		for _, m := range p.next() {
+			if m.IsRequest() {
 				return &m
 			}
 		}
@@ -78,15 +85,11 @@ func (p *oldPeer) listensOnly(a *process) {
 	answer(p.t, r, "here")
 	got := call(p.t, a, "$.Local")
 	for {
-		f, err := p.Recv()
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		for _, in := range f.GetBatch().GetMessages() {
-			if in.GetName() != "$.Local" {
+		for _, m := range p.next() {
+			if m.Name != "$.Local" {
 				continue
 			}
-			if m := link.FromProto(in); m.IsRequest() {
+			if m.IsRequest() {
 				p.t.Errorf("the peer is asked: %+v", m)
 			}
 			if name := <-got; name != "$.Local" {
@@ -213,7 +216,7 @@ func TestHostileOldPeers(t *testing.T) {
 		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "it speaks gRPC"},
 		{"HELO\x00\x00\x00\x00", "network id 0 cannot be used"},
 		{"HELO\x00\x00\x00\x01", "both ends have network id 1"},
-		{"HELO\x00\x00\x00\x02", "network id 2 belongs to another daemon"},
+		{"HELO\x00\x00\x00\x02", "two daemons have network id 2"},
 		{"HELO\x00\x00\x00\x03" + strings.Repeat("\x00", 64), "guards"},
 		{"HELO\x00\x00\x00\x03" + string(lie), "4294967295 bytes"},
 		{"HELO\x00\x00\x00\x03" + string(lie[:30]), "in the middle of a message"},

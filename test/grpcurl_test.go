@@ -73,16 +73,16 @@ func TestGrpcurl(t *testing.T) {
 		t.Errorf("the bus is offered to peers:\n%s", out)
 	}
 
-	// Link itself: a hello, and frames come back: the bind event of $.Ask among them.
-	hello := `{"frame":{"hello":{"protocolVersion":1,"networkId":9,"instanceId":"AAAAAAAAAAAAAAAAAAAAAA==","pattern":"$.*","windowMessages":10,"windowBytes":10000}}}`
-	out, _ := run(hello, "-max-time", "3", "-d", "@", addr, "kbus.limpet.v1.LinkService/Link")
-	for _, words := range []string{`"networkId": 1`, `"hello"`} {
+	// Link itself: a greeting, and frames come back: the bind event of $.Ask among them.
+	greeting := `{"frame":{"greeting":{"protocolVersion":1,"networkId":9,"instanceId":"AQEBAQEBAQEBAQEBAQEBAQ==","pattern":"$.*","windowMessages":10,"windowBytes":10000,"expectedSequence":1}}}`
+	out, _ := run(greeting, "-max-time", "3", "-d", "@", addr, "kbus.limpet.v1.LinkService/Link")
+	for _, words := range []string{`"networkId": 1`, `"greeting"`} {
 		if !strings.Contains(out, words) {
 			t.Errorf("Link by hand does not show %s:\n%s", words, out)
 		}
 	}
 	out, _ = run(`{"frame":{"batch":{"firstSequence":"1"}}}`, "-d", "@", addr, "kbus.limpet.v1.LinkService/Link")
-	if !strings.Contains(out, "ERROR_CODE_PROTOCOL") || !strings.Contains(out, "first frame must be a hello") {
+	if !strings.Contains(out, "ERROR_CODE_PROTOCOL") || !strings.Contains(out, "first frame must be a greeting") {
 		t.Errorf("a wrong first frame gives:\n%s", out)
 	}
 }

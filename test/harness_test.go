@@ -2,7 +2,6 @@ package test
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -10,15 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/daemon"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
+	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
-	"github.com/kbus-limpet/limpet/server"
 )
 
-// A daemon is what limpetd puts together, in this process.
-type daemon struct {
+// A node is what limpetd puts together, in this process.
+type node struct {
 	bus  *membus.Bus
 	node *limpet.Node
 	peer sockaddr.Address // where it accepts links, if it does
@@ -29,50 +28,42 @@ type daemon struct {
 // start runs a daemon until the test ends. It accepts links on listen ("tcp",
 // "unix", either of them with "classic-" before it, or "" for none) and dials
 // connect, with the same protocol.
-func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect ...sockaddr.Address) *daemon {
+func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect ...sockaddr.Address) *node {
 	tb.Helper()
-	d := &daemon{bus: membus.New()}
-	var err error
-	if d.node, err = limpet.NewNode(d.bus, id, slog.New(slog.DiscardHandler)); err != nil {
-		tb.Fatal(err)
+	dir := tb.TempDir()
+	d := &node{api: filepath.Join(dir, "api")}
+	c := daemon.Config{
+		Bus: daemon.Embedded, NetworkID: id, Limpet: cfg, Version: "test", Connect: connect,
+		API: &sockaddr.Address{Network: "unix", Address: d.api},
 	}
-	srv, err := server.New(server.Config{Node: d.node, Limpet: cfg, Version: "test"})
+	network, old := strings.CutPrefix(listen, "classic-")
+	switch network {
+	case "tcp":
+		c.Listen = []sockaddr.Address{{Network: "tcp", Address: "127.0.0.1:0"}}
+	case "unix":
+		c.Listen = []sockaddr.Address{{Network: "unix", Address: filepath.Join(dir, "link")}}
+	}
+	if old {
+		c.Listen, c.ListenClassic = nil, c.Listen
+		c.Connect, c.ConnectClassic = nil, c.Connect
+	}
+	x, err := daemon.Open(context.Background(), c)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	network, old := strings.CutPrefix(listen, "classic-")
-	dir := tb.TempDir()
-	var peers, classic []net.Listener
-	switch network {
-	case "tcp":
-		peers = append(peers, listenOn(tb, sockaddr.Address{Network: "tcp", Address: "127.0.0.1:0"}))
-	case "unix":
-		peers = append(peers, listenOn(tb, sockaddr.Address{Network: "unix", Address: filepath.Join(dir, "link")}))
+	d.node, d.bus = x.Node(), x.Node().Bus().(*membus.Bus)
+	for _, a := range x.PeerAddrs() {
+		d.peer = sockaddr.Address{Network: a.Network(), Address: a.String()}
 	}
-	if old {
-		peers, classic = nil, peers
-	}
-	for _, l := range append(peers, classic...) {
-		d.peer = sockaddr.Address{Network: l.Addr().Network(), Address: l.Addr().String()}
-	}
-	d.api = filepath.Join(dir, "api")
-	api := listenOn(tb, sockaddr.Address{Network: "unix", Address: d.api})
-
 	ctx, cancel := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	all.Go(func() {
-		if err := srv.Run(ctx, server.Listeners{Peers: peers, Classic: classic, API: []net.Listener{api}}); err != nil {
-			tb.Errorf("server: %v", err)
+	ended := make(chan error, 1)
+	go func() { ended <- x.Run(ctx, nil) }()
+	d.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			tb.Errorf("network %d: %v", id, err)
 		}
 	})
-	for _, addr := range connect {
-		all.Go(func() {
-			if err := (&client.Link{Node: d.node, Address: addr, Classic: old, Limpet: cfg}).Run(ctx); err != nil {
-				tb.Errorf("link: %v", err)
-			}
-		})
-	}
-	d.stop = sync.OnceFunc(func() { cancel(); all.Wait() })
 	tb.Cleanup(d.stop)
 	return d
 }
@@ -87,14 +78,14 @@ func listenOn(tb testing.TB, addr sockaddr.Address) net.Listener {
 }
 
 // waitUp waits until n of the daemon's links are up.
-func (d *daemon) waitUp(tb testing.TB, n int) {
+func (d *node) waitUp(tb testing.TB, n int) {
 	tb.Helper()
 	limit := time.After(10 * time.Second)
 	for {
 		changed := d.node.Changed()
 		up := 0
-		for _, l := range d.node.Links() {
-			if l.Status().IsServed && l.Status().State == limpet.Up {
+		for _, l := range d.node.Peerings() {
+			if l.State() == limpet.Up {
 				up++
 			}
 		}
@@ -111,7 +102,7 @@ func (d *daemon) waitUp(tb testing.TB, n int) {
 
 // settle waits until every limpet of these daemons has nothing left to do: all that
 // the buses gave them has been carried and taken.
-func settle(tb testing.TB, daemons ...*daemon) {
+func settle(tb testing.TB, daemons ...*node) {
 	tb.Helper()
 	limit := time.After(20 * time.Second)
 	look := time.NewTicker(200 * time.Microsecond)
@@ -122,13 +113,13 @@ func settle(tb testing.TB, daemons ...*daemon) {
 		work, rest := uint64(1), true
 		underWay := uint64(0) // over a protocol without acks only both ends can tell
 		for _, d := range daemons {
-			taken := make(map[uint32]uint64)
+			taken := make(map[kbusdev.KsockID]uint64)
 			for _, s := range d.bus.Stats() {
-				taken[uint32(s.ID)] = s.Taken
+				taken[s.ID] = s.Taken
 			}
-			for _, l := range d.node.Links() {
+			for _, l := range d.node.Peerings() {
 				st := l.Status()
-				if !st.IsServed {
+				if st.Ksock == 0 {
 					continue
 				}
 				c := st.Counts
@@ -149,7 +140,7 @@ func settle(tb testing.TB, daemons ...*daemon) {
 		case <-look.C:
 		case <-limit:
 			for _, d := range daemons {
-				for _, l := range d.node.Links() {
+				for _, l := range d.node.Peerings() {
 					tb.Logf("network %d: %+v", d.node.NetworkID(), l.Status())
 				}
 			}

@@ -28,8 +28,9 @@ func goldenPairs(t *testing.T, protocol string) {
 			t.Cleanup(func() { goleak.VerifyNone(t, leaks) }) // when the parallel stories have ended
 			pairtest.Replay(t, bustest.Files(t, "../limpet/testdata", "pair-*.jsonl.gz"), func(t *testing.T, ids map[string]uint32) *pairtest.Pair {
 				t.Parallel()
-				b := start(t, ids["b"], limpet.Config{}, protocol+network)
-				a := start(t, ids["a"], limpet.Config{}, protocol, b.peer)
+				// Upstream's limpets send everything.
+				b := start(t, ids["b"], limpet.Config{AllInterest: true}, protocol+network)
+				a := start(t, ids["a"], limpet.Config{AllInterest: true}, protocol, b.peer)
 				a.waitUp(t, 1)
 				b.waitUp(t, 1)
 				return &pairtest.Pair{

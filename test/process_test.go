@@ -259,33 +259,88 @@ func TestNetworksOfProcesses(t *testing.T) {
 
 func announceEverywhere(t *testing.T, ps []*process) {
 	ctx := within(t)
-	var listeners []*client.Listener
-	for _, p := range ps {
+	ears := make([]*ear, len(ps))
+	for i, p := range ps {
 		l, err := p.bus.Listen(ctx, client.ListenConfig{Names: []string{"$.News.*"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		listeners = append(listeners, l)
+		ears[i] = hear(l)
 	}
+	// An announcement crosses once a link knows that somebody listens behind it.
+	sayUntilHeard(ctx, t, ps, ears, "anybody there, from")
 	for i, p := range ps {
-		if _, err := p.bus.Send(ctx, &kbusdev.Message{Name: "$.News.N", Data: fmt.Append(nil, "from ", i)}); err != nil {
-			t.Fatal(err)
+		say(ctx, t, p, "from", i)
+	}
+	sayUntilHeard(ctx, t, ps, ears, "over, from") // what one program sends stays in order
+	for i, e := range ears {
+		for from := range ps {
+			if n := e.count("from", from); n != 1 {
+				t.Errorf("network %d heard the news of network %d %d times", i+1, from+1, n)
+			}
 		}
 	}
-	for i, l := range listeners {
-		heard := make(map[string]int)
-		for range ps {
+}
+
+// An ear counts what a listener hears.
+type ear struct {
+	mu    sync.Mutex
+	heard map[string]int
+}
+
+func hear(l *client.Listener) *ear {
+	e := &ear{heard: make(map[string]int)}
+	go func() { // it ends with the listener
+		for {
 			m, err := l.Recv()
 			if err != nil {
-				t.Fatal(err)
+				return
 			}
-			heard[string(m.Data)]++
+			e.mu.Lock()
+			e.heard[string(m.Data)]++
+			e.mu.Unlock()
 		}
-		for from := range ps {
-			if n := heard[fmt.Sprint("from ", from)]; n != 1 {
-				t.Errorf("network %d heard the news of network %d %d times: %v", i+1, from+1, n, heard)
+	}()
+	return e
+}
+
+func (e *ear) count(what string, from int) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.heard[fmt.Sprint(what, " ", from)]
+}
+
+func say(ctx context.Context, t *testing.T, p *process, what string, from int) {
+	t.Helper()
+	if _, err := p.bus.Send(ctx, &kbusdev.Message{Name: "$.News.N", Data: fmt.Append(nil, what, " ", from)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sayUntilHeard announces from each process until every ear has heard each of them.
+func sayUntilHeard(ctx context.Context, t *testing.T, ps []*process, ears []*ear, what string) {
+	t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		all := true
+		for from, p := range ps {
+			for _, e := range ears {
+				if e.count(what, from) == 0 {
+					all = false
+					say(ctx, t, p, what, from)
+					break
+				}
 			}
+		}
+		if all {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatalf("%q is not heard everywhere", what)
 		}
 	}
 }
@@ -353,7 +408,7 @@ func killedReplier(t *testing.T, asker, side *process) {
 // A killed daemon's requests are answered, and the link heals.
 func TestKilledDaemon(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "link.sock")
-	a := limpetd(t, 1, "--connect", addr)
+	a := limpetd(t, 1, "--connect", addr, "--grace", "1s")
 	b := limpetd(t, 2, "--listen", addr)
 	a.waitLinked(t, 1)
 	r, err := b.bus.Serve(within(t), 0, "$.Ask")
@@ -532,6 +587,46 @@ func TestLimpetctl(t *testing.T) {
 		if out, code := ctl(t, p, c.args...); code != c.code || !strings.Contains(out, c.words) {
 			t.Errorf("limpetctl %v exits with %d and says %s; want %d and %q", c.args, code, out, c.code, c.words)
 		}
+	}
+}
+
+// limpetctl shows links and what they have lost, and drains them; then they are linked
+// again.
+func TestLimpetctlLinks(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "link.sock")
+	a := limpetd(t, 1, "--listen", addr)
+	b := limpetd(t, 2, "--connect", addr)
+	a.waitLinked(t, 1)
+	b.waitLinked(t, 1)
+	name := "connect " + addr
+	for _, c := range []struct {
+		args  []string
+		code  int
+		words string
+	}{
+		{[]string{"links"}, 0, "network 1"},
+		{[]string{"--json", "links"}, 0, `"state":"LINK_STATE_UP"`},
+		{[]string{"drops"}, 0, ""},
+		{[]string{"drops", "nothing"}, 1, `there is no link "nothing"`},
+		{[]string{"drain", "nothing"}, 1, `there is no link "nothing"`},
+		{[]string{"drain", name}, 0, name + ": drained, 0 requests were not finished"},
+	} {
+		out, code := ctl(t, b, c.args...)
+		if words := strings.ReplaceAll(out, `": "`, `":"`); code != c.code || !strings.Contains(words, c.words) {
+			t.Errorf("limpetctl %v exits with %d and says %s; want %d and %q", c.args, code, out, c.code, c.words)
+		}
+	}
+	for { // until it has been dialled again
+		l, err := b.bus.LinkStatus(within(t), name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l[0].GetEpochs() == 2 {
+			break
+		}
+	}
+	if out, code := ctl(t, a, "drain"); code != 0 || !strings.Contains(out, "network 2: drained") {
+		t.Errorf("draining all links exits with %d and says %s", code, out)
 	}
 }
 

@@ -11,11 +11,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
-
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/spf13/cobra"
 )
 
 func (o *options) newSend() *cobra.Command {
@@ -276,17 +274,15 @@ func (o *options) newStatus() *cobra.Command {
 				}
 				out := cmd.OutOrStdout()
 				if o.json {
-					b, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(st)
-					if err != nil {
-						return err
-					}
-					_, err = fmt.Fprintf(out, "%s\n", b)
-					return err
+					return o.printProto(cmd, st)
 				}
 				fmt.Fprintf(out, "limpetd %s on bus %s, network %d, %d bindings, since %s\n",
 					st.GetVersion(), st.GetBus(), st.GetNetworkId(), st.GetBindings(), st.GetStartTime().AsTime().Local().Format("2006-01-02 15:04:05"))
+				if n := st.GetApiMissed(); n > 0 {
+					fmt.Fprintf(out, "programs that listen through the API have missed %d messages\n", n)
+				}
 				for _, l := range st.GetLinks() {
-					state := strings.ToLower(strings.TrimPrefix(l.GetState().String(), "LINK_STATE_"))
+					state := stateOf(l)
 					fmt.Fprintf(out, "\n%s: %s", l.GetName(), state)
 					if l.GetPeerNetworkId() != 0 {
 						fmt.Fprintf(out, ", network %d", l.GetPeerNetworkId())
@@ -294,6 +290,7 @@ func (o *options) newStatus() *cobra.Command {
 					if n := l.GetNetworksBehind(); len(n) > 0 {
 						fmt.Fprintf(out, " and behind it %v", n)
 					}
+					fmt.Fprintf(out, ", %d epochs, resumed %d times", l.GetEpochs(), l.GetResumed())
 					if l.GetLastError() != "" && state != "up" {
 						fmt.Fprintf(out, "\n  %s", l.GetLastError())
 					}

@@ -73,6 +73,7 @@ func (e *noAnswerError) Error() string {
 		"Replier.NotSameKsock":       "its replier is no longer the one asked for",
 		"RemoteError.NotDelivered":   "the link was lost before the request left; it is safe to repeat",
 		"RemoteError.OutcomeUnknown": "the link was lost; the request may or may not have been carried out",
+		"RemoteError.Expired":        "its deadline passed before a replier was given it; it never ran",
 		"RemoteError.EADDRNOTAVAIL":  "no replier is bound to it on the far bus",
 		"RemoteError.EBUSY":          "the far replier's queue, or the link, is full",
 	}[what]
@@ -111,7 +112,7 @@ Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
 	f.BoolVar(&o.json, "json", false, "print JSON, one object a line")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus())
+	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain())
 	return cmd
 }
 

@@ -1,10 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"path/filepath"
+	"io"
+	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -14,30 +15,34 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/daemon"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
 )
 
 // config is what limpetd was told, by flag, environment or file.
 type config struct {
-	Listen      []string `koanf:"listen"`
-	Connect     []string `koanf:"connect"`
-	ListenOld   []string `koanf:"listen-classic"`
-	ConnectOld  []string `koanf:"connect-classic"`
-	Bus         string   `koanf:"bus"`
-	Expose      string   `koanf:"expose"`
-	NetworkID   uint32   `koanf:"network-id"`
-	MessageName string   `koanf:"message-name"`
-	Termination string   `koanf:"termination-message"`
-	Verbosity   int      `koanf:"verbosity"`
-	API         string   `koanf:"api"`
-	Metrics     string   `koanf:"metrics"`
-	LogFormat   string   `koanf:"log-format"`
-	Check       bool     `koanf:"check"`
+	Listen      []string      `koanf:"listen"`
+	Connect     []string      `koanf:"connect"`
+	ListenOld   []string      `koanf:"listen-classic"`
+	ConnectOld  []string      `koanf:"connect-classic"`
+	Bus         string        `koanf:"bus"`
+	Expose      string        `koanf:"expose"`
+	NetworkID   uint32        `koanf:"network-id"`
+	MessageName string        `koanf:"message-name"`
+	Termination string        `koanf:"termination-message"`
+	Grace       time.Duration `koanf:"grace"`
+	RequestHold time.Duration `koanf:"request-hold"`
+	Interest    string        `koanf:"interest"`
+	Announce    bool          `koanf:"announce-links"`
+	Verbosity   int           `koanf:"verbosity"`
+	API         string        `koanf:"api"`
+	Metrics     string        `koanf:"metrics"`
+	LogFormat   string        `koanf:"log-format"`
+	Check       bool          `koanf:"check"`
 
-	listen, connect               []sockaddr.Address
-	listenClassic, connectClassic []sockaddr.Address
-	api                           *sockaddr.Address // nil is none
+	daemon daemon.Config // made of these by validate
 }
 
 const envPrefix = "LIMPETD_"
@@ -47,11 +52,15 @@ func addFlags(f *pflag.FlagSet) {
 	f.StringSlice("connect", nil, "keep a link up to the peer at `ADDRESS` (repeatable)")
 	f.StringSlice("listen-classic", nil, "accept links from upstream's limpets, which speak the old socket protocol, at `ADDRESS` (repeatable)")
 	f.StringSlice("connect-classic", nil, "keep a link up to an upstream limpet at `ADDRESS` (repeatable)")
-	f.String("bus", "auto", "the `BUS`: a device's path or number, \"embedded\", or \"auto\" for /dev/kbus0 if there is one, else embedded")
+	f.String("bus", daemon.Auto, "the `BUS`: a device's path or number, \"embedded\", or \"auto\" for /dev/kbus0 if there is one, else embedded")
 	f.String("expose", "", "serve the embedded bus to local programs as the device `FILE`, /dev/kbus0 or kbus0 in another folder, as kbusd does (root)")
 	f.Uint32("network-id", 0, "the network `ID` of the bus, above 0 and different on every bus that is linked")
 	f.String("message-name", "$.*", "forward only messages of this `NAME`, perhaps a wildcard")
-	f.String("termination-message", "", "stop when a message of this `NAME` is read from the bus")
+	f.String("termination-message", "", "stop when a message of this `NAME` is sent on the bus")
+	f.Duration("grace", 30*time.Second, "keep what is under way for this `DURATION` after a link has broken, so that the link can be resumed; 0 keeps nothing")
+	f.Duration("request-hold", 5*time.Second, "keep a request that has not left for this `DURATION` while a link is broken, then answer that it was not delivered")
+	f.String("interest", "on", "`on`: send peers only the announcements that somebody there, or behind them, listens to; off: send everything")
+	f.Bool("announce-links", false, "announce on the bus when a link goes up or down or loses messages, as $.Limpet.Link.Up, $.Limpet.Link.Down and $.Limpet.Lost, and reply to $.Limpet.Links")
 	f.IntP("verbosity", "v", 1, "`LEVEL` 0: warnings; 1: changes of state; 2: every message as it is processed, without its data")
 	f.String("api", client.DefaultAPIAddress(), "offer the local API at `ADDRESS`; \"none\" offers none")
 	f.String("metrics", "", "serve Prometheus metrics over HTTP at `HOST:PORT`/metrics")
@@ -110,37 +119,40 @@ func loadConfig(flags *pflag.FlagSet) (*config, error) {
 	return &cfg, cfg.validate()
 }
 
+// validate makes the daemon's configuration and judges it.
 func (c *config) validate() error {
-	linked := len(c.Listen)+len(c.Connect)+len(c.ListenOld)+len(c.ConnectOld) > 0
-	if linked && c.NetworkID == 0 {
-		return errors.New("--network-id: a bus that is linked needs a network id above 0, different on every bus")
-	}
-	if !linked && c.API == "none" && c.Expose == "" {
-		return errors.New("nothing to do: set --listen, --connect, --listen-classic, --connect-classic, --api or --expose")
-	}
-	if c.Expose != "" && filepath.Base(c.Expose) != "kbus0" {
-		return fmt.Errorf("--expose: the file %q must be called kbus0, in any folder", c.Expose)
-	}
-	if c.Expose != "" && c.Bus != "embedded" {
-		return errors.New("--expose: only the embedded bus can be served as a device; give --bus embedded too")
-	}
 	if c.Verbosity < 0 || c.Verbosity > 2 {
 		return fmt.Errorf("--verbosity: %d is not 0, 1 or 2", c.Verbosity)
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("--log-format: %q is not text or json", c.LogFormat)
 	}
-	lc := c.limpet()
-	if err := lc.Validate(); err != nil {
-		return err
+	if c.Interest != "on" && c.Interest != "off" && c.Interest != "true" && c.Interest != "false" { // YAML reads a bare on as true
+		return fmt.Errorf("--interest: %q is not on or off", c.Interest)
+	}
+	if c.Grace < 0 {
+		return fmt.Errorf("--grace: %v is less than 0; 0 is no grace", c.Grace)
+	}
+	if c.RequestHold < time.Millisecond {
+		return fmt.Errorf("--request-hold: %v is too short; choose at least 1ms", c.RequestHold)
+	}
+	d := daemon.Config{
+		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.Announce, Version: version(),
+		Limpet: limpet.Config{
+			Pattern: c.MessageName, Termination: c.Termination, Trace: c.Verbosity >= 2,
+			Grace: c.Grace, RequestHold: c.RequestHold, AllInterest: c.Interest == "off" || c.Interest == "false",
+		},
+	}
+	if c.Grace == 0 {
+		d.Limpet.Grace = -1
 	}
 	for _, a := range []struct {
 		flag  string
 		words []string
 		out   *[]sockaddr.Address
 	}{
-		{"listen", c.Listen, &c.listen}, {"connect", c.Connect, &c.connect},
-		{"listen-classic", c.ListenOld, &c.listenClassic}, {"connect-classic", c.ConnectOld, &c.connectClassic},
+		{"listen", c.Listen, &d.Listen}, {"connect", c.Connect, &d.Connect},
+		{"listen-classic", c.ListenOld, &d.ListenClassic}, {"connect-classic", c.ConnectOld, &d.ConnectClassic},
 	} {
 		for _, word := range a.words {
 			addr, err := sockaddr.ParseAddress(word)
@@ -155,12 +167,56 @@ func (c *config) validate() error {
 		if err != nil {
 			return fmt.Errorf("--api: %w", err)
 		}
-		c.api = &addr
+		d.API = &addr
 	}
-	return nil
+	c.daemon = d
+	return d.Validate()
 }
 
-// limpet is how each link's limpets behave.
-func (c *config) limpet() limpet.Config {
-	return limpet.Config{Pattern: c.MessageName, Termination: c.Termination, Trace: c.Verbosity >= 2}
+// newLog returns the log that the configuration asks for.
+func (c *config) newLog(w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: []slog.Level{slog.LevelWarn, slog.LevelInfo, slog.LevelDebug}[c.Verbosity]}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// sayCheck opens the bus and says what would be done.
+func (c *config) sayCheck(out io.Writer) error {
+	d := &c.daemon
+	bus, _, err := d.OpenBus(membus.NewSet())
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	say := func(what string, value any) { fmt.Fprintf(&b, "%-16s %v\n", what+":", value) }
+	b.WriteString("the configuration is good\n")
+	say("bus", bus)
+	say("network id", d.NetworkID)
+	say("listen", d.Listen)
+	say("connect", d.Connect)
+	say("listen-classic", d.ListenClassic)
+	say("connect-classic", d.ConnectClassic)
+	say("message name", d.Limpet.Pattern)
+	say("grace", c.Grace)
+	say("request hold", c.RequestHold)
+	say("interest", map[bool]string{false: "on", true: "off"}[d.Limpet.AllInterest])
+	say("announce links", d.AnnounceLinks)
+	api := "none"
+	if d.API != nil {
+		api = d.API.String()
+	}
+	say("api", api)
+	if d.Expose != "" {
+		say("expose", d.Expose)
+	}
+	if d.Metrics != "" {
+		say("metrics", d.Metrics)
+	}
+	if d.Limpet.Termination != "" {
+		say("termination", d.Limpet.Termination)
+	}
+	_, err = io.WriteString(out, b.String())
+	return err
 }

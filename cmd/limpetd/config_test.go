@@ -1,10 +1,12 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -30,7 +32,7 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.NetworkID != 6 || cfg.Verbosity != 2 || len(cfg.connect) != 2 || cfg.connect[1].Address != "c:2" || cfg.MessageName != "$.*" {
+	if cfg.NetworkID != 6 || cfg.Verbosity != 2 || len(cfg.daemon.Connect) != 2 || cfg.daemon.Connect[1].Address != "c:2" || cfg.MessageName != "$.*" {
 		t.Errorf("%+v", cfg)
 	}
 }
@@ -56,6 +58,69 @@ func TestNothingToDo(t *testing.T) {
 	}
 }
 
+// What is exposed is embedded, without a word about it; another bus is not exposed.
+func TestExpose(t *testing.T) {
+	cfg, err := load(t, "", "--api", "none", "--expose", "/tmp/kbus0")
+	if err != nil || cfg.daemon.Expose != "/tmp/kbus0" || cfg.daemon.API != nil {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	for words, want := range map[string]string{
+		"--expose /tmp/kbus0 --bus /dev/kbus1": "leave --bus out, or give --bus embedded",
+		"--expose /tmp/kbus7":                  "must be called kbus0",
+	} {
+		if _, err := load(t, "", strings.Fields(words)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", words, err, want)
+		}
+	}
+}
+
+func TestLinkSettings(t *testing.T) {
+	cfg, err := load(t, "interest: off\n", "--grace", "0", "--request-hold", "100ms", "--announce-links")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := cfg.daemon.Limpet; l.Grace >= 0 || l.RequestHold != 100*time.Millisecond || !l.AllInterest || !cfg.daemon.AnnounceLinks {
+		t.Errorf("%+v", cfg.daemon)
+	}
+	cfg, err = load(t, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := cfg.daemon.Limpet; l.Grace != 30*time.Second || l.RequestHold != 5*time.Second || l.AllInterest || cfg.daemon.AnnounceLinks {
+		t.Errorf("by default: %+v", cfg.daemon)
+	}
+	for words, want := range map[string]string{
+		"--grace -1s":      "--grace: -1s is less than 0",
+		"--grace 1000h":    "--grace: 1000h0m0s is too long",
+		"--request-hold 0": "--request-hold: 0s is too short",
+		"--interest maybe": `--interest: "maybe" is not on or off`,
+		"--network-id 1 --connect a:1 --connect a:1": "--connect: the address a:1 is given twice",
+		"--metrics 9100":                 `--metrics: "9100" is not HOST:PORT`,
+		"--connect a:1":                  "--network-id",
+		"--termination-message $.Stop.*": "termination message",
+	} {
+		if _, err := load(t, "", strings.Fields(words)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", words, err, want)
+		}
+	}
+}
+
+func TestCheckSaysWhatWouldBeDone(t *testing.T) {
+	cfg, err := load(t, "", "--check", "--bus", "embedded", "--network-id", "3", "--listen", ":7000", "--grace", "1m", "--interest", "off", "--api", "none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := runDaemon(t.Context(), cfg, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"bus: embedded", "network id: 3", "listen: [:7000]", "grace: 1m0s", "request hold: 5s", "interest: off", "api: none"} {
+		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
+			t.Errorf("--check does not say %q:\n%s", want, &out)
+		}
+	}
+}
+
 // No file makes the configuration panic, and what is accepted can be run.
 func FuzzConfig(f *testing.F) {
 	for _, s := range []string{"", "network-id: 1\nlisten: [':1', /x]\n", "listen: x\n", "verbosity: -1\n", "message-name: [1]\n", "a: &a [*a]\n", "network-id: -1\n"} {
@@ -63,7 +128,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, yaml string) {
 		cfg, err := load(t, yaml)
-		if err == nil && cfg.NetworkID == 0 && len(cfg.listen)+len(cfg.connect) > 0 {
+		if err == nil && cfg.NetworkID == 0 && len(cfg.Listen)+len(cfg.Connect) > 0 {
 			t.Errorf("links without a network id are accepted from %q", yaml)
 		}
 	})

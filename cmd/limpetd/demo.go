@@ -178,17 +178,50 @@ func (d *demo) announcement(ctx context.Context) error {
 		return err
 	}
 	defer far.Close()
-	if _, err := d.a.Send(ctx, &kbusdev.Message{Name: "$.Weather.Rain", Data: []byte("from noon")}); err != nil {
+	heard, err := d.sendUntilHeard(ctx, far)
+	if err != nil {
 		return err
 	}
-	for i, l := range []*client.Listener{near, far} {
-		m, err := l.Recv()
+	for {
+		m, err := near.Recv()
 		if err != nil {
 			return err
 		}
-		d.show(i+1, "the listener hears", m)
+		if m.ID.Serial == heard.ID.Serial {
+			d.show(1, "the listener hears", m)
+			d.show(2, "the listener hears", heard)
+			return nil
+		}
 	}
-	return nil
+}
+
+// sendUntilHeard announces on bus a until the far listener hears it: an announcement
+// crosses once the link knows that somebody listens there.
+func (d *demo) sendUntilHeard(ctx context.Context, far *client.Listener) (*kbusdev.Message, error) {
+	heard := make(chan *kbusdev.Message, 1)
+	failed := make(chan error, 1)
+	go func() {
+		m, err := far.Recv()
+		if err != nil {
+			failed <- err
+			return
+		}
+		heard <- m
+	}()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if _, err := d.a.Send(ctx, &kbusdev.Message{Name: "$.Weather.Rain", Data: []byte("from noon")}); err != nil {
+			return nil, err
+		}
+		select {
+		case m := <-heard:
+			return m, nil
+		case err := <-failed:
+			return nil, err
+		case <-again.C:
+		}
+	}
 }
 
 // waitReplier waits until a replier's binding has crossed the link.

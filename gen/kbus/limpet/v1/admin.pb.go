@@ -9,6 +9,7 @@ package limpetv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -34,6 +35,9 @@ const (
 	LinkState_LINK_STATE_UP LinkState = 2
 	// Ending.
 	LinkState_LINK_STATE_DRAINING LinkState = 3
+	// The stream has broken, and what is under way is kept until the peer comes back or
+	// the grace is over.
+	LinkState_LINK_STATE_DETACHED LinkState = 4
 )
 
 // Enum value maps for LinkState.
@@ -43,12 +47,14 @@ var (
 		1: "LINK_STATE_CONNECTING",
 		2: "LINK_STATE_UP",
 		3: "LINK_STATE_DRAINING",
+		4: "LINK_STATE_DETACHED",
 	}
 	LinkState_value = map[string]int32{
 		"LINK_STATE_UNSPECIFIED": 0,
 		"LINK_STATE_CONNECTING":  1,
 		"LINK_STATE_UP":          2,
 		"LINK_STATE_DRAINING":    3,
+		"LINK_STATE_DETACHED":    4,
 	}
 )
 
@@ -79,9 +85,18 @@ func (LinkState) EnumDescriptor() ([]byte, []int) {
 	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
-// Nothing to say.
+// What to tell.
 type GetStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the one link to tell about; empty is all. NOT_FOUND if there is none.
+	Link string `protobuf:"bytes,1,opt,name=link,proto3" json:"link,omitempty"`
+	// How many of the latest drops to tell for each link: at most 128 are kept.
+	MaxDrops uint32 `protobuf:"varint,2,opt,name=max_drops,json=maxDrops,proto3" json:"max_drops,omitempty"`
+	// At most how many links to tell; 0 is as many as fit into an answer of about 1 MiB,
+	// which bounds them in any case.
+	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the answer before; empty for the first page.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -116,6 +131,136 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
+func (x *GetStatusRequest) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *GetStatusRequest) GetMaxDrops() uint32 {
+	if x != nil {
+		return x.MaxDrops
+	}
+	return 0
+}
+
+func (x *GetStatusRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetStatusRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// The link to drain.
+type DrainLinkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How long open requests may take; absent, zero or longer than the daemon's own drain
+	// timeout is that one: 5 s.
+	Timeout       *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainLinkRequest) Reset() {
+	*x = DrainLinkRequest{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainLinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainLinkRequest) ProtoMessage() {}
+
+func (x *DrainLinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainLinkRequest.ProtoReflect.Descriptor instead.
+func (*DrainLinkRequest) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DrainLinkRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DrainLinkRequest) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// The link has ended.
+type DrainLinkResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The requests that were answered by the limpet because the time was over.
+	Unfinished    uint64 `protobuf:"varint,1,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainLinkResponse) Reset() {
+	*x = DrainLinkResponse{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainLinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainLinkResponse) ProtoMessage() {}
+
+func (x *DrainLinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainLinkResponse.ProtoReflect.Descriptor instead.
+func (*DrainLinkResponse) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DrainLinkResponse) GetUnfinished() uint64 {
+	if x != nil {
+		return x.Unfinished
+	}
+	return 0
+}
+
 // What the daemon is doing.
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -132,14 +277,20 @@ type GetStatusResponse struct {
 	// The links, in the order of their names.
 	Links []*LinkStatus `protobuf:"bytes,6,rep,name=links,proto3" json:"links,omitempty"`
 	// How many bindings the bus has.
-	Bindings      uint32 `protobuf:"varint,7,opt,name=bindings,proto3" json:"bindings,omitempty"`
+	Bindings uint32 `protobuf:"varint,7,opt,name=bindings,proto3" json:"bindings,omitempty"`
+	// Set if there are more links than are told here.
+	NextPageToken string `protobuf:"bytes,8,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// How many messages programs that listen through the API have missed, since the daemon
+	// started, because their queues on the bus were full. Only the embedded bus knows; of a
+	// device it is 0.
+	ApiMissed     uint64 `protobuf:"varint,9,opt,name=api_missed,json=apiMissed,proto3" json:"api_missed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -151,7 +302,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -164,7 +315,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -216,10 +367,25 @@ func (x *GetStatusResponse) GetBindings() uint32 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetApiMissed() uint64 {
+	if x != nil {
+		return x.ApiMissed
+	}
+	return 0
+}
+
 // One link, up or not.
 type LinkStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name: "connect ADDRESS" or "listen ADDRESS".
+	// Its name: "connect ADDRESS" or "connect-classic ADDRESS" if it is dialled from here,
+	// else "network ID" or "network ID (classic)".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The state.
 	State LinkState `protobuf:"varint,2,opt,name=state,proto3,enum=kbus.limpet.v1.LinkState" json:"state,omitempty"`
@@ -231,19 +397,27 @@ type LinkStatus struct {
 	LastError string `protobuf:"bytes,5,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	// Since when it is in this state.
 	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
-	// What this epoch of the link has carried.
+	// What the link has carried since it was first known, over all its epochs.
 	Counts *LinkCounts `protobuf:"bytes,7,opt,name=counts,proto3" json:"counts,omitempty"`
-	// Our Ksock on the bus.
+	// Our Ksock on the bus; 0 if there is no epoch.
 	Ksock uint32 `protobuf:"varint,8,opt,name=ksock,proto3" json:"ksock,omitempty"`
 	// The other networks behind the peer.
 	NetworksBehind []uint32 `protobuf:"varint,9,rep,packed,name=networks_behind,json=networksBehind,proto3" json:"networks_behind,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The session of the epoch, in hexadecimal; empty if there is no epoch.
+	SessionId string `protobuf:"bytes,10,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// How many epochs there have been.
+	Epochs uint64 `protobuf:"varint,11,opt,name=epochs,proto3" json:"epochs,omitempty"`
+	// How often a stream broke and the next one went on where it had stopped.
+	Resumed uint64 `protobuf:"varint,12,opt,name=resumed,proto3" json:"resumed,omitempty"`
+	// The latest messages that were lost, oldest first; only if asked for.
+	Drops         []*Drop `protobuf:"bytes,13,rep,name=drops,proto3" json:"drops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -255,7 +429,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -268,7 +442,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LinkStatus) GetName() string {
@@ -334,6 +508,116 @@ func (x *LinkStatus) GetNetworksBehind() []uint32 {
 	return nil
 }
 
+func (x *LinkStatus) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *LinkStatus) GetEpochs() uint64 {
+	if x != nil {
+		return x.Epochs
+	}
+	return 0
+}
+
+func (x *LinkStatus) GetResumed() uint64 {
+	if x != nil {
+		return x.Resumed
+	}
+	return 0
+}
+
+func (x *LinkStatus) GetDrops() []*Drop {
+	if x != nil {
+		return x.Drops
+	}
+	return nil
+}
+
+// A message that was lost, without its data.
+type Drop struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// Whether it came from the peer, else from our bus.
+	FromPeer bool `protobuf:"varint,2,opt,name=from_peer,json=fromPeer,proto3" json:"from_peer,omitempty"`
+	// Why, as in the counts.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Its header and name. It has no data.
+	Message *Message `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	// How many bytes of data it had.
+	DataSize      uint32 `protobuf:"varint,5,opt,name=data_size,json=dataSize,proto3" json:"data_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drop) Reset() {
+	*x = Drop{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drop) ProtoMessage() {}
+
+func (x *Drop) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drop.ProtoReflect.Descriptor instead.
+func (*Drop) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Drop) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Drop) GetFromPeer() bool {
+	if x != nil {
+		return x.FromPeer
+	}
+	return false
+}
+
+func (x *Drop) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Drop) GetMessage() *Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *Drop) GetDataSize() uint32 {
+	if x != nil {
+		return x.DataSize
+	}
+	return 0
+}
+
 // The counts of a link. At every moment requests = replies + synthetic + open,
 // from_bus = sum of from_bus_ended + from_bus_in_flight, and
 // from_peer = sum of from_peer_ended + from_peer_in_flight.
@@ -379,14 +663,19 @@ type LinkCounts struct {
 	// it is at rest.
 	Busy uint64 `protobuf:"varint,19,opt,name=busy,proto3" json:"busy,omitempty"`
 	// Messages given to the link for the peer, answers of our own among them.
-	ToPeer        uint64 `protobuf:"varint,20,opt,name=to_peer,json=toPeer,proto3" json:"to_peer,omitempty"`
+	ToPeer uint64 `protobuf:"varint,20,opt,name=to_peer,json=toPeer,proto3" json:"to_peer,omitempty"`
+	// How often the peer's table of repliers had to be told again.
+	Resyncs uint64 `protobuf:"varint,21,opt,name=resyncs,proto3" json:"resyncs,omitempty"`
+	// Of the messages that ended, in either direction, those that somebody may miss, by
+	// reason.
+	Lost          map[string]uint64 `protobuf:"bytes,22,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LinkCounts) Reset() {
 	*x = LinkCounts{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +687,7 @@ func (x *LinkCounts) String() string {
 func (*LinkCounts) ProtoMessage() {}
 
 func (x *LinkCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +700,7 @@ func (x *LinkCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkCounts.ProtoReflect.Descriptor instead.
 func (*LinkCounts) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LinkCounts) GetRequests() uint64 {
@@ -554,12 +843,38 @@ func (x *LinkCounts) GetToPeer() uint64 {
 	return 0
 }
 
+func (x *LinkCounts) GetResyncs() uint64 {
+	if x != nil {
+		return x.Resyncs
+	}
+	return 0
+}
+
+func (x *LinkCounts) GetLost() map[string]uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
 var File_kbus_limpet_v1_admin_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\x88\x02\n" +
+	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckbus/limpet/v1/message.proto\"\x7f\n" +
+	"\x10GetStatusRequest\x12\x12\n" +
+	"\x04link\x18\x01 \x01(\tR\x04link\x12\x1b\n" +
+	"\tmax_drops\x18\x02 \x01(\rR\bmaxDrops\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"[\n" +
+	"\x10DrainLinkRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"3\n" +
+	"\x11DrainLinkResponse\x12\x1e\n" +
+	"\n" +
+	"unfinished\x18\x01 \x01(\x04R\n" +
+	"unfinished\"\xcf\x02\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03bus\x18\x02 \x01(\tR\x03bus\x12\x1d\n" +
@@ -570,7 +885,10 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x120\n" +
 	"\x05links\x18\x06 \x03(\v2\x1a.kbus.limpet.v1.LinkStatusR\x05links\x12\x1a\n" +
-	"\bbindings\x18\a \x01(\rR\bbindings\"\xe7\x02\n" +
+	"\bbindings\x18\a \x01(\rR\bbindings\x12&\n" +
+	"\x0fnext_page_token\x18\b \x01(\tR\rnextPageToken\x12\x1d\n" +
+	"\n" +
+	"api_missed\x18\t \x01(\x04R\tapiMissed\"\xe4\x03\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -582,7 +900,19 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x122\n" +
 	"\x06counts\x18\a \x01(\v2\x1a.kbus.limpet.v1.LinkCountsR\x06counts\x12\x14\n" +
 	"\x05ksock\x18\b \x01(\rR\x05ksock\x12'\n" +
-	"\x0fnetworks_behind\x18\t \x03(\rR\x0enetworksBehind\"\xc6\x06\n" +
+	"\x0fnetworks_behind\x18\t \x03(\rR\x0enetworksBehind\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\n" +
+	" \x01(\tR\tsessionId\x12\x16\n" +
+	"\x06epochs\x18\v \x01(\x04R\x06epochs\x12\x18\n" +
+	"\aresumed\x18\f \x01(\x04R\aresumed\x12*\n" +
+	"\x05drops\x18\r \x03(\v2\x14.kbus.limpet.v1.DropR\x05drops\"\xbb\x01\n" +
+	"\x04Drop\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
+	"\tfrom_peer\x18\x02 \x01(\bR\bfromPeer\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x121\n" +
+	"\amessage\x18\x04 \x01(\v2\x17.kbus.limpet.v1.MessageR\amessage\x12\x1b\n" +
+	"\tdata_size\x18\x05 \x01(\rR\bdataSize\"\xd3\a\n" +
 	"\n" +
 	"LinkCounts\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x18\n" +
@@ -607,20 +937,27 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"windowFull\x12%\n" +
 	"\x0eunknown_frames\x18\x12 \x01(\x04R\runknownFrames\x12\x12\n" +
 	"\x04busy\x18\x13 \x01(\x04R\x04busy\x12\x17\n" +
-	"\ato_peer\x18\x14 \x01(\x04R\x06toPeer\x1a?\n" +
+	"\ato_peer\x18\x14 \x01(\x04R\x06toPeer\x12\x18\n" +
+	"\aresyncs\x18\x15 \x01(\x04R\aresyncs\x128\n" +
+	"\x04lost\x18\x16 \x03(\v2$.kbus.limpet.v1.LinkCounts.LostEntryR\x04lost\x1a?\n" +
 	"\x11FromBusEndedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a@\n" +
 	"\x12FromPeerEndedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01*n\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a7\n" +
+	"\tLostEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01*\x87\x01\n" +
 	"\tLinkState\x12\x1a\n" +
 	"\x16LINK_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15LINK_STATE_CONNECTING\x10\x01\x12\x11\n" +
 	"\rLINK_STATE_UP\x10\x02\x12\x17\n" +
-	"\x13LINK_STATE_DRAINING\x10\x032`\n" +
+	"\x13LINK_STATE_DRAINING\x10\x03\x12\x17\n" +
+	"\x13LINK_STATE_DETACHED\x10\x042\xb2\x01\n" +
 	"\fAdminService\x12P\n" +
-	"\tGetStatus\x12 .kbus.limpet.v1.GetStatusRequest\x1a!.kbus.limpet.v1.GetStatusResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\tGetStatus\x12 .kbus.limpet.v1.GetStatusRequest\x1a!.kbus.limpet.v1.GetStatusResponse\x12P\n" +
+	"\tDrainLink\x12 .kbus.limpet.v1.DrainLinkRequest\x1a!.kbus.limpet.v1.DrainLinkResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_admin_proto_rawDescOnce sync.Once
@@ -635,32 +972,45 @@ func file_kbus_limpet_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_kbus_limpet_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_kbus_limpet_v1_admin_proto_goTypes = []any{
 	(LinkState)(0),                // 0: kbus.limpet.v1.LinkState
 	(*GetStatusRequest)(nil),      // 1: kbus.limpet.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 2: kbus.limpet.v1.GetStatusResponse
-	(*LinkStatus)(nil),            // 3: kbus.limpet.v1.LinkStatus
-	(*LinkCounts)(nil),            // 4: kbus.limpet.v1.LinkCounts
-	nil,                           // 5: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	nil,                           // 6: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*DrainLinkRequest)(nil),      // 2: kbus.limpet.v1.DrainLinkRequest
+	(*DrainLinkResponse)(nil),     // 3: kbus.limpet.v1.DrainLinkResponse
+	(*GetStatusResponse)(nil),     // 4: kbus.limpet.v1.GetStatusResponse
+	(*LinkStatus)(nil),            // 5: kbus.limpet.v1.LinkStatus
+	(*Drop)(nil),                  // 6: kbus.limpet.v1.Drop
+	(*LinkCounts)(nil),            // 7: kbus.limpet.v1.LinkCounts
+	nil,                           // 8: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	nil,                           // 9: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	nil,                           // 10: kbus.limpet.v1.LinkCounts.LostEntry
+	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*Message)(nil),               // 13: kbus.limpet.v1.Message
 }
 var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
-	7, // 0: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	3, // 1: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	0, // 2: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
-	7, // 3: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
-	4, // 4: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
-	5, // 5: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	6, // 6: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	1, // 7: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
-	2, // 8: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	8, // [8:9] is the sub-list for method output_type
-	7, // [7:8] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	11, // 0: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
+	12, // 1: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	5,  // 2: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	0,  // 3: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
+	12, // 4: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
+	7,  // 5: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
+	6,  // 6: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
+	12, // 7: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
+	13, // 8: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
+	8,  // 9: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	9,  // 10: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	10, // 11: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
+	1,  // 12: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
+	2,  // 13: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
+	4,  // 14: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	3,  // 15: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	14, // [14:16] is the sub-list for method output_type
+	12, // [12:14] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_admin_proto_init() }
@@ -668,13 +1018,14 @@ func file_kbus_limpet_v1_admin_proto_init() {
 	if File_kbus_limpet_v1_admin_proto != nil {
 		return
 	}
+	file_kbus_limpet_v1_message_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_admin_proto_rawDesc), len(file_kbus_limpet_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	AdminService_GetStatus_FullMethodName = "/kbus.limpet.v1.AdminService/GetStatus"
+	AdminService_DrainLink_FullMethodName = "/kbus.limpet.v1.AdminService/DrainLink"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -30,6 +31,10 @@ const (
 type AdminServiceClient interface {
 	// Tells what the daemon is doing.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
+	// Ends a link in good order: the peer is told, no new requests are taken, and those
+	// that are open may finish until the timeout. It returns when the link has ended. The
+	// side that dials opens it again soon. NOT_FOUND if no link has that name.
+	DrainLink(ctx context.Context, in *DrainLinkRequest, opts ...grpc.CallOption) (*DrainLinkResponse, error)
 }
 
 type adminServiceClient struct {
@@ -50,6 +55,16 @@ func (c *adminServiceClient) GetStatus(ctx context.Context, in *GetStatusRequest
 	return out, nil
 }
 
+func (c *adminServiceClient) DrainLink(ctx context.Context, in *DrainLinkRequest, opts ...grpc.CallOption) (*DrainLinkResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainLinkResponse)
+	err := c.cc.Invoke(ctx, AdminService_DrainLink_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -58,6 +73,10 @@ func (c *adminServiceClient) GetStatus(ctx context.Context, in *GetStatusRequest
 type AdminServiceServer interface {
 	// Tells what the daemon is doing.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
+	// Ends a link in good order: the peer is told, no new requests are taken, and those
+	// that are open may finish until the timeout. It returns when the link has ended. The
+	// side that dials opens it again soon. NOT_FOUND if no link has that name.
+	DrainLink(context.Context, *DrainLinkRequest) (*DrainLinkResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -70,6 +89,9 @@ type UnimplementedAdminServiceServer struct{}
 
 func (UnimplementedAdminServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
+}
+func (UnimplementedAdminServiceServer) DrainLink(context.Context, *DrainLinkRequest) (*DrainLinkResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DrainLink not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -110,6 +132,24 @@ func _AdminService_GetStatus_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_DrainLink_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainLinkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DrainLink(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DrainLink_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DrainLink(ctx, req.(*DrainLinkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -120,6 +160,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetStatus",
 			Handler:    _AdminService_GetStatus_Handler,
+		},
+		{
+			MethodName: "DrainLink",
+			Handler:    _AdminService_DrainLink_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -397,7 +397,10 @@ type ListenResponse struct {
 	// The message; absent in the first response.
 	Message *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
 	// The Ksock that listens; in the first response.
-	Ksock         uint32 `protobuf:"varint,2,opt,name=ksock,proto3" json:"ksock,omitempty"`
+	Ksock uint32 `protobuf:"varint,2,opt,name=ksock,proto3" json:"ksock,omitempty"`
+	// How many messages this listener has missed so far, because its queue was full. Only
+	// the embedded bus knows; of a device it is 0.
+	Missed        uint64 `protobuf:"varint,3,opt,name=missed,proto3" json:"missed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -442,6 +445,13 @@ func (x *ListenResponse) GetMessage() *Message {
 func (x *ListenResponse) GetKsock() uint32 {
 	if x != nil {
 		return x.Ksock
+	}
+	return 0
+}
+
+func (x *ListenResponse) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
 	}
 	return 0
 }
@@ -1182,10 +1192,11 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\rListenRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12!\n" +
 	"\fmax_messages\x18\x02 \x01(\rR\vmaxMessages\x12\x1b\n" +
-	"\tonly_once\x18\x03 \x01(\bR\bonlyOnce\"Y\n" +
+	"\tonly_once\x18\x03 \x01(\bR\bonlyOnce\"q\n" +
 	"\x0eListenResponse\x121\n" +
 	"\amessage\x18\x01 \x01(\v2\x17.kbus.limpet.v1.MessageR\amessage\x12\x14\n" +
-	"\x05ksock\x18\x02 \x01(\rR\x05ksock\"{\n" +
+	"\x05ksock\x18\x02 \x01(\rR\x05ksock\x12\x16\n" +
+	"\x06missed\x18\x03 \x01(\x04R\x06missed\"{\n" +
 	"\fServeRequest\x12/\n" +
 	"\x04bind\x18\x01 \x01(\v2\x19.kbus.limpet.v1.ServeBindH\x00R\x04bind\x122\n" +
 	"\x05reply\x18\x02 \x01(\v2\x1a.kbus.limpet.v1.ServeReplyH\x00R\x05replyB\x06\n" +

@@ -38,7 +38,8 @@ const (
 type BusServiceClient interface {
 	// Sends an announcement.
 	Send(ctx context.Context, in *SendRequest, opts ...grpc.CallOption) (*SendResponse, error)
-	// Sends a request and waits for its reply until the call's deadline.
+	// Sends a request and waits for its reply until the call's deadline, which the request
+	// carries along: a replier is not given it after that, also on other buses.
 	Call(ctx context.Context, in *CallRequest, opts ...grpc.CallOption) (*CallResponse, error)
 	// Listens to names and wildcards. The first response, without a message, says
 	// that they are bound.
@@ -144,7 +145,8 @@ func (c *busServiceClient) ListBindings(ctx context.Context, in *ListBindingsReq
 type BusServiceServer interface {
 	// Sends an announcement.
 	Send(context.Context, *SendRequest) (*SendResponse, error)
-	// Sends a request and waits for its reply until the call's deadline.
+	// Sends a request and waits for its reply until the call's deadline, which the request
+	// carries along: a replier is not given it after that, also on other buses.
 	Call(context.Context, *CallRequest) (*CallResponse, error)
 	// Listens to names and wildcards. The first response, without a message, says
 	// that they are bound.

@@ -1,72 +1,57 @@
-package server_test
+package bus_test
 
 import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
-	"github.com/kbus-limpet/limpet/limpet"
-	"github.com/kbus-limpet/limpet/server"
+	"github.com/kbus-limpet/limpet/server/bus"
 )
 
 type fixture struct {
-	bus   *membus.Bus
-	peers *grpc.ClientConn
-	api   *grpc.ClientConn
-	reg   *prometheus.Registry
+	bus     *membus.Bus
+	service *bus.Service
+	api     *grpc.ClientConn
 }
 
-// serve runs a server on listeners in memory until the test ends.
+// serve runs the service on a listener in memory until the test ends.
 func serve(t *testing.T) *fixture {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
-	f := &fixture{bus: membus.New(), reg: prometheus.NewRegistry()}
-	node, err := limpet.NewNode(f.bus, 1, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv, err := server.New(server.Config{Node: node, Version: "v0", Metrics: f.reg})
-	if err != nil {
-		t.Fatal(err)
-	}
-	peers, api := bufconn.Listen(1<<20), bufconn.Listen(1<<20)
-	ctx, cancel := context.WithCancel(context.Background())
+	f := &fixture{bus: membus.New()}
+	f.service = bus.New(f.bus)
+	server := grpc.NewServer()
+	pb.RegisterBusServiceServer(server, f.service)
+	l := bufconn.Listen(1 << 20)
 	done := make(chan error)
-	go func() { done <- srv.Run(ctx, server.Listeners{Peers: []net.Listener{peers}, API: []net.Listener{api}}) }()
-	dial := func(l *bufconn.Listener) *grpc.ClientConn {
-		conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return conn
+	go func() { done <- server.Serve(l) }()
+	var err error
+	f.api, err = grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
 	}
-	f.peers, f.api = dial(peers), dial(api)
 	t.Cleanup(func() {
-		_ = f.peers.Close()
 		_ = f.api.Close()
-		cancel()
+		f.service.Close()
+		server.Stop()
 		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
+			t.Errorf("Serve: %v", err)
 		}
 		goleak.VerifyNone(t, leaks)
 	})
@@ -82,7 +67,7 @@ func wantStatus(t *testing.T, err error, code codes.Code, errno, words string) {
 	}
 	got := ""
 	for _, d := range st.Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == server.ErrorDomain {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == bus.ErrorDomain {
 			got = info.GetReason()
 		}
 	}
@@ -92,19 +77,19 @@ func wantStatus(t *testing.T, err error, code codes.Code, errno, words string) {
 }
 
 func TestBadCallsAreRefusedClearly(t *testing.T) {
-	bus := pb.NewBusServiceClient(serve(t).api)
+	api := pb.NewBusServiceClient(serve(t).api)
 	ctx := t.Context()
-	send := func(r *pb.SendRequest) error { _, err := bus.Send(ctx, r); return err }
-	call := func(r *pb.CallRequest) error { _, err := bus.Call(ctx, r); return err }
+	send := func(r *pb.SendRequest) error { _, err := api.Send(ctx, r); return err }
+	call := func(r *pb.CallRequest) error { _, err := api.Call(ctx, r); return err }
 	listen := func(r *pb.ListenRequest) error {
-		s, err := bus.Listen(ctx, r)
+		s, err := api.Listen(ctx, r)
 		if err == nil {
 			_, err = s.Recv()
 		}
 		return err
 	}
 	serving := func(r *pb.ServeRequest) error {
-		s, err := bus.Serve(ctx)
+		s, err := api.Serve(ctx)
 		if err == nil {
 			err = s.Send(r)
 		}
@@ -145,10 +130,10 @@ func TestBadCallsAreRefusedClearly(t *testing.T) {
 
 func TestServe(t *testing.T) {
 	f := serve(t)
-	bus := pb.NewBusServiceClient(f.api)
+	api := pb.NewBusServiceClient(f.api)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	s, err := bus.Serve(ctx)
+	s, err := api.Serve(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,16 +148,16 @@ func TestServe(t *testing.T) {
 	if err != nil || bound.GetBound().GetKsock() == 0 {
 		t.Fatalf("bound: %v, %v", bound, err)
 	}
-	_, err = bus.Serve(ctx)
+	_, err = api.Serve(ctx)
 	must(err)
-	found, err := bus.FindReplier(ctx, &pb.FindReplierRequest{Name: "$.Ask.Me"})
+	found, err := api.FindReplier(ctx, &pb.FindReplierRequest{Name: "$.Ask.Me"})
 	if err != nil || !found.GetFound() || found.GetBinding() != "$.Ask.*" || found.GetKsock() != bound.GetBound().GetKsock() {
 		t.Errorf("FindReplier: %v, %v", found, err)
 	}
 	replies := make(chan *pb.Message, 1)
 	errs := make(chan error, 1)
 	go func() {
-		r, err := bus.Call(ctx, &pb.CallRequest{Name: "$.Ask.Me", Data: []byte("hi"), UserFlags: 1 << 16})
+		r, err := api.Call(ctx, &pb.CallRequest{Name: "$.Ask.Me", Data: []byte("hi"), UserFlags: 1 << 16})
 		errs <- err
 		replies <- r.GetReply()
 	}()
@@ -195,7 +180,7 @@ func TestServe(t *testing.T) {
 	}
 	// What is owed when the stream ends is answered by the bus.
 	go func() {
-		r, err := bus.Call(t.Context(), &pb.CallRequest{Name: "$.Ask.Me"})
+		r, err := api.Call(t.Context(), &pb.CallRequest{Name: "$.Ask.Me"})
 		errs <- err
 		replies <- r.GetReply()
 	}()
@@ -231,8 +216,8 @@ func TestCallEndsWithItsDeadline(t *testing.T) {
 // A client that never reads holds up nobody but itself.
 func TestClientThatNeverReads(t *testing.T) {
 	f := serve(t)
-	bus := pb.NewBusServiceClient(f.api)
-	slow, err := bus.Listen(t.Context(), &pb.ListenRequest{Names: []string{"$.*"}, MaxMessages: 10})
+	api := pb.NewBusServiceClient(f.api)
+	slow, err := api.Listen(t.Context(), &pb.ListenRequest{Names: []string{"$.*"}, MaxMessages: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +226,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	}
 	data := make([]byte, 100_000)
 	for range 500 {
-		if _, err := bus.Send(t.Context(), &pb.SendRequest{Name: "$.Big", Data: data}); err != nil {
+		if _, err := api.Send(t.Context(), &pb.SendRequest{Name: "$.Big", Data: data}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -249,43 +234,81 @@ func TestClientThatNeverReads(t *testing.T) {
 	if len(stats) != 1 || stats[0].Queued > 10 {
 		t.Errorf("the slow client's queue: %+v", stats)
 	}
-	if _, err := bus.Send(t.Context(), &pb.SendRequest{Name: "$.Big", AllOrFail: true}); status.Code(err) != codes.ResourceExhausted {
+	if _, err := api.Send(t.Context(), &pb.SendRequest{Name: "$.Big", AllOrFail: true}); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("all or fail beside a full listener: %v", err)
 	}
 }
 
-// A peer that opens a link and says nonsense is told so, and disturbs nobody.
-func TestHostilePeer(t *testing.T) {
+// A listener is told how many messages it has missed, and the service keeps the sum when
+// the stream has ended.
+func TestMissedIsTold(t *testing.T) {
 	f := serve(t)
-	s, err := pb.NewLinkServiceClient(f.peers).Link(t.Context())
+	api := pb.NewBusServiceClient(f.api)
+	ctx, cancel := context.WithCancel(t.Context())
+	slow, err := api.Listen(ctx, &pb.ListenRequest{Names: []string{"$.*"}, MaxMessages: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Send(&pb.LinkRequest{}); err != nil {
+	if _, err := slow.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := s.Recv()
-	if err != nil || r.GetFrame().GetError().GetCode() != pb.ErrorCode_ERROR_CODE_PROTOCOL {
-		t.Errorf("told %v, %v", r, err)
+	const sent = 500
+	data := make([]byte, 100_000)
+	for range sent {
+		if _, err := api.Send(t.Context(), &pb.SendRequest{Name: "$.Big", Data: data}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	_, err = s.Recv()
-	wantStatus(t, err, codes.InvalidArgument, "", "first frame must be a hello")
-	if _, err := pb.NewBusServiceClient(f.api).Send(t.Context(), &pb.SendRequest{Name: "$.A"}); err != nil {
-		t.Errorf("a program beside it: %v", err)
+	missed := f.service.Missed()
+	if missed == 0 {
+		t.Fatal("nothing was missed")
+	}
+	var told uint64
+	for range sent - int(missed) {
+		r, err := slow.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		told = r.GetMissed()
+	}
+	if told != missed {
+		t.Errorf("the listener is told of %d, want %d", told, missed)
+	}
+	cancel()
+	for { // until the handler has ended
+		if _, err := slow.Recv(); err != nil {
+			break
+		}
+	}
+	if n := f.service.Missed(); n != missed {
+		t.Errorf("%d missed afterwards, want %d", n, missed)
 	}
 }
 
-func TestStatusHealthAndMetrics(t *testing.T) {
+// A request carries the deadline of its call.
+func TestCallsDeadlineGoesWithTheRequest(t *testing.T) {
 	f := serve(t)
-	st, err := pb.NewAdminServiceClient(f.api).GetStatus(t.Context(), &pb.GetStatusRequest{})
-	if err != nil || st.GetNetworkId() != 1 || st.GetBus() != "embedded" || st.GetVersion() != "v0" || len(st.GetInstanceId()) != 32 {
-		t.Errorf("status %v, %v", st, err)
+	k, err := f.bus.Open(kbusdev.ReadWrite)
+	if err != nil {
+		t.Fatal(err)
 	}
-	h, err := healthpb.NewHealthClient(f.peers).Check(t.Context(), &healthpb.HealthCheckRequest{Service: "kbus.limpet.v1.LinkService"})
-	if err != nil || h.GetStatus() != healthpb.HealthCheckResponse_SERVING {
-		t.Errorf("health %v, %v", h, err)
+	defer k.Close()
+	if err := k.Bind("$.Ask", kbusdev.Replier); err != nil {
+		t.Fatal(err)
 	}
-	if n, err := testutil.GatherAndCount(f.reg, "grpc_server_started_total"); err != nil || n == 0 {
-		t.Errorf("%d metrics of calls, %v", n, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = pb.NewBusServiceClient(f.api).Call(ctx, &pb.CallRequest{Name: "$.Ask"})
+	}()
+	q, err := k.Recv(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
+	if left := time.Until(q.Expires); left <= 50*time.Minute || left > time.Hour {
+		t.Errorf("the request expires in %v, want in an hour", left)
+	}
+	cancel()
+	<-ended
 }

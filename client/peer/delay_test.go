@@ -1,4 +1,4 @@
-package client
+package peer
 
 import (
 	"errors"
@@ -13,19 +13,22 @@ func TestDelayGrowsIsBoundedAndChances(t *testing.T) {
 	lost := errors.New("lost")
 	most := firstDelay
 	for range 20 {
-		if got := d.next(lost); got < most/2 || got > most {
+		if got := d.next(lost, false); got < most/2 || got > most {
 			t.Errorf("a delay of %v, want between %v and %v", got, most/2, most)
 		}
 		most = min(2*most, lastDelay)
 	}
+	if got := d.next(lost, true); got > detachedDelay {
+		t.Errorf("while an epoch waits the delay is %v", got)
+	}
 	d.reset()
-	if got := d.next(lost); got > firstDelay {
+	if got := d.next(lost, false); got > firstDelay {
 		t.Errorf("after a success the delay is %v", got)
 	}
-	if got := d.next(&link.Error{Code: link.Clash}); got < refusedDelay/2 || got > refusedDelay {
+	if got := d.next(&link.Error{Code: link.Clash}, true); got < refusedDelay/2 || got > refusedDelay {
 		t.Errorf("after a refusal the delay is %v", got)
 	}
-	if got := d.next(&link.Error{Code: link.GoingAway}); got > 5*time.Second {
+	if got := d.next(&link.Error{Code: link.GoingAway}, false); got > 5*time.Second {
 		t.Errorf("after a peer that went away the delay is %v", got)
 	}
 }

@@ -1,4 +1,4 @@
-package server
+package bus
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
-	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 )
 
 // Bounds of what one client may ask for.
@@ -25,16 +25,31 @@ const (
 	maxOwedReplies = 65536
 )
 
-// busService lets programs in any language onto the bus. Each call has its own
-// Ksock, so that what a client leaves undone ends with its call.
-type busService struct {
+// A Service lets programs in any language onto the bus. Each call has its own Ksock,
+// so that what a client leaves undone ends with its call. It is safe for concurrent use.
+type Service struct {
 	pb.UnimplementedBusServiceServer
-	bus kbusdev.Bus
-	ctx context.Context // ends when the server stops
+	bus  kbusdev.Bus
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+
+	mu        sync.Mutex
+	listening map[kbusdev.Ksock]struct{}
+	missed    uint64 // by the streams that have ended
 }
 
-// ksock opens a Ksock that is closed when the call or the server ends.
-func (s *busService) ksock() (kbusdev.Ksock, func(), error) {
+// New returns the service of a bus. Close must be called.
+func New(bus kbusdev.Bus) *Service {
+	s := &Service{bus: bus, listening: make(map[kbusdev.Ksock]struct{})}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s
+}
+
+// Close ends every call by closing its Ksock: the bus answers what they owe.
+func (s *Service) Close() { s.stop() }
+
+// ksock opens a Ksock that is closed when the call or the service ends.
+func (s *Service) ksock() (kbusdev.Ksock, func(), error) {
 	k, err := s.bus.Open(kbusdev.ReadWrite)
 	if err != nil {
 		return nil, nil, refused(err)
@@ -51,7 +66,7 @@ func checkUserFlags(flags uint32) error {
 }
 
 // Send sends an announcement.
-func (s *busService) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse, error) {
+func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse, error) {
 	if err := checkUserFlags(r.GetUserFlags()); err != nil {
 		return nil, err
 	}
@@ -80,7 +95,7 @@ func (s *busService) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendRespo
 }
 
 // Call sends a request and waits for its reply.
-func (s *busService) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallResponse, error) {
+func (s *Service) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallResponse, error) {
 	if err := checkUserFlags(r.GetUserFlags()); err != nil {
 		return nil, err
 	}
@@ -98,6 +113,9 @@ func (s *busService) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallRespo
 	}
 	if r.GetUrgent() {
 		m.Flags |= kbusdev.Urgent
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		m.Expires = deadline
 	}
 	start := time.Now()
 	id, err := k.Send(ctx, m)
@@ -138,7 +156,7 @@ func bind(k kbusdev.Ksock, names []string, as kbusdev.Role, maxMessages uint32) 
 
 // Listen streams what is heard. A client that reads slowly is held up by flow
 // control, and the bus drops what finds no room in its queue.
-func (s *busService) Listen(r *pb.ListenRequest, stream grpc.ServerStreamingServer[pb.ListenResponse]) error {
+func (s *Service) Listen(r *pb.ListenRequest, stream grpc.ServerStreamingServer[pb.ListenResponse]) error {
 	k, done, err := s.ksock()
 	if err != nil {
 		return err
@@ -155,19 +173,21 @@ func (s *busService) Listen(r *pb.ListenRequest, stream grpc.ServerStreamingServ
 	if err := stream.Send(&pb.ListenResponse{Ksock: uint32(k.ID())}); err != nil {
 		return err
 	}
+	s.listens(k)
+	defer s.listensNoMore(k)
 	for {
 		m, err := k.Recv(stream.Context())
 		if err != nil {
 			return refused(err)
 		}
-		if err := stream.Send(&pb.ListenResponse{Message: toProto(m)}); err != nil {
+		if err := stream.Send(&pb.ListenResponse{Message: toProto(m), Missed: missed(k)}); err != nil {
 			return err
 		}
 	}
 }
 
 // Serve lets a client be a replier.
-func (s *busService) Serve(stream grpc.BidiStreamingServer[pb.ServeRequest, pb.ServeResponse]) error {
+func (s *Service) Serve(stream grpc.BidiStreamingServer[pb.ServeRequest, pb.ServeResponse]) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return status.Error(codes.InvalidArgument, "the first message must bind names")
@@ -323,7 +343,7 @@ type replierFinder interface {
 }
 
 // FindReplier looks for the most specific replier bound.
-func (s *busService) FindReplier(_ context.Context, r *pb.FindReplierRequest) (*pb.FindReplierResponse, error) {
+func (s *Service) FindReplier(_ context.Context, r *pb.FindReplierRequest) (*pb.FindReplierResponse, error) {
 	if err := kbusdev.CheckName(r.GetName()); err != nil {
 		return nil, refused(&kbusdev.OpError{Op: "replier", Name: r.GetName(), Err: err})
 	}
@@ -352,7 +372,7 @@ func (s *busService) FindReplier(_ context.Context, r *pb.FindReplierRequest) (*
 // queryReplier asks a bus that cannot list its bindings, whose query compares
 // exactly, for each name that can be bound for this one. Of several "*" it takes
 // the longest, for the bus does not tell which is the newest.
-func (s *busService) queryReplier(name string) (*pb.FindReplierResponse, error) {
+func (s *Service) queryReplier(name string) (*pb.FindReplierResponse, error) {
 	k, done, err := s.ksock()
 	if err != nil {
 		return nil, err
@@ -376,7 +396,7 @@ func (s *busService) queryReplier(name string) (*pb.FindReplierResponse, error) 
 }
 
 // ListBindings lists what is bound.
-func (s *busService) ListBindings(context.Context, *pb.ListBindingsRequest) (*pb.ListBindingsResponse, error) {
+func (s *Service) ListBindings(context.Context, *pb.ListBindingsRequest) (*pb.ListBindingsResponse, error) {
 	all, err := s.bus.Bindings()
 	if err != nil {
 		return nil, refused(err)
@@ -388,9 +408,9 @@ func (s *busService) ListBindings(context.Context, *pb.ListBindingsRequest) (*pb
 	return r, nil
 }
 
-// toProto gives a message as the API shows it.
+// toProto returns a message as the API shows it.
 func toProto(m *kbusdev.Message) *pb.Message {
 	out := new(pb.Message)
-	link.ToProto(out, m)
+	wire.ToProto(out, m, time.Now())
 	return out
 }

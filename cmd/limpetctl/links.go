@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kbus-limpet/limpet/client"
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// maxDrops is more than a daemon keeps for a link.
+const maxDrops = 1 << 16
+
+// stateOf returns the state of a link in lower case.
+func stateOf(l *pb.LinkStatus) string {
+	return strings.ToLower(strings.TrimPrefix(l.GetState().String(), "LINK_STATE_"))
+}
+
+// lost returns how many messages a link has lost.
+func lost(l *pb.LinkStatus) (n uint64) {
+	for _, v := range l.GetCounts().GetLost() {
+		n += v
+	}
+	return n
+}
+
+// printProto writes a message of the API as one line of JSON.
+func (o *options) printProto(cmd *cobra.Command, m proto.Message) error {
+	b, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
+	if err == nil {
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", b)
+	}
+	return err
+}
+
+// withLinks runs f for each link of that name, or for all if there is no name.
+func (o *options) withLinks(ctx context.Context, names []string, drops uint32, f func(*client.Bus, *pb.LinkStatus) error) error {
+	return o.withBus(func(bus *client.Bus) error {
+		limited, cancel := o.limited(ctx)
+		defer cancel()
+		all, err := bus.LinkStatus(limited, strings.Join(names, ""), drops)
+		if err != nil {
+			return err
+		}
+		for _, l := range all {
+			if err := f(bus, l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (o *options) newLinks() *cobra.Command {
+	return &cobra.Command{
+		Use:   "links",
+		Short: "List the links, whether up or not",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			err := o.withLinks(cmd.Context(), nil, 0, func(_ *client.Bus, l *pb.LinkStatus) error {
+				if o.json {
+					return o.printProto(cmd, l)
+				}
+				peer := "no peer yet"
+				if l.GetPeerNetworkId() != 0 {
+					peer = fmt.Sprintf("network %d", l.GetPeerNetworkId())
+				}
+				since := time.Since(l.GetSince().AsTime()).Round(time.Second)
+				why := ""
+				if l.GetState() != pb.LinkState_LINK_STATE_UP {
+					why = l.GetLastError()
+				}
+				_, err := fmt.Fprintf(w, "%s\t%s\t%s\tfor %v\t%d open\t%d lost\t%s\n",
+					l.GetName(), stateOf(l), peer, since, l.GetCounts().GetOpen(), lost(l), why)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func (o *options) newDrops() *cobra.Command {
+	return &cobra.Command{
+		Use:   "drops [LINK]",
+		Short: "List the latest messages that were lost on the links, oldest first",
+		Args:  args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return o.withLinks(cmd.Context(), names, maxDrops, func(_ *client.Bus, l *pb.LinkStatus) error {
+				for _, d := range l.GetDrops() {
+					if err := o.printDrop(cmd, l, d); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func (o *options) printDrop(cmd *cobra.Command, l *pb.LinkStatus, d *pb.Drop) error {
+	m, direction := d.GetMessage(), "to the peer"
+	if d.GetFromPeer() {
+		direction = "from the peer"
+	}
+	at := d.GetTime().AsTime().Local().Format("2006-01-02 15:04:05.000")
+	id := kbusdev.MsgID{Network: m.GetIdNetwork(), Serial: m.GetIdSerial()}
+	flags := kbusdev.Flags(m.GetFlags())
+	if o.json {
+		return o.printJSON(cmd.OutOrStdout(), map[string]any{
+			"link": l.GetName(), "time": d.GetTime().AsTime(), "from_peer": d.GetFromPeer(), "reason": d.GetReason(), "name": m.GetName(),
+			"id": id.String(), "from": m.GetFrom(), "to": m.GetTo(), "flags": flags.String(), "size": d.GetDataSize(),
+		})
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s, %s: %s: %s id %s from %d to %d flags %s, %d bytes\n",
+		at, l.GetName(), direction, d.GetReason(), m.GetName(), id, m.GetFrom(), m.GetTo(), flags, d.GetDataSize())
+	return err
+}
+
+func (o *options) newDrain() *cobra.Command {
+	return &cobra.Command{
+		Use:   "drain [LINK]",
+		Short: "End a link, or all, in good order",
+		Long: `drain tells the peer, lets open requests finish, and ends the link. What is not
+finished within --timeout, or 5 s if that is longer, is answered by the limpet.
+The side that dials opens the link again soon afterwards.`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return o.withLinks(cmd.Context(), names, 0, func(bus *client.Bus, l *pb.LinkStatus) error {
+				unfinished, err := bus.DrainLink(cmd.Context(), l.GetName(), o.timeout)
+				if err != nil {
+					return err
+				}
+				if o.json {
+					return o.printJSON(cmd.OutOrStdout(), map[string]any{"link": l.GetName(), "unfinished": unfinished})
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: drained, %d requests were not finished\n", l.GetName(), unfinished)
+				return err
+			})
+		},
+	}
+}

@@ -1,0 +1,275 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kbus-limpet/limpet/client/peer"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/server/admin"
+	"github.com/kbus-limpet/limpet/server/bus"
+	serverpeer "github.com/kbus-limpet/limpet/server/peer"
+)
+
+// stopReason is what peers are told.
+const stopReason = "the daemon is stopping"
+
+// drainMargin is how long the links may take to end beyond their drain timeout.
+const drainMargin = 2 * time.Second
+
+// A Daemon is a bus with its links and everything that is served. Open makes it, Run
+// runs it.
+type Daemon struct {
+	cfg      Config
+	set      *membus.Set
+	node     *limpet.Node
+	at       *listeners
+	registry *prometheus.Registry
+	host     *serverpeer.Host
+	programs *bus.Service
+	peers    *grpcServer
+	api      *grpcServer
+	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
+	links    *announcer    // nil without AnnounceLinks
+}
+
+// Open opens the bus and all listeners. Programs and peers can connect then, but are
+// served only by Run, which must be called. The error is a *ConfigError if it can be
+// mended by another configuration.
+func Open(ctx context.Context, cfg Config) (*Daemon, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Daemon{cfg: cfg, set: membus.NewSet()}
+	b, notice, err := cfg.OpenBus(d.set)
+	if err != nil {
+		return nil, err
+	}
+	if notice != "" {
+		cfg.Log.Info(notice)
+	}
+	if d.node, err = limpet.NewNode(b, max(cfg.NetworkID, 1), cfg.Log); err != nil { // an id that nobody sees if there is no link
+		return nil, err
+	}
+	if err := d.open(ctx); err != nil {
+		d.closeEarly()
+		return nil, err
+	}
+	return d, nil
+}
+
+// open makes what the node is served by.
+func (d *Daemon) open(ctx context.Context) (err error) {
+	cfg := &d.cfg
+	d.programs = bus.New(d.node.Bus())
+	d.host = serverpeer.NewHost(d.node, cfg.Limpet)
+	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
+	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed}); err != nil {
+		return err
+	}
+	if cfg.Limpet.Termination != "" {
+		if d.stopping, err = listenForTermination(d.node, cfg.Limpet.Termination); err != nil {
+			return err
+		}
+	}
+	if cfg.AnnounceLinks {
+		if d.links, err = newAnnouncer(d.node); err != nil {
+			return err
+		}
+	}
+	d.peers = peerServer(cfg.Log, rpcs, d.host)
+	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, &admin.Service{
+		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed,
+	})
+	d.at, err = listen(ctx, cfg)
+	return err
+}
+
+// closeEarly gives back what open has made.
+func (d *Daemon) closeEarly() {
+	d.closeKsocks()
+	d.node.Close(context.Background(), stopReason)
+	d.host.Stop()
+	d.programs.Close()
+}
+
+func (d *Daemon) closeKsocks() {
+	if d.stopping != nil {
+		_ = d.stopping.Close()
+	}
+	if d.links != nil {
+		d.links.close()
+	}
+}
+
+// Node returns the daemon's node.
+func (d *Daemon) Node() *limpet.Node { return d.node }
+
+// PeerAddrs returns where peers, and then upstream's limpets, can dial, in the order of
+// Config.Listen and Config.ListenClassic.
+func (d *Daemon) PeerAddrs() []net.Addr {
+	var all []net.Addr
+	for _, l := range d.at.peers {
+		all = append(all, l.Addr())
+	}
+	for _, l := range d.at.classic {
+		all = append(all, l.Addr())
+	}
+	return all
+}
+
+// MetricsAddr returns where metrics are served; nil if they are not.
+func (d *Daemon) MetricsAddr() net.Addr {
+	if d.at.metrics == nil {
+		return nil
+	}
+	return d.at.metrics.Addr()
+}
+
+// Run serves until parent ends or the termination message is read; then it returns nil,
+// else what failed. ready, unless nil, is called when everything is being served.
+//
+// At the end the links are drained first: peers are told, and what is open may finish
+// within the drain timeout, for which programs are still served. Then everything is
+// closed. That takes at most the drain timeout and a few seconds, whatever is open, and
+// nothing is left running. Run is called once.
+func (d *Daemon) Run(parent context.Context, ready func()) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	d.node.OnTerminated(func() { cancel(limpet.ErrTerminated) })
+	d.sayStart()
+
+	// What serves goes on during the drain.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var running, dialling sync.WaitGroup
+	keep := func(what func() error) {
+		running.Go(func() {
+			if err := what(); err != nil && serving.Err() == nil {
+				cancel(err)
+			}
+		})
+	}
+	d.serve(serving, keep, ready)
+	if d.stopping != nil {
+		keep(func() error { return awaitTermination(serving, d.stopping) })
+	}
+	if d.links != nil {
+		keep(func() error { return d.links.run(serving) })
+	}
+	d.dial(ctx, &dialling)
+
+	<-ctx.Done()
+	d.drain(serving)
+	dialling.Wait()
+	stop()
+	d.shut()
+	running.Wait()
+	why := context.Cause(ctx)
+	if errors.Is(why, limpet.ErrTerminated) || parent.Err() != nil {
+		d.cfg.Log.Info("limpetd stops", "reason", why)
+		return nil
+	}
+	return why
+}
+
+// serve starts everything that is reached from outside.
+func (d *Daemon) serve(ctx context.Context, keep func(func() error), ready func()) {
+	for _, l := range d.at.peers {
+		keep(func() error { return serveGRPC(d.peers, l) })
+	}
+	for _, l := range d.at.api {
+		keep(func() error { return serveGRPC(d.api, l) })
+	}
+	for _, l := range d.at.classic {
+		keep(func() error { return d.host.ServeClassic(l) })
+	}
+	if d.at.metrics != nil {
+		keep(func() error { return serveMetrics(ctx, d.at.metrics, d.registry) })
+	}
+	if d.cfg.Expose != "" {
+		devices := kbusfs.New(d.cfg.devices(d.set, d.cfg.Log))
+		keep(func() error { return devices.Run(ctx, ready) })
+		keep(func() error { return devices.ServeControl(ctx, d.at.control) })
+	} else if ready != nil {
+		ready()
+	}
+}
+
+func serveGRPC(s *grpcServer, l net.Listener) error {
+	if err := s.Serve(l); err != nil {
+		return fmt.Errorf("serving %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+func (d *Daemon) dial(ctx context.Context, dialling *sync.WaitGroup) {
+	for _, x := range []struct {
+		all     []sockaddr.Address
+		classic bool
+	}{{d.cfg.Connect, false}, {d.cfg.ConnectClassic, true}} {
+		for _, addr := range x.all {
+			p := &peer.Dialler{Node: d.node, Address: addr, Classic: x.classic, Limpet: d.cfg.Limpet}
+			dialling.Go(func() { p.Run(ctx) })
+		}
+	}
+}
+
+// drain ends all links in good order.
+func (d *Daemon) drain(ctx context.Context) {
+	d.peers.health.Stop()
+	d.api.health.Stop()
+	timeout := d.cfg.Limpet.DrainTimeout
+	if timeout == 0 {
+		timeout = 5 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout+drainMargin)
+	defer cancel()
+	d.node.Close(ctx, stopReason)
+}
+
+// lastAnswers is how long the answers to programs' calls may take to get out.
+const lastAnswers = 500 * time.Millisecond
+
+// shut closes everything, after the calls of programs have had their answers: the one
+// that has sent the termination message for example.
+func (d *Daemon) shut() {
+	d.closeKsocks()
+	d.programs.Close()
+	late := time.AfterFunc(lastAnswers, d.at.close) // with connections that have said nothing yet, which gRPC would wait for
+	d.api.GracefulStop()
+	late.Stop()
+	d.at.close()
+	d.host.Stop()
+	d.peers.Stop()
+	d.api.Stop()
+}
+
+func (d *Daemon) sayStart() {
+	log := d.cfg.Log
+	for _, l := range d.at.peers {
+		log.Info("listening for peers", "address", l.Addr().String())
+	}
+	for _, l := range d.at.classic {
+		log.Info("listening for peers of the classic protocol", "address", l.Addr().String())
+	}
+	for _, l := range d.at.api {
+		log.Info("offering the local API", "address", l.Addr().String())
+	}
+	log.Info("limpetd is running", "version", d.cfg.Version, "bus", d.node.Bus().String(), "network_id", d.cfg.NetworkID, "instance", d.node.Instance().String())
+}

@@ -1,0 +1,91 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+
+	"github.com/kbus-limpet/limpet/internal/counted"
+	"github.com/kbus-limpet/limpet/internal/sockaddr"
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// listeners are where a daemon is reached.
+type listeners struct {
+	peers, api []*counted.Listener
+	classic    []net.Listener
+	metrics    net.Listener // nil if there are none
+	control    net.Listener // for questions about the exposed device
+}
+
+// close closes all, and every connection that was accepted for gRPC.
+func (l *listeners) close() {
+	for _, x := range slices.Concat(l.peers, l.api) {
+		x.CloseAll()
+	}
+	for _, x := range append(slices.Clone(l.classic), l.metrics, l.control) {
+		if x != nil {
+			_ = x.Close()
+		}
+	}
+}
+
+// listen opens all listeners, or none and says which one it could not.
+func listen(ctx context.Context, cfg *Config) (*listeners, error) {
+	l := new(listeners)
+	if err := l.open(ctx, cfg); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *listeners) open(ctx context.Context, cfg *Config) error {
+	for _, addr := range cfg.Listen {
+		p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Log: cfg.Log})
+		if err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+		l.peers = append(l.peers, counted.Listen(p))
+	}
+	for _, addr := range cfg.ListenClassic {
+		p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Log: cfg.Log})
+		if err != nil {
+			return fmt.Errorf("--listen-classic: %w", err)
+		}
+		l.classic = append(l.classic, p)
+	}
+	if cfg.API != nil {
+		a, err := sockaddr.Listen(ctx, *cfg.API, sockaddr.Config{Private: true, Log: cfg.Log})
+		if errors.Is(err, sockaddr.ErrInUse) {
+			return fmt.Errorf("%w (or give this daemon its own with --api)", err)
+		}
+		if err != nil {
+			return fmt.Errorf("--api: %w", err)
+		}
+		l.api = append(l.api, counted.Listen(a))
+	}
+	if cfg.Metrics != "" {
+		m, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Metrics)
+		if err != nil {
+			return fmt.Errorf("--metrics: %w", err)
+		}
+		l.metrics = sockaddr.Retry(m, cfg.Log)
+	}
+	if cfg.Expose == "" {
+		return nil
+	}
+	addr := sockaddr.Address{Network: "unix", Address: kbusdev.ControlSocket(filepath.Dir(cfg.Expose))}
+	c, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Mode: 0o666, Log: cfg.Log})
+	if errors.Is(err, sockaddr.ErrInUse) && kbusdev.AnswersControl(ctx, addr.Address) {
+		return fmt.Errorf("--expose: a kbusd, or another limpetd --expose, is running: it answers at %s; stop it, or choose another folder (%w)", addr, err)
+	}
+	if err != nil {
+		return fmt.Errorf("--expose: %w", err)
+	}
+	l.control = c
+	return nil
+}

@@ -1,0 +1,99 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"google.golang.org/grpc"
+	channelz "google.golang.org/grpc/channelz/service"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/server/admin"
+	"github.com/kbus-limpet/limpet/server/bus"
+	"github.com/kbus-limpet/limpet/server/peer"
+)
+
+// A grpcServer is a gRPC server with its health.
+type grpcServer struct {
+	*grpc.Server
+	health *admin.Health
+}
+
+// How gRPC's keepalive judges. It is for connections that nothing else watches: links
+// give signs of life of their own. A program that is stopped for some seconds, or has
+// ten thousands of calls to read answers of, must not lose its connection to it.
+const (
+	keepaliveTime    = 10 * time.Second
+	keepaliveTimeout = 20 * time.Second
+	keepaliveMinTime = 5 * time.Second
+
+	// connectionTimeout is how long a new connection may be silent.
+	connectionTimeout = 5 * time.Second
+	// maxRequest bounds what one message of a client may have, in encoded bytes.
+	maxRequest = 1 << 20
+	// maxPeerStreams bounds the calls on one connection of a peer.
+	maxPeerStreams = 64
+)
+
+// peerServer returns the server that peers dial. It does not show who else is linked.
+func peerServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, host *peer.Host) *grpcServer {
+	return newServer(log, metrics, nil, host.Register, grpc.MaxConcurrentStreams(maxPeerStreams))
+}
+
+// apiServer returns the server of the local API.
+func apiServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, programs *bus.Service, operators *admin.Service) *grpcServer {
+	return newServer(log, metrics, node, func(r grpc.ServiceRegistrar) {
+		pb.RegisterBusServiceServer(r, programs)
+		pb.RegisterAdminServiceServer(r, operators)
+		channelz.RegisterChannelzServiceToServer(r)
+	})
+}
+
+// newServer returns a server with what both have. node, unless nil, is whose links
+// stand in its health.
+func newServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, register func(grpc.ServiceRegistrar), more ...grpc.ServerOption) *grpcServer {
+	panicked := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
+		log.ErrorContext(ctx, "panic in a call", "panic", p)
+		return status.Error(codes.Internal, "the daemon made a mistake; its log says more")
+	})
+	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
+		log.Log(ctx, slog.Level(level), msg, fields...)
+	})
+	logs := []logging.Option{
+		logging.WithLogOnEvents(logging.FinishCall),
+		logging.WithLevels(func(code codes.Code) logging.Level {
+			if code == codes.Internal || code == codes.Unknown {
+				return logging.LevelError
+			}
+			return logging.LevelDebug
+		}),
+	}
+	server := grpc.NewServer(append(more,
+		grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), logging.UnaryServerInterceptor(logger, logs...), recovery.UnaryServerInterceptor(panicked)),
+		grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), logging.StreamServerInterceptor(logger, logs...), recovery.StreamServerInterceptor(panicked)),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
+		grpc.ConnectionTimeout(connectionTimeout),
+		grpc.MaxRecvMsgSize(maxRequest),
+	)...)
+	register(server)
+	var names []string
+	for name := range server.GetServiceInfo() {
+		names = append(names, name)
+	}
+	s := &grpcServer{Server: server, health: admin.NewHealth(node, names...)}
+	healthpb.RegisterHealthServer(server, s.health)
+	reflection.Register(server)
+	metrics.InitializeMetrics(server)
+	return s
+}

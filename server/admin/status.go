@@ -1,0 +1,164 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/wire"
+)
+
+// A Service is AdminService for one node.
+type Service struct {
+	pb.UnimplementedAdminServiceServer
+	// Node is the bus and its links. Required.
+	Node *limpet.Node
+	// Version is the daemon's.
+	Version string
+	// Started is when the daemon started.
+	Started time.Time
+	// Missed returns what programs that listen through the API have missed; nil is 0.
+	Missed func() uint64
+}
+
+// maxAnswer bounds an answer of GetStatus, in encoded bytes, but for its last link.
+const maxAnswer = 1 << 20
+
+var states = map[limpet.State]pb.LinkState{
+	limpet.Connecting: pb.LinkState_LINK_STATE_CONNECTING,
+	limpet.Up:         pb.LinkState_LINK_STATE_UP,
+	limpet.Detached:   pb.LinkState_LINK_STATE_DETACHED,
+	limpet.Draining:   pb.LinkState_LINK_STATE_DRAINING,
+}
+
+// GetStatus tells what the daemon is doing.
+func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetStatusResponse, error) {
+	bindings, err := s.Node.Bus().Bindings()
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) { // not every device can list them
+		return nil, status.Errorf(codes.Internal, "listing the bindings: %v", err)
+	}
+	r := &pb.GetStatusResponse{
+		Version:    s.Version,
+		Bus:        s.Node.Bus().String(),
+		NetworkId:  s.Node.NetworkID(),
+		InstanceId: s.Node.Instance().String(),
+		StartTime:  timestamppb.New(s.Started),
+		Bindings:   uint32(len(bindings)),
+	}
+	if s.Missed != nil {
+		r.ApiMissed = s.Missed()
+	}
+	return r, s.addLinks(r, q)
+}
+
+// addLinks adds the links asked for, as many as fit.
+func (s *Service) addLinks(r *pb.GetStatusResponse, q *pb.GetStatusRequest) error {
+	if q.GetLink() != "" {
+		p := s.find(q.GetLink())
+		if p == nil {
+			return noLink(q.GetLink())
+		}
+		r.Links = []*pb.LinkStatus{linkStatus(p, q.GetMaxDrops())}
+		return nil
+	}
+	size := 0
+	for _, p := range s.Node.Peerings() { // by name
+		if p.Name() <= q.GetPageToken() {
+			continue
+		}
+		n := len(r.GetLinks())
+		if n > 0 && (size >= maxAnswer || q.GetPageSize() > 0 && n >= int(q.GetPageSize())) {
+			r.NextPageToken = r.Links[n-1].GetName()
+			return nil
+		}
+		l := linkStatus(p, q.GetMaxDrops())
+		size += proto.Size(l)
+		r.Links = append(r.Links, l)
+	}
+	return nil
+}
+
+func (s *Service) find(name string) *limpet.Peering {
+	for _, p := range s.Node.Peerings() {
+		if p.Name() == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func noLink(name string) error {
+	return status.Errorf(codes.NotFound, "there is no link %q; limpetctl links lists them", name)
+}
+
+// DrainLink ends a link in good order.
+func (s *Service) DrainLink(ctx context.Context, q *pb.DrainLinkRequest) (*pb.DrainLinkResponse, error) {
+	p := s.find(q.GetName())
+	if p == nil {
+		return nil, noLink(q.GetName())
+	}
+	if err := q.GetTimeout().CheckValid(); q.GetTimeout() != nil && err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "timeout: %v", err)
+	}
+	if d := q.GetTimeout().AsDuration(); d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	before := p.Status().Counts.Synthetic
+	p.Drain(ctx, "an operator drains the link")
+	return &pb.DrainLinkResponse{Unfinished: p.Status().Counts.Synthetic - before}, nil
+}
+
+func linkStatus(p *limpet.Peering, drops uint32) *pb.LinkStatus {
+	st := p.Status()
+	out := &pb.LinkStatus{
+		Name: st.Name, State: states[st.State], Since: timestamppb.New(st.Since), Ksock: uint32(st.Ksock),
+		Epochs: st.Epochs, Resumed: st.Resumed, Counts: counts(&st.Counts),
+	}
+	if st.LastErr != nil {
+		out.LastError = st.LastErr.Error()
+	}
+	if st.Peer != nil {
+		out.PeerNetworkId, out.PeerInstanceId = st.Peer.NetworkID, st.Peer.Instance.String()
+	}
+	if st.Session != (link.SessionID{}) {
+		out.SessionId = st.Session.String()
+	}
+	for _, n := range st.Behind {
+		out.NetworksBehind = append(out.NetworksBehind, n.ID)
+	}
+	if drops == 0 {
+		return out
+	}
+	all := p.Drops()
+	now := time.Now()
+	for i := max(0, len(all)-int(drops)); i < len(all); i++ {
+		d := &all[i]
+		one := &pb.Drop{
+			Time: timestamppb.New(d.At), FromPeer: d.FromPeer, Reason: d.Reason.String(), DataSize: uint32(d.Size), Message: new(pb.Message),
+		}
+		wire.ToProto(one.Message, &d.Message, now)
+		out.Drops = append(out.Drops, one)
+	}
+	return out
+}
+
+func counts(c *limpet.Counts) *pb.LinkCounts {
+	return &pb.LinkCounts{
+		Requests: c.Requests, Replies: c.Replies, Synthetic: c.Synthetic, Open: c.Open, Asked: c.Asked,
+		FromBus: c.FromBus, FromBusEnded: c.FromBusEnded, FromBusInFlight: c.FromBusInFlight,
+		FromPeer: c.FromPeer, FromPeerEnded: c.FromPeerEnded, FromPeerInFlight: c.FromPeerInFlight,
+		Proxies: c.Proxies, Wishes: c.Wishes, Repliers: c.Repliers, Queued: c.Queued, QueueFull: c.QueueFull,
+		WindowFull: c.WindowFull, UnknownFrames: c.UnknownFrames, Busy: uint64(c.Busy), ToPeer: c.ToPeer,
+		Resyncs: c.Resyncs, Lost: Lost(c),
+	}
+}

@@ -1,0 +1,2 @@
+// Package bus lets local programs onto a bus, over gRPC.
+package bus
