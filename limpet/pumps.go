@@ -146,6 +146,7 @@ func (l *live) write() {
 		case hungry:
 			signal(l.wakeRead) // time alone may have made room
 		}
+		signal(l.wakeSend) // what came, or the time, may have an answer that needs nothing of the bus
 		wait := time.Hour
 		if !next.IsZero() {
 			wait = max(next.Sub(now), 0)
@@ -154,7 +155,6 @@ func (l *live) write() {
 		select {
 		case <-l.wakeBus:
 		case <-due.C:
-			signal(l.wakeSend)
 		}
 	}
 }
