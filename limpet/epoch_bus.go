@@ -115,11 +115,12 @@ func (e *Epoch) lost(m *kbusdev.Message) {
 	}
 }
 
-// giveUp ends what a stalled peer does not take. Answers to its own requests are
-// kept: their number is bounded by what it asked.
+// giveUp ends what a stalled peer does not take. Answers to its own requests are kept,
+// within the bounds of their lane.
 func (e *Epoch) giveUp(now time.Time, out *link.Outgoing) {
 	switch {
 	case out.Msg.IsReply():
+		e.roomForAnswer(now)
 		e.session.Put(now, link.Answers, out)
 	case out.Msg.WantsUsToReply():
 		e.abandon(&out.Msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", translate.Stalled)

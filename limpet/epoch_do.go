@@ -196,17 +196,21 @@ func (e *Epoch) apply(fx []translate.Effect, now *time.Time) {
 	}
 }
 
-// answer queues an answer to a request that the peer keeps open. The epoch ends when
-// the peer takes none of too many.
+// answer queues an answer to a request that the peer keeps open.
 func (e *Epoch) answer(now time.Time, fx *translate.Effect) {
-	if e.why != nil {
-		return
+	if e.why == nil && e.roomForAnswer(now) {
+		e.session.Put(now, link.Answers, &link.Outgoing{Msg: fx.Msg})
 	}
-	if !e.session.Room(link.Answers) {
-		e.End(now, link.Errorf(link.Stalled, "the peer takes none of our answers to its requests"), false)
-		return
+}
+
+// roomForAnswer reports whether there is room for an answer. If not, the peer takes none
+// of too many, and the epoch ends.
+func (e *Epoch) roomForAnswer(now time.Time) bool {
+	if e.session.Room(link.Answers) {
+		return true
 	}
-	e.session.Put(now, link.Answers, &link.Outgoing{Msg: fx.Msg})
+	e.End(now, link.Errorf(link.Stalled, "the peer takes none of our answers to its requests"), false)
+	return false
 }
 
 // answerAll answers every request that is still open, after the end, and settles
