@@ -48,6 +48,7 @@ type Epoch struct {
 
 	why      error // why the epoch ended; nil while it lives
 	answered bool  // after the end: the open requests have been answered
+	cutOff   int   // after the end: how many those were
 	carry    bool  // after the end: what the peer's next instance gets
 	carried  []link.Outgoing
 }

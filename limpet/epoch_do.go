@@ -246,6 +246,7 @@ func (e *Epoch) answerAll(dst []Do) []Do {
 	e.counts.settle(e.session.Stats())
 	for _, fx := range e.rules.End(nil, func(id kbusdev.MsgID) bool { return neverHanded[id] }) {
 		dst = append(dst, Do{Effect: fx})
+		e.cutOff++
 	}
 	return dst
 }

@@ -188,7 +188,7 @@ func (p *Peering) epochOver(l *live) {
 	why := l.why()
 	n.mu.Lock()
 	l.mu.Lock()
-	ledger := l.epoch.rules.Stats()
+	ledger, cutOff := l.epoch.rules.Stats(), l.epoch.cutOff
 	p.totals.close(ledger)
 	p.carried = l.epoch.Carried()
 	l.mu.Unlock()
@@ -207,7 +207,7 @@ func (p *Peering) epochOver(l *live) {
 	if errors.Is(why, &link.Error{Code: link.GoingAway}) {
 		level = slog.LevelInfo
 	}
-	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_open_then", ledger.Open, "kept_for_the_next", len(p.carried))
+	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_cut_off", cutOff, "kept_for_the_next", len(p.carried))
 }
 
 // keep stops the timer that would have the peering forgotten. node.mu is held.

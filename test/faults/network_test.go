@@ -33,7 +33,7 @@ type network struct {
 // newNetwork starts the daemons, each link through a proxy.
 func newNetwork(t testing.TB, s *shape, kind string, grace time.Duration) *network {
 	t.Helper()
-	n := &network{t: t, shape: s, tr: newTrace(), strict: linksResume && grace == 0}
+	n := &network{t: t, shape: s, tr: newTrace(), strict: grace == 0}
 	listen := make([]string, s.nodes)
 	for i := range listen {
 		if listen[i] = filepath.Join(t.TempDir(), "link"); kind == "tcp" {
@@ -42,7 +42,7 @@ func newNetwork(t testing.TB, s *shape, kind string, grace time.Duration) *netwo
 	}
 	args := make([][]string, s.nodes)
 	for i := range args {
-		if args[i] = []string{"--listen", listen[i]}; linksResume && grace != 0 {
+		if args[i] = []string{"--listen", listen[i]}; grace != 0 {
 			args[i] = append(args[i], "--grace", grace.String())
 		}
 	}
