@@ -36,6 +36,7 @@ type Epoch struct {
 	stop       bool // the termination message was read
 	full       bool // our queue on the bus was full
 
+	met          bool      // there has been a stream
 	detachedAt   time.Time // zero while attached
 	holdAt       time.Time // when held requests are looked at next
 	expireAt     time.Time // when those with deadlines are
@@ -123,6 +124,7 @@ func (e *Epoch) Attach(now time.Time, peerExpected uint64) error {
 	if err := e.session.Attach(now, peerExpected); err != nil {
 		return err
 	}
+	e.met = true
 	e.detachedAt, e.holdAt, e.overflowAt = time.Time{}, time.Time{}, time.Time{}
 	if len(e.overflow) > 0 {
 		e.overflowAt = now
@@ -237,8 +239,21 @@ func (e *Epoch) Tick(now time.Time) {
 	}
 }
 
+// firstStream is how long a new epoch waits for its first stream, at least: whatever the
+// grace is, the greeting is still being answered.
+const firstStream = 10 * time.Second
+
+// detachedUntil returns when the epoch ends unless a stream comes.
+func (e *Epoch) detachedUntil() time.Time {
+	grace := e.cfg.Grace
+	if !e.met {
+		grace = max(grace, firstStream)
+	}
+	return e.detachedAt.Add(grace)
+}
+
 func (e *Epoch) tickDetached(now time.Time) {
-	if e.peerDraining || !now.Before(e.detachedAt.Add(e.cfg.Grace)) {
+	if e.peerDraining || !now.Before(e.detachedUntil()) {
 		e.End(now, link.Errorf(link.Expired, "the peer did not come back within %v", e.cfg.Grace), false)
 		return
 	}
@@ -323,7 +338,7 @@ func (e *Epoch) NextTime() time.Time {
 	soonest(e.held.next())
 	soonest(e.expireAt)
 	if !e.detachedAt.IsZero() {
-		soonest(e.detachedAt.Add(e.cfg.Grace))
+		soonest(e.detachedUntil())
 		soonest(e.holdAt)
 	} else if !e.overflowAt.IsZero() && !e.stalled {
 		soonest(e.overflowAt.Add(e.cfg.StallTimeout))
