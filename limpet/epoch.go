@@ -30,7 +30,9 @@ type Epoch struct {
 	inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
 
 	overflow   []link.Outgoing // read from the bus, no room in the window
-	overflowAt time.Time       // since when there has been no room, while attached
+	overflowed int             // the bytes of that
+	overflowAt time.Time       // since when nothing has found room, while attached
+	readOn     bool            // detached for so long that requests are looked for behind a full window
 	stalled    bool
 	snapshot   bool // the reader is to ask the bus for a snapshot
 	stop       bool // the termination message was read
@@ -124,7 +126,7 @@ func (e *Epoch) Attach(now time.Time, peerExpected uint64) error {
 	if err := e.session.Attach(now, peerExpected); err != nil {
 		return err
 	}
-	e.met = true
+	e.met, e.readOn = true, false
 	e.detachedAt, e.holdAt, e.overflowAt = time.Time{}, time.Time{}, time.Time{}
 	if len(e.overflow) > 0 {
 		e.overflowAt = now
@@ -258,6 +260,7 @@ func (e *Epoch) tickDetached(now time.Time) {
 		return
 	}
 	if !e.holdAt.IsZero() && !now.Before(e.holdAt) {
+		e.readOn = true
 		e.releaseHeld(now)
 	}
 }
@@ -308,7 +311,9 @@ func (e *Epoch) withdraw(now time.Time, done func(out *link.Outgoing, at time.Ti
 	e.session.Withdraw(done)
 	kept := e.overflow[:0]
 	for i := range e.overflow {
-		if !done(&e.overflow[i], e.detachedAt) {
+		if done(&e.overflow[i], e.detachedAt) {
+			e.overflowed -= e.overflow[i].Msg.Size()
+		} else {
 			kept = append(kept, e.overflow[i])
 		}
 	}
