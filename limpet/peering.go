@@ -340,8 +340,9 @@ func (p *Peering) Status() Status {
 	return st
 }
 
-// Wants reports whether a message of this name that is announced on our bus now would be
-// sent to the peer: somebody listens there or behind there, or may.
+// Wants reports whether the peer is known to want messages of this name: somebody
+// listens to it there or behind there, or the peer wants everything. A peer that has not
+// told yet what it wants gets everything meanwhile, but is not known to want it.
 func (p *Peering) Wants(name string) bool {
 	n := p.node
 	n.mu.Lock()
