@@ -105,7 +105,7 @@ func (s *Session) Empty(l Lane) bool { return s.out.inLane[l].messages == 0 }
 func (s *Session) Acknowledged() uint64 { return s.out.acked }
 
 // Waiting returns how many messages of the peer's Take has not returned.
-func (s *Session) Waiting() int { return len(s.in.waiting) - s.in.taken }
+func (s *Session) Waiting() int { return s.in.waiting.n }
 
 // Put queues a message for the peer, whether or not its lane has room: that is for
 // the caller to ask before. The message is copied; its Data is shared.
@@ -262,7 +262,7 @@ func (s *Session) Unacknowledged(f func(out *Outgoing, handed bool)) {
 		f(&s.out.unacked.at(i).Outgoing, true)
 	}
 	for i := range s.out.queued() {
-		f(&s.out.peek(i).Outgoing, false)
+		f(&s.out.waiting(i).Outgoing, false)
 	}
 }
 
