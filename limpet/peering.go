@@ -188,8 +188,8 @@ func (p *Peering) epochOver(l *live) {
 	why := l.why()
 	n.mu.Lock()
 	l.mu.Lock()
-	ledger := l.epoch.rules.Stats()
-	p.totals.close(ledger)
+	open := l.epoch.Counts().Open
+	l.epoch.Closed()
 	p.carried = l.epoch.Carried()
 	l.mu.Unlock()
 	p.current = nil
@@ -207,7 +207,7 @@ func (p *Peering) epochOver(l *live) {
 	if errors.Is(why, &link.Error{Code: link.GoingAway}) {
 		level = slog.LevelInfo
 	}
-	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_open_then", ledger.Open, "kept_for_the_next", len(p.carried))
+	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_open_then", open, "kept_for_the_next", len(p.carried))
 }
 
 // keep stops the timer that would have the peering forgotten. node.mu is held.
@@ -325,7 +325,7 @@ func (p *Peering) Status() Status {
 	}
 	l := p.current
 	if l == nil {
-		st.Counts = p.totals.counts(link.Stats{}, translate.Stats{})
+		st.Counts = p.totals.Counts()
 		n.mu.Unlock()
 		return st
 	}

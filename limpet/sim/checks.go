@@ -1,0 +1,92 @@
+package sim
+
+import "github.com/kbus-limpet/limpet/kbusdev"
+
+// audit holds a peering's counts against the two laws.
+func (w *World) audit(p *peering) {
+	c := p.counts()
+	if c.Requests != c.Replies+c.Synthetic+c.Open {
+		w.wrong("%v: %d requests are not %d replies, %d synthetic and %d open", p, c.Requests, c.Replies, c.Synthetic, c.Open)
+	}
+	const far = 1 << 40 // a difference below 0
+	if c.FromBusInFlight > far || c.FromPeerInFlight > far {
+		w.wrong("%v: more has ended than came: %+v", p, c)
+	}
+}
+
+// missed notes that a limpet's Ksock missed what there was no room for.
+func (w *World) missed(n *node, k ksock) {
+	if m := k.Missed(); m > 0 {
+		w.tracef("%d: ksock %d has missed %d", n.network, k.ID(), m)
+		w.lost = true
+	}
+}
+
+// heal ends all faults.
+func (w *World) heal() {
+	w.healed = true
+	w.tracef("healed")
+}
+
+// judge looks at what is left when everything should have come to rest.
+func (w *World) judge() {
+	if len(w.faults) > 0 {
+		return
+	}
+	for _, n := range w.nodes {
+		for _, p := range n.peerings {
+			w.judgePeering(p)
+		}
+	}
+	for _, a := range w.askers {
+		if len(a.open1) > 0 {
+			w.wrong("ksock %d on bus %d still waits for %d answers", a.k.ID(), a.n.network, len(a.open1))
+			for id, q := range a.open1 {
+				w.tracef("q%d %v %s ran %d", q.number, id, q.name, q.ran)
+			}
+		}
+	}
+	for _, r := range w.repliers {
+		for _, n := range w.nodes {
+			if _, ok := n.bus.FindReplier(r.name); !ok {
+				w.wrong("nobody replies to %s on bus %d", r.name, n.network)
+			}
+		}
+	}
+	w.judgeNews()
+}
+
+func (w *World) judgePeering(p *peering) {
+	c := p.counts()
+	if p.current == nil || p.stream == nil {
+		w.wrong("%v has no stream", p)
+		return
+	}
+	w.missed(p.n, p.current.ksock)
+	if c.Busy != 0 || c.Open != 0 || c.Asked != 0 || c.FromBusInFlight != 0 || c.FromPeerInFlight != 0 || must(p.current.ksock.NumMessages()) != 0 {
+		w.wrong("%v is not at rest: %+v", p, c)
+	}
+	if c.FromBusEnded["stalled"] > 0 || c.FromPeerEnded["refused"] > 0 {
+		w.lost = true
+	}
+}
+
+// judgeNews holds what listeners heard against what was announced.
+func (w *World) judgeNews() {
+	if w.lost || w.epochsEnded > 0 {
+		return
+	}
+	for _, l := range w.listeners {
+		if l.k == nil || l.born > 1 || l.k.Missed() > 0 {
+			continue
+		}
+		for _, n := range w.news {
+			if !l.heard[n.number] {
+				w.wrong("listener ksock %d on bus %d did not hear n%d", l.k.ID(), l.n.network, n.number)
+				return
+			}
+		}
+	}
+}
+
+var _ = kbusdev.Off

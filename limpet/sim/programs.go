@@ -1,0 +1,328 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// programs are those on all buses, and what they must have seen.
+type programs struct {
+	repliers   []*replier
+	askers     []*asker
+	announcers []*announcer
+	listeners  []*listener
+	requests   []*request // by number
+	news       []*news    // by number
+}
+
+// A program has a Ksock on a bus, and opens another when it has died.
+type program struct {
+	machine
+	task
+	w    *World
+	n    *node
+	k    ksock
+	born int // how often it was started
+}
+
+func (w *World) populate() {
+	for _, n := range w.nodes {
+		for i := range 1 + w.rng.IntN(3) {
+			r := &replier{name: fmt.Sprintf("$.R%d.n%d", n.network, i)}
+			w.repliers = append(w.repliers, r)
+			r.init(w, n, r.step, r.open)
+		}
+		for range 1 + w.rng.IntN(2) {
+			l := &listener{}
+			w.listeners = append(w.listeners, l)
+			l.init(w, n, l.step, l.open)
+		}
+	}
+	for _, n := range w.nodes {
+		for range 1 + w.rng.IntN(3) {
+			a := &asker{open1: make(map[kbusdev.MsgID]*request)}
+			w.askers = append(w.askers, a)
+			a.init(w, n, a.step, a.open)
+			a.goOn()
+		}
+		for range 1 + w.rng.IntN(2) {
+			a := &announcer{}
+			w.announcers = append(w.announcers, a)
+			a.init(w, n, a.step, a.open)
+			a.goOn()
+		}
+	}
+}
+
+func (p *program) init(w *World, n *node, step, open func()) {
+	p.w, p.n = w, n
+	p.task = task{w: w, who: &p.machine, run: step}
+	open()
+}
+
+// start opens a Ksock.
+func (p *program) start(queue uint32) {
+	p.born++
+	p.k = p.n.open(queue)
+	p.k.OnChange(p.wake)
+}
+
+// A request is one that a bus has taken from an asker.
+type request struct {
+	number  int
+	name    string
+	by      string
+	ran     int    // how often a replier has read it
+	reply   string // what the replier that read it will say
+	answer  string // the name of the reply that came
+	never   bool   // it was said that it never ran
+	atFault bool
+}
+
+// A replier binds a name, reads requests and answers them after a while.
+type replier struct {
+	program
+	name  string
+	bound bool
+	todo  []*kbusdev.Message
+	until time.Time // dead, or answering nothing
+}
+
+func (r *replier) open() {
+	r.start(1000)
+	r.bound, r.todo = false, nil
+	r.wake()
+}
+
+func (r *replier) step() {
+	w := r.w
+	if r.k == nil {
+		r.open()
+		return
+	}
+	if !r.bound {
+		if err := r.k.Bind(r.name, kbusdev.Replier); err != nil {
+			w.tracef("replier %s cannot bind: %v", r.name, err)
+			r.wakeAt(w.now.Add(100 * time.Millisecond))
+			return
+		}
+		w.tracef("replier %s binds with ksock %d", r.name, r.k.ID())
+		r.bound = true
+	}
+	if m, err := r.k.Recv(ended); err == nil {
+		r.todo = append(r.todo, m)
+		if n := requestNumber(m.Data); n >= 0 && n < len(w.requests) {
+			q := w.requests[n]
+			q.ran++
+			q.reply = fmt.Sprintf("%s.%d q%d", r.name, r.born, n)
+			w.tracef("replier %s reads q%d", r.name, n)
+			if q.ran > 1 {
+				w.wrong("request %d to %s ran %d times", n, q.name, q.ran)
+			}
+			if q.never {
+				w.wrong("request %d to %s runs after %s", n, q.name, q.answer)
+			}
+			if q.name != r.name {
+				w.wrong("request %d to %s was read by %s", n, q.name, r.name)
+			}
+		} else {
+			w.wrong("replier %s reads %s %q", r.name, m.Name, m.Data)
+		}
+		r.wake()
+	}
+	if len(r.todo) == 0 {
+		return
+	}
+	if w.now.Before(r.until) {
+		r.wakeAt(r.until)
+		return
+	}
+	r.until = w.now.Add(w.upTo(w.cfg.asksEvery))
+	m := r.todo[0]
+	r.todo = r.todo[1:]
+	reply := &kbusdev.Message{Name: m.Name, To: m.From, InReplyTo: m.ID, Data: []byte(w.requests[requestNumber(m.Data)].reply)}
+	_, err := r.k.Send(ended, reply)
+	w.tracef("replier %s answers %s: %v", r.name, m.Data, err)
+	r.wake()
+}
+
+func requestNumber(data []byte) int {
+	var n int
+	if _, err := fmt.Sscanf(string(data), "q%d", &n); err != nil {
+		return -1
+	}
+	return n
+}
+
+// die closes the Ksock; the program comes back later.
+func (r *replier) die() {
+	if r.k == nil {
+		return
+	}
+	r.w.tracef("replier %s dies with %d unanswered", r.name, len(r.todo))
+	check(r.k.Close())
+	r.k, r.bound, r.todo = nil, false, nil
+	r.wakeAt(r.w.now.Add(r.w.upTo(3 * time.Second)))
+}
+
+// An asker sends requests, and waits for one answer to each.
+type asker struct {
+	program
+	open1 map[kbusdev.MsgID]*request
+}
+
+func (a *asker) open() {
+	a.start(a.w.cfg.askerQueue)
+	clear(a.open1)
+}
+
+// goOn has the asker ask now and then.
+func (a *asker) goOn() {
+	a.w.after(a.w.upTo(2*a.w.cfg.asksEvery), func() {
+		if !a.w.healed {
+			a.ask()
+			a.goOn()
+		}
+	})
+}
+
+func (a *asker) ask() {
+	w := a.w
+	if a.k == nil {
+		return
+	}
+	q := &request{number: len(w.requests), name: w.repliers[w.rng.IntN(len(w.repliers))].name}
+	m := &kbusdev.Message{Name: q.name, Flags: kbusdev.WantReply, Data: fmt.Appendf(nil, "q%d", q.number)}
+	if w.chance(8) {
+		m.Flags |= kbusdev.Urgent
+	}
+	w.requests = append(w.requests, q)
+	id, err := a.k.Send(ended, m)
+	w.tracef("%d: ksock %d asks %s q%d: %v %v", a.n.network, a.k.ID(), q.name, q.number, id, err)
+	if err == nil {
+		a.open1[id] = q
+	} else {
+		q.answer, q.never = "refused", true
+	}
+}
+
+func (a *asker) step() {
+	w := a.w
+	if a.k == nil {
+		return
+	}
+	m, err := a.k.Recv(ended)
+	if err != nil {
+		return
+	}
+	a.wake()
+	q := a.open1[m.InReplyTo]
+	w.tracef("%d: ksock %d gets %s %q", a.n.network, a.k.ID(), describe(m), m.Data)
+	if q == nil {
+		w.wrong("ksock %d on bus %d gets %s %q, which it waits not for", a.k.ID(), a.n.network, describe(m), m.Data)
+		return
+	}
+	delete(a.open1, m.InReplyTo)
+	q.answer = m.Name
+	switch {
+	case m.Name == q.name:
+		if string(m.Data) != q.reply || q.reply == "" {
+			w.wrong("request %d to %s is answered %q, its replier says %q", q.number, q.name, m.Data, q.reply)
+		}
+	case m.Name == kbusdev.NameNotDelivered || m.Name == kbusdev.NameExpired:
+		q.never = true
+		if q.ran > 0 {
+			w.wrong("request %d to %s is answered %s, and has run", q.number, q.name, m.Name)
+		}
+	case !strings.HasPrefix(m.Name, "$.KBUS."):
+		w.wrong("request %d to %s is answered by %s", q.number, q.name, m.Name)
+	}
+}
+
+// news is an announcement that a bus has taken.
+type news struct {
+	number int
+	by     *announcer
+	born   int // of by
+	at     time.Time
+}
+
+// An announcer sends numbered announcements.
+type announcer struct{ program }
+
+func (a *announcer) open() { a.start(100) }
+
+func (a *announcer) goOn() {
+	a.w.after(a.w.upTo(2*a.w.cfg.asksEvery), func() {
+		if !a.w.healed {
+			a.announce()
+			a.goOn()
+		}
+	})
+}
+
+func (a *announcer) step() {}
+
+func (a *announcer) announce() {
+	w := a.w
+	if a.k == nil {
+		return
+	}
+	n := &news{number: len(w.news), by: a, born: a.born, at: w.now}
+	m := &kbusdev.Message{Name: fmt.Sprintf("$.News.n%d", a.n.network), Data: fmt.Appendf(nil, "n%d", n.number)}
+	switch w.rng.IntN(8) {
+	case 0:
+		m.Flags = kbusdev.AllOrFail
+	case 1:
+		m.Flags = kbusdev.AllOrWait
+	}
+	id, err := a.k.Send(ended, m)
+	w.tracef("%d: ksock %d announces n%d: %v %v", a.n.network, a.k.ID(), n.number, id, err)
+	if err == nil {
+		w.news = append(w.news, n)
+	}
+}
+
+// A listener hears announcements.
+type listener struct {
+	program
+	heard map[int]bool
+	last  map[*announcer]int
+	since time.Time
+}
+
+func (l *listener) open() {
+	l.start(l.w.cfg.listenerQueue)
+	l.heard, l.last, l.since = make(map[int]bool), make(map[*announcer]int), l.w.now
+	check(l.k.Bind("$.News.*", kbusdev.Listener))
+}
+
+func (l *listener) step() {
+	w := l.w
+	if l.k == nil {
+		return
+	}
+	m, err := l.k.Recv(ended)
+	if err != nil {
+		return
+	}
+	l.wake()
+	var n int
+	if _, err := fmt.Sscanf(string(m.Data), "n%d", &n); err != nil || n < 0 || n >= len(w.news) {
+		w.wrong("listener ksock %d on bus %d hears %s %q", l.k.ID(), l.n.network, describe(m), m.Data)
+		return
+	}
+	w.tracef("%d: listener ksock %d hears n%d", l.n.network, l.k.ID(), n)
+	told := w.news[n]
+	if last, any := l.last[told.by]; any && last > n && !w.lastEnd.After(told.at) {
+		w.wrong("listener ksock %d on bus %d hears n%d after n%d", l.k.ID(), l.n.network, n, last)
+	}
+	if l.heard[n] && !w.lastEnd.After(told.at) {
+		w.wrong("listener ksock %d on bus %d hears n%d again", l.k.ID(), l.n.network, n)
+	}
+	l.heard[n] = true
+	l.last[told.by] = max(l.last[told.by], n)
+}
