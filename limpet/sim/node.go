@@ -136,6 +136,7 @@ func (p *peering) admit() {
 	if w.cfg.interest {
 		cur.Interest(p.n.interest.names.For(p.wire.source))
 	}
+	w.linked()
 	e.watch()
 	cur.touch()
 }

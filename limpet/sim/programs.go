@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -25,7 +26,23 @@ type program struct {
 	w    *World
 	n    *node
 	k    ksock
-	born int // how often it was started
+	born int       // how often it was started
+	away time.Time // it does nothing until then
+}
+
+// goAway has the program do nothing for a while of at most d.
+func (p *program) goAway(d time.Duration) {
+	p.away = p.w.now.Add(p.w.upTo(d))
+	p.wakeAt(p.away)
+}
+
+// isAway reports whether the program does nothing now.
+func (p *program) isAway() bool {
+	if p.w.now.Before(p.away) {
+		p.wakeAt(p.away)
+		return true
+	}
+	return false
 }
 
 func (w *World) populate() {
@@ -43,7 +60,7 @@ func (w *World) populate() {
 	}
 	for _, n := range w.nodes {
 		for range 1 + w.rng.IntN(3) {
-			a := &asker{open1: make(map[kbusdev.MsgID]*request)}
+			a := &asker{waits: make(map[kbusdev.MsgID]*request)}
 			w.askers = append(w.askers, a)
 			a.init(w, n, a.step, a.open)
 			a.goOn()
@@ -99,6 +116,9 @@ func (r *replier) open() {
 
 func (r *replier) step() {
 	w := r.w
+	if r.isAway() {
+		return
+	}
 	if r.k == nil {
 		r.open()
 		return
@@ -140,12 +160,19 @@ func (r *replier) step() {
 		r.wakeAt(r.until)
 		return
 	}
-	r.until = w.now.Add(w.upTo(w.cfg.asksEvery))
+	if !w.healed {
+		r.until = w.now.Add(w.upTo(w.cfg.asksEvery))
+	}
 	m := r.todo[0]
-	r.todo = r.todo[1:]
 	reply := &kbusdev.Message{Name: m.Name, To: m.From, InReplyTo: m.ID, Data: []byte(w.requests[requestNumber(m.Data)].reply)}
 	_, err := r.k.Send(ended, reply)
 	w.tracef("replier %s answers %s: %v", r.name, m.Data, err)
+	if errno, _ := kbusdev.ErrnoOf(err); errno == syscall.EBUSY {
+		r.until = w.now.Add(20 * time.Millisecond)
+		r.wakeAt(r.until)
+		return
+	}
+	r.todo = r.todo[1:]
 	r.wake()
 }
 
@@ -163,20 +190,34 @@ func (r *replier) die() {
 		return
 	}
 	r.w.tracef("replier %s dies with %d unanswered", r.name, len(r.todo))
-	check(r.k.Close())
+	_ = r.k.Close()
 	r.k, r.bound, r.todo = nil, false, nil
-	r.wakeAt(r.w.now.Add(r.w.upTo(3 * time.Second)))
+	r.goAway(3 * time.Second)
+}
+
+// unbind unbinds the name, with requests read or not, and binds it again later.
+func (r *replier) unbind() {
+	if r.k == nil || !r.bound {
+		return
+	}
+	r.w.tracef("replier %s unbinds", r.name)
+	if err := r.k.Unbind(r.name, kbusdev.Replier); err != nil {
+		r.w.tracef("replier %s cannot unbind: %v", r.name, err)
+		return
+	}
+	r.bound = false
+	r.goAway(2 * time.Second)
 }
 
 // An asker sends requests, and waits for one answer to each.
 type asker struct {
 	program
-	open1 map[kbusdev.MsgID]*request
+	waits map[kbusdev.MsgID]*request
 }
 
 func (a *asker) open() {
 	a.start(a.w.cfg.askerQueue)
-	clear(a.open1)
+	clear(a.waits)
 }
 
 // goOn has the asker ask now and then.
@@ -203,15 +244,30 @@ func (a *asker) ask() {
 	id, err := a.k.Send(ended, m)
 	w.tracef("%d: ksock %d asks %s q%d: %v %v", a.n.network, a.k.ID(), q.name, q.number, id, err)
 	if err == nil {
-		a.open1[id] = q
+		a.waits[id] = q
 	} else {
 		q.answer, q.never = "refused", true
 	}
 }
 
+// die closes the Ksock with its requests open; the program comes back later.
+func (a *asker) die() {
+	if a.k == nil {
+		return
+	}
+	a.w.tracef("%d: ksock %d dies with %d requests open", a.n.network, a.k.ID(), len(a.waits))
+	_ = a.k.Close()
+	a.k = nil
+	a.goAway(3 * time.Second)
+}
+
 func (a *asker) step() {
 	w := a.w
+	if a.isAway() {
+		return
+	}
 	if a.k == nil {
+		a.open()
 		return
 	}
 	m, err := a.k.Recv(ended)
@@ -219,13 +275,13 @@ func (a *asker) step() {
 		return
 	}
 	a.wake()
-	q := a.open1[m.InReplyTo]
+	q := a.waits[m.InReplyTo]
 	w.tracef("%d: ksock %d gets %s %q", a.n.network, a.k.ID(), describe(m), m.Data)
 	if q == nil {
 		w.wrong("ksock %d on bus %d gets %s %q, which it waits not for", a.k.ID(), a.n.network, describe(m), m.Data)
 		return
 	}
-	delete(a.open1, m.InReplyTo)
+	delete(a.waits, m.InReplyTo)
 	q.answer = m.Name
 	switch {
 	case m.Name == q.name:

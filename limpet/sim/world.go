@@ -28,6 +28,7 @@ type config struct {
 	faultEvery    time.Duration
 	restarts      bool
 	asksEvery     time.Duration
+	longest       time.Duration // of a fault
 }
 
 // A World is a network of buses under a seed.
@@ -46,10 +47,12 @@ type World struct {
 	start  time.Time
 
 	streams, epochsEnded int
+	restarts             int
 	frames, steps        int
 	lastEnd              time.Time // of an epoch
 	healed               bool
-	lost                 bool // something was dropped that may be missed
+	linkedAt             time.Time // when all daemons were linked for the first time
+	lost                 bool      // something was dropped that may be missed
 
 	programs
 }
@@ -85,6 +88,7 @@ func New(seed uint64, trace io.Writer) *World {
 		x.dialler.wake()
 	}
 	w.populate()
+	w.trouble()
 	return w
 }
 
@@ -111,8 +115,11 @@ func (w *World) configure() {
 		trouble:       time.Duration(pick(5, 15, 40)) * time.Second,
 		faultEvery:    time.Duration(pick(300, 1000, 4000)) * time.Millisecond,
 		restarts:      w.chance(2),
+		longest:       time.Duration(pick(1, 6, 20)) * time.Second,
 		asksEvery:     time.Duration(pick(5, 20, 100, 500)) * time.Millisecond,
 	}
+	// A run is to cost some ten thousand steps.
+	w.cfg.asksEvery = max(w.cfg.asksEvery, w.cfg.trouble/200)
 	w.cfg.limpetQueue = w.cfg.limpet.MaxMessages
 }
 
@@ -149,6 +156,21 @@ func (w *World) tracef(format string, args ...any) {
 	}
 	line := fmt.Sprintf("%12.6f ", w.now.Sub(w.start).Seconds()) + fmt.Sprintf(format, args...) + "\n"
 	_, _ = io.WriteString(w.out, line)
+}
+
+// linked notes when all daemons are linked for the first time.
+func (w *World) linked() {
+	if !w.linkedAt.IsZero() {
+		return
+	}
+	for _, x := range w.wires {
+		for _, p := range x.ends {
+			if p.stream == nil {
+				return
+			}
+		}
+	}
+	w.linkedAt = w.now
 }
 
 // wrong notes what must not be.
