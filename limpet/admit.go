@@ -113,7 +113,11 @@ func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeti
 			return fmt.Errorf("answering the greeting: %w", err)
 		}
 	}
-	return l.serve(ctx, release, stream, peer.Expected)
+	expected := peer.Expected
+	if peer.Session != l.session {
+		expected = 1 // it has said how far it is in a session that is over
+	}
+	return l.serve(ctx, release, stream, expected)
 }
 
 func newSessionID() (id link.SessionID) {

@@ -109,7 +109,6 @@ func (p *peering) admit() {
 		p.n.ids.Forget(g.NetworkID)
 	}
 	p.greets = g
-	expected := g.Expected
 	if cur == nil {
 		session := g.Session
 		if p.side == 1 {
@@ -121,8 +120,12 @@ func (p *peering) admit() {
 	if p.stream != nil {
 		p.stream.close("the peer has dialled again", true)
 	}
+	expected := g.Expected
 	if p.side == 1 {
 		e.send(p.greeting())
+		if g.Session != cur.session {
+			expected = 1 // it has said how far it is in a session that is over
+		}
 	}
 	if err := cur.Attach(w.now, expected); err != nil {
 		w.tracef("%v cannot attach: %v", p, err)
