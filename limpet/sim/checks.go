@@ -1,5 +1,7 @@
 package sim
 
+import "github.com/kbus-limpet/limpet/kbusdev"
+
 // audit holds a peering's counts against the two laws.
 func (w *World) audit(p *peering) {
 	c := p.counts()
@@ -38,11 +40,20 @@ func (w *World) judge() {
 			}
 		}
 	}
-	for _, r := range w.repliers {
-		for _, n := range w.nodes {
+	for _, n := range w.nodes {
+		bound := 0
+		for _, b := range must(n.bus.Bindings()) {
+			if b.Role == kbusdev.Replier {
+				bound++
+			}
+		}
+		for _, r := range w.repliers {
 			if _, ok := n.bus.FindReplier(r.name); !ok {
 				w.wrong("nobody replies to %s on bus %d", r.name, n.network)
 			}
+		}
+		if bound != len(w.repliers) {
+			w.wrong("%d names have repliers on bus %d, not %d", bound, n.network, len(w.repliers))
 		}
 	}
 	w.judgeNews()
@@ -63,17 +74,22 @@ func (w *World) judgePeering(p *peering) {
 	}
 }
 
-// judgeNews holds what listeners heard against what was announced.
+// judgeNews holds what listeners heard against what was announced when all daemons had
+// been linked for the last time.
 func (w *World) judgeNews() {
-	if w.lost || w.epochsEnded+w.restarts > 0 {
-		return
+	if w.lost || w.linkedAt.IsZero() || len(w.nodes) > 2 && w.cfg.interest && w.epochsEnded+w.restarts > 0 {
+		return // in a chain it takes time until everybody knows again what is wanted
 	}
 	for _, l := range w.listeners {
-		if l.k == nil || l.born > 1 || l.k.Missed() > 0 {
+		if l.k.Missed() > 0 {
 			continue
 		}
 		for _, n := range w.news {
-			if !l.heard[n.number] && !w.linkedAt.IsZero() && n.at.After(w.linkedAt) {
+			if !n.at.After(w.linkedAt) || !n.at.After(l.since) {
+				continue
+			}
+			w.mustHear++
+			if !l.heard[n.number] {
 				w.wrong("listener ksock %d on bus %d did not hear n%d", l.k.ID(), l.n.network, n.number)
 				return
 			}

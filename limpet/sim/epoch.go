@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
@@ -65,6 +66,7 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 	l.writer = task{w: w, who: &n.machine, run: l.write}
 	k.OnChange(l.reader.wake)
 	p.carried, p.current = nil, l
+	w.epochsBegun++
 	w.tracef("%v begins epoch %x with ksock %d", p, session[:2], k.ID())
 	l.touch()
 	return l
@@ -222,8 +224,13 @@ func (l *epoch) close() {
 	p.carried = l.Carried()
 	p.current = nil
 	w.epochsEnded++
-	w.lastEnd = w.now
+	w.lastEnd, w.linkedAt = w.now, time.Time{}
 	w.tracef("%v ends epoch %x, %d carried: %v", p, l.session[:2], len(p.carried), l.Why())
+	if p.asks == nil {
+		p.n.interest.wantNothing(p)
+		p.n.reach.Leave(p.key())
+		p.n.tellTopology()
+	}
 	w.audit(p)
 	p.admit()
 }

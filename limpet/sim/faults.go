@@ -92,7 +92,7 @@ func (n *node) restart(bus bool) {
 	w := n.w
 	w.tracef("FAULT: daemon %d starts anew, with a new bus: %v", n.network, bus)
 	w.restarts++
-	w.lastEnd = w.now
+	w.lastEnd, w.linkedAt = w.now, time.Time{}
 	n.interest.stop()
 	for _, p := range n.peerings {
 		p.vanish()

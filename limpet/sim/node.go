@@ -9,6 +9,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/recent"
+	"github.com/kbus-limpet/limpet/limpet/topology"
 )
 
 // A machine is what can be stopped for a while, like a process by a signal.
@@ -31,6 +32,7 @@ type node struct {
 	ids      *recent.IDs
 	peerings []*peering
 	interest *interest
+	reach    *topology.Map
 }
 
 // open opens a Ksock on the node's bus.
@@ -45,6 +47,7 @@ func (n *node) start() {
 	n.instance = link.InstanceID(n.w.randomID())
 	n.ids = recent.New(n.w.now)
 	n.interest = newInterest(n)
+	n.reach = topology.New(topology.Network{ID: n.network, Instance: topology.InstanceID(n.instance)})
 }
 
 // A peering is one end of a wire.
@@ -77,7 +80,7 @@ func (p *peering) counts() limpet.Counts {
 
 // greeting returns what we say first.
 func (p *peering) greeting() *link.Greeting {
-	g := &link.Greeting{NetworkID: p.n.network, Instance: p.n.instance, Expected: 1}
+	g := &link.Greeting{NetworkID: p.n.network, Instance: p.n.instance, Expected: 1, Behind: p.behind()}
 	if l := p.current; l != nil && l.Why() == nil {
 		g.Session, g.Expected = l.Session()
 	}
@@ -99,15 +102,18 @@ func (p *peering) admit() {
 		w.after(time.Second, p.admit)
 		return
 	}
+	if err := p.join(g); err != nil {
+		w.refused++
+		w.tracef("%v refuses: %v", p, err)
+		e.close(err.Error(), true)
+		return
+	}
 	if cur != nil && (g.Instance != cur.peer || g.Session != cur.session) {
 		cur.End(w.now, link.Errorf(link.Expired, "the peer has begun anew"), true)
 		cur.touch()
 		return
 	}
 	p.asks = nil
-	if p.greets != nil && p.greets.Instance != g.Instance {
-		p.n.ids.Forget(g.NetworkID)
-	}
 	p.greets = g
 	if cur == nil {
 		session := g.Session
@@ -140,6 +146,7 @@ func (p *peering) admit() {
 		cur.Interest(p.n.interest.names.For(p.wire.source))
 	}
 	w.linked()
+	p.n.tellTopology()
 	e.watch()
 	cur.touch()
 }

@@ -23,9 +23,22 @@ func TestSeeds(t *testing.T) {
 			n = 2000
 		}
 	}
+	var all sim.Stats
 	for seed := *first; seed < *first+n; seed++ {
-		run(t, seed, nil)
+		s := run(t, seed, nil)
+		all.Steps += s.Steps
+		all.Frames += s.Frames
+		all.Streams += s.Streams
+		all.Epochs += s.Epochs
+		all.Restarts += s.Restarts
+		all.Refused += s.Refused
+		all.Requests += s.Requests
+		all.Answered += s.Answered
+		all.Announced += s.Announced
+		all.MustHear += s.MustHear
+		all.Heard += s.Heard
 	}
+	t.Logf("%d seeds: %+v", n, all)
 }
 
 // One seed again, with everything that happens: -run Seed$ -seed 17 -v.
@@ -40,12 +53,13 @@ func TestSeed(t *testing.T) {
 	run(t, *oneSeed, trace)
 }
 
-func run(t *testing.T, seed uint64, trace io.Writer) {
+func run(t *testing.T, seed uint64, trace io.Writer) sim.Stats {
 	t.Helper()
 	w := sim.New(seed, trace)
 	for _, wrong := range w.Run() {
 		t.Errorf("seed %d: %s", seed, wrong)
 	}
+	return w.Stats()
 }
 
 // A seed decides everything: the same one makes the same run.

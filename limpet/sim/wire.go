@@ -146,6 +146,14 @@ func (e *end) take(f link.Frame) {
 	if l == nil || p.stream != e {
 		return
 	}
+	if t, ok := f.(*link.Topology); ok {
+		if err := p.takeTopology(t); err != nil {
+			p.n.w.tracef("%v: %v", p, err)
+			l.End(p.n.w.now, link.Errorf(link.Clash, "%v", err), false)
+		}
+		l.touch()
+		return
+	}
 	err := l.TakeFrame(p.n.w.now, f)
 	if i, ok := f.(*link.Interest); ok && err == nil {
 		p.n.interest.take(p, i)

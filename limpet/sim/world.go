@@ -46,13 +46,14 @@ type World struct {
 	faults []string // what is wrong
 	start  time.Time
 
-	streams, epochsEnded int
-	restarts             int
-	frames, steps        int
-	lastEnd              time.Time // of an epoch
-	healed               bool
-	linkedAt             time.Time // when all daemons were linked for the first time
-	lost                 bool      // something was dropped that may be missed
+	epochsBegun, mustHear int
+	streams, epochsEnded  int
+	restarts, refused     int
+	frames, steps         int
+	lastEnd               time.Time // of an epoch
+	healed                bool
+	linkedAt              time.Time // when all daemons were linked for the first time
+	lost                  bool      // something was dropped that may be missed
 
 	programs
 }
@@ -96,7 +97,7 @@ func (w *World) configure() {
 	pick := func(n ...int) int { return n[w.rng.IntN(len(n))] }
 	window := uint32(pick(4, 16, 64, 1000, 16384))
 	w.cfg = config{
-		nodes:    2,
+		nodes:    pick(2, 2, 3),
 		interest: w.chance(2),
 		limpet: limpet.Config{
 			Pattern:        "$.*",
@@ -193,6 +194,33 @@ func (w *World) Run() []string {
 	w.runTo(w.now.Add(rest))
 	w.judge()
 	return w.faults
+}
+
+// Stats say how much a run has covered.
+type Stats struct {
+	Steps, Frames, Streams, Epochs, Restarts, Refused int
+	// Requests were sent; Answered have a reply of a replier.
+	Requests, Answered int
+	// Announced is how many announcements there were, MustHear how many copies were
+	// looked for, and Heard how many were heard.
+	Announced, MustHear, Heard int
+}
+
+// Stats returns what the run has covered.
+func (w *World) Stats() Stats {
+	s := Stats{
+		Steps: w.steps, Frames: w.frames, Streams: w.streams, Epochs: w.epochsBegun, Restarts: w.restarts, Refused: w.refused,
+		Requests: len(w.requests), Announced: len(w.news), MustHear: w.mustHear,
+	}
+	for _, q := range w.requests {
+		if q.answer == q.name {
+			s.Answered++
+		}
+	}
+	for _, l := range w.listeners {
+		s.Heard += len(l.heard)
+	}
+	return s
 }
 
 // rest is how long everything may take to come to rest after the last fault.
