@@ -19,7 +19,7 @@ type event struct {
 	run  func()
 }
 
-type eventHeap []event
+type eventHeap []*event
 
 func (h eventHeap) Len() int { return len(h) }
 func (h eventHeap) Less(i, j int) bool {
@@ -29,11 +29,11 @@ func (h eventHeap) Less(i, j int) bool {
 	return h[i].at.Before(h[j].at)
 }
 func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *eventHeap) Push(x any)   { *h = append(*h, x.(event)) }
+func (h *eventHeap) Push(x any)   { *h = append(*h, x.(*event)) }
 func (h *eventHeap) Pop() any {
 	last := len(*h) - 1
 	ev := (*h)[last]
-	(*h)[last] = event{}
+	(*h)[last] = nil
 	*h = (*h)[:last]
 	return ev
 }
@@ -44,7 +44,7 @@ func (c *clock) at(t time.Time, f func()) {
 		t = c.now
 	}
 	c.turn++
-	heap.Push(&c.events, event{at: t, turn: c.turn, run: f})
+	heap.Push(&c.events, &event{at: t, turn: c.turn, run: f})
 }
 
 func (c *clock) after(d time.Duration, f func()) { c.at(c.now.Add(d), f) }
@@ -55,7 +55,7 @@ func (c *clock) step(end time.Time) bool {
 		c.now = end
 		return false
 	}
-	ev := heap.Pop(&c.events).(event)
+	ev := heap.Pop(&c.events).(*event)
 	c.now = ev.at
 	ev.run()
 	return true

@@ -46,6 +46,10 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 	check(k.Bind("$.*", kbusdev.Listener))
 	l := &epoch{p: p, ksock: k, session: session, peer: peer.Instance, bound: w.cfg.limpetQueue}
 	n.ids.Serve(k.ID())
+	inspect := p.inspect
+	if w.out == nil {
+		inspect = nil
+	}
 	l.Epoch = limpet.NewEpoch(limpet.EpochConfig{
 		Config:        w.cfg.limpet,
 		NetworkID:     n.network,
@@ -59,7 +63,7 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 		IDs:      n.ids,
 		Interest: w.cfg.interest,
 		Totals:   &p.totals,
-		Inspect:  p.inspect,
+		Inspect:  inspect,
 	}, w.now)
 	l.Adopt(w.now, p.carried)
 	l.reader = task{w: w, who: &n.machine, run: l.read}
@@ -235,7 +239,14 @@ func (l *epoch) close() {
 	p.admit()
 }
 
-func describe(m *kbusdev.Message) string {
+// describe returns a message as a trace shows it, which is costly.
+func describe(m *kbusdev.Message) fmt.Stringer { return described{m} }
+
+type described struct{ m *kbusdev.Message }
+
+// String describes the message.
+func (d described) String() string {
+	m := d.m
 	if m.Name == "" {
 		return ""
 	}

@@ -98,7 +98,7 @@ func (e *end) next() {
 // send gives a frame to the stream.
 func (e *end) send(f link.Frame) {
 	w, s, to := e.p.n.w, e.s, e.s.ends[1-e.p.side]
-	w.tracef("%v sends on stream %d %s", e.p, e.id, frameString(f))
+	w.tracef("%v sends on stream %d %s", e.p, e.id, shownFrame{f})
 	if s.lost[e.p.side] || to.closed {
 		return
 	}
@@ -125,7 +125,7 @@ func (e *end) deliver() {
 	e.inbox = e.inbox[1:]
 	e.heard = w.now
 	w.frames++
-	w.tracef("%v gets on stream %d %s", p, e.id, frameString(f))
+	w.tracef("%v gets on stream %d %s", p, e.id, shownFrame{f})
 	switch f := f.(type) {
 	case nil:
 		e.close("the peer has ended the stream", true)
@@ -250,8 +250,12 @@ func (s *stream) cut() {
 	}
 }
 
-func frameString(f link.Frame) string {
-	switch f := f.(type) {
+// A shownFrame is a frame as a trace shows it.
+type shownFrame struct{ link.Frame }
+
+// String describes the frame.
+func (s shownFrame) String() string {
+	switch f := s.Frame.(type) {
 	case nil:
 		return "its end"
 	case *link.Batch:
