@@ -121,6 +121,10 @@ func (e *end) deliver() {
 		w.at(p.n.stoppedUntil, e.deliver)
 		return
 	}
+	if p.asks == e { // nothing more is read before the peer is admitted
+		w.after(time.Millisecond, e.deliver)
+		return
+	}
 	f := e.inbox[0]
 	e.inbox = e.inbox[1:]
 	e.heard = w.now
