@@ -8,6 +8,9 @@ func (w *World) audit(p *peering) {
 	if c.Requests != c.Replies+c.Synthetic+c.Open {
 		w.wrong("%v: %d requests are not %d replies, %d synthetic and %d open", p, c.Requests, c.Replies, c.Synthetic, c.Open)
 	}
+	if inFlight := c.FromBusInFlight + c.FromPeerInFlight; p.current != nil && p.current.Why() == nil && inFlight > uint64(c.Busy) {
+		w.wrong("%v: %d are in flight, only %d are held", p, inFlight, c.Busy)
+	}
 	const far = 1 << 40 // a difference below 0
 	if c.FromBusInFlight > far || c.FromPeerInFlight > far {
 		w.wrong("%v: more has ended than came: %+v", p, c)
@@ -40,7 +43,12 @@ func (w *World) judge() {
 			}
 		}
 	}
+	names := make(map[string]bool)
+	for _, r := range w.repliers {
+		names[r.name] = true
+	}
 	for _, n := range w.nodes {
+		w.judgeBus(n)
 		bound := 0
 		for _, b := range must(n.bus.Bindings()) {
 			if b.Role == kbusdev.Replier {
@@ -52,11 +60,46 @@ func (w *World) judge() {
 				w.wrong("nobody replies to %s on bus %d", r.name, n.network)
 			}
 		}
-		if bound != len(w.repliers) {
-			w.wrong("%d names have repliers on bus %d, not %d", bound, n.network, len(w.repliers))
+		if bound != len(names) {
+			w.wrong("%d names have repliers on bus %d, not %d", bound, n.network, len(names))
 		}
 	}
 	w.judgeNews()
+}
+
+// judgeBus looks for what is left over on a bus.
+func (w *World) judgeBus(n *node) {
+	ksocks := len(n.peerings) + len(w.programsOn(n))
+	stats := n.bus.Stats()
+	if len(stats) != ksocks {
+		w.wrong("%d Ksocks on bus %d, not %d", len(stats), n.network, ksocks)
+	}
+	for _, s := range stats { // replies that a dead asker never got stay owed
+		if s.Queued+s.SetAside+s.Awaited > 0 || s.SendPending {
+			w.wrong("ksock %d on bus %d is not at rest: %+v", s.ID, n.network, s)
+		}
+	}
+}
+
+func (w *World) programsOn(n *node) (all []*program) {
+	add := func(p *program) {
+		if p.n == n && p.k != nil {
+			all = append(all, p)
+		}
+	}
+	for _, p := range w.repliers {
+		add(&p.program)
+	}
+	for _, p := range w.askers {
+		add(&p.program)
+	}
+	for _, p := range w.announcers {
+		add(&p.program)
+	}
+	for _, p := range w.listeners {
+		add(&p.program)
+	}
+	return all
 }
 
 func (w *World) judgePeering(p *peering) {
@@ -81,8 +124,8 @@ func (w *World) judgeNews() {
 		return // in a chain it takes time until everybody knows again what is wanted
 	}
 	for _, l := range w.listeners {
-		if l.k.Missed() > 0 {
-			continue
+		if l.k.Missed() > 0 || l.born > 1 && w.cfg.interest {
+			continue // it takes time until the others know what it wants
 		}
 		for _, n := range w.news {
 			if !n.at.After(w.linkedAt) || !n.at.After(l.since) {

@@ -21,7 +21,7 @@ func (w *World) trouble() {
 func (w *World) fault() {
 	x := w.wires[w.rng.IntN(len(w.wires))]
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
-	switch w.rng.IntN(10) {
+	switch w.rng.IntN(11) {
 	case 0, 1, 2:
 		if x.stream != nil {
 			w.tracef("FAULT: stream %d is cut", x.stream.id)
@@ -57,6 +57,8 @@ func (w *World) fault() {
 		r := w.repliers[w.rng.IntN(len(w.repliers))]
 		r.stoppedUntil = w.now.Add(w.upTo(5 * time.Second))
 		w.tracef("FAULT: replier %s is stopped for %v", r.name, r.stoppedUntil.Sub(w.now))
+	case 10:
+		w.listeners[w.rng.IntN(len(w.listeners))].die()
 	case 9:
 		if w.cfg.restarts && w.chance(2) {
 			n.restart(w.chance(3))
@@ -152,8 +154,7 @@ func (n *node) newBus() {
 	}
 	for _, l := range w.listeners {
 		if l.n == n {
-			_ = l.k.Close()
-			l.open()
+			l.die()
 		}
 	}
 }

@@ -58,6 +58,13 @@ func (w *World) populate() {
 			l.init(w, n, l.step, l.open)
 		}
 	}
+	for i := range w.rng.IntN(3) { // several of them want the same names
+		for range 2 {
+			r := &replier{name: fmt.Sprintf("$.Shared.n%d", i)}
+			w.repliers = append(w.repliers, r)
+			r.init(w, w.nodes[w.rng.IntN(len(w.nodes))], r.step, r.open)
+		}
+	}
 	for _, n := range w.nodes {
 		for range 1 + w.rng.IntN(3) {
 			a := &asker{waits: make(map[kbusdev.MsgID]*request)}
@@ -96,7 +103,7 @@ type request struct {
 	reply   string // what the replier that read it will say
 	answer  string // the name of the reply that came
 	never   bool   // it was said that it never ran
-	atFault bool
+	insists string // the replier that a stateful request insists on, as replier.String
 }
 
 // A replier binds a name, reads requests and answers them after a while.
@@ -107,6 +114,9 @@ type replier struct {
 	todo  []*kbusdev.Message
 	until time.Time // dead, or answering nothing
 }
+
+// String names the replier as long as it lives: it says that with each answer.
+func (r *replier) String() string { return fmt.Sprintf("%s@%d.%d", r.name, r.n.network, r.born) }
 
 func (r *replier) open() {
 	r.start(1000)
@@ -125,20 +135,22 @@ func (r *replier) step() {
 	}
 	if !r.bound {
 		if err := r.k.Bind(r.name, kbusdev.Replier); err != nil {
-			w.tracef("replier %s cannot bind: %v", r.name, err)
-			r.wakeAt(w.now.Add(100 * time.Millisecond))
-			return
+			defer r.wakeAt(w.now.Add(100 * time.Millisecond)) // meanwhile it answers what it has
+		} else {
+			w.tracef("replier %v binds with ksock %d", r, r.k.ID())
+			r.bound = true
 		}
-		w.tracef("replier %s binds with ksock %d", r.name, r.k.ID())
-		r.bound = true
 	}
 	if m, err := r.k.Recv(ended); err == nil {
 		r.todo = append(r.todo, m)
 		if n := requestNumber(m.Data); n >= 0 && n < len(w.requests) {
 			q := w.requests[n]
 			q.ran++
-			q.reply = fmt.Sprintf("%s.%d q%d", r.name, r.born, n)
-			w.tracef("replier %s reads q%d", r.name, n)
+			q.reply = fmt.Sprintf("%v q%d", r, n)
+			if q.insists != "" && q.insists != r.String() {
+				w.wrong("request %d for %s was read by %v", n, q.insists, r)
+			}
+			w.tracef("replier %v reads q%d", r.name, n)
 			if q.ran > 1 {
 				w.wrong("request %d to %s ran %d times", n, q.name, q.ran)
 			}
@@ -149,7 +161,7 @@ func (r *replier) step() {
 				w.wrong("request %d to %s was read by %s", n, q.name, r.name)
 			}
 		} else {
-			w.wrong("replier %s reads %s %q", r.name, m.Name, m.Data)
+			w.wrong("replier %v reads %s %q", r.name, m.Name, m.Data)
 		}
 		r.wake()
 	}
@@ -166,7 +178,7 @@ func (r *replier) step() {
 	m := r.todo[0]
 	reply := &kbusdev.Message{Name: m.Name, To: m.From, InReplyTo: m.ID, Data: []byte(w.requests[requestNumber(m.Data)].reply)}
 	_, err := r.k.Send(ended, reply)
-	w.tracef("replier %s answers %s: %v", r.name, m.Data, err)
+	w.tracef("replier %v answers %s: %v", r.name, m.Data, err)
 	if errno, _ := kbusdev.ErrnoOf(err); errno == syscall.EBUSY {
 		r.until = w.now.Add(20 * time.Millisecond)
 		r.wakeAt(r.until)
@@ -189,7 +201,7 @@ func (r *replier) die() {
 	if r.k == nil {
 		return
 	}
-	r.w.tracef("replier %s dies with %d unanswered", r.name, len(r.todo))
+	r.w.tracef("replier %v dies with %d unanswered", r.name, len(r.todo))
 	_ = r.k.Close()
 	r.k, r.bound, r.todo = nil, false, nil
 	r.goAway(3 * time.Second)
@@ -200,9 +212,9 @@ func (r *replier) unbind() {
 	if r.k == nil || !r.bound {
 		return
 	}
-	r.w.tracef("replier %s unbinds", r.name)
+	r.w.tracef("replier %v unbinds", r.name)
 	if err := r.k.Unbind(r.name, kbusdev.Replier); err != nil {
-		r.w.tracef("replier %s cannot unbind: %v", r.name, err)
+		r.w.tracef("replier %v cannot unbind: %v", r.name, err)
 		return
 	}
 	r.bound = false
@@ -213,11 +225,13 @@ func (r *replier) unbind() {
 type asker struct {
 	program
 	waits map[kbusdev.MsgID]*request
+	last  *kbusdev.Message // the latest answer of a replier
 }
 
 func (a *asker) open() {
 	a.start(a.w.cfg.askerQueue)
 	clear(a.waits)
+	a.last = nil
 }
 
 // goOn has the asker ask now and then.
@@ -239,6 +253,16 @@ func (a *asker) ask() {
 	m := &kbusdev.Message{Name: q.name, Flags: kbusdev.WantReply, Data: fmt.Appendf(nil, "q%d", q.number)}
 	if w.chance(8) {
 		m.Flags |= kbusdev.Urgent
+	}
+	if w.chance(6) {
+		m.Flags |= kbusdev.AllOrWait
+	}
+	if w.chance(5) {
+		m.Expires = w.now.Add(w.upTo(2 * time.Second))
+	}
+	if a.last != nil && w.chance(4) {
+		q.name, m.Name, m.To, m.FinalTo = a.last.Name, a.last.Name, a.last.From, a.last.OrigFrom
+		q.insists, _, _ = strings.Cut(string(a.last.Data), " ")
 	}
 	w.requests = append(w.requests, q)
 	id, err := a.k.Send(ended, m)
@@ -288,6 +312,7 @@ func (a *asker) step() {
 		if string(m.Data) != q.reply || q.reply == "" {
 			w.wrong("request %d to %s is answered %q, its replier says %q", q.number, q.name, m.Data, q.reply)
 		}
+		a.last = m
 	case m.Name == kbusdev.NameNotDelivered || m.Name == kbusdev.NameExpired:
 		q.never = true
 		if q.ran > 0 {
@@ -302,6 +327,7 @@ func (a *asker) step() {
 type news struct {
 	number int
 	by     *announcer
+	urgent bool
 	born   int // of by
 	at     time.Time
 }
@@ -334,6 +360,8 @@ func (a *announcer) announce() {
 		m.Flags = kbusdev.AllOrFail
 	case 1:
 		m.Flags = kbusdev.AllOrWait
+	case 2:
+		m.Flags, n.urgent = kbusdev.Urgent, true
 	}
 	id, err := a.k.Send(ended, m)
 	w.tracef("%d: ksock %d announces n%d: %v %v", a.n.network, a.k.ID(), n.number, id, err)
@@ -358,7 +386,11 @@ func (l *listener) open() {
 
 func (l *listener) step() {
 	w := l.w
+	if l.isAway() {
+		return
+	}
 	if l.k == nil {
+		l.open()
 		return
 	}
 	m, err := l.k.Recv(ended)
@@ -373,12 +405,24 @@ func (l *listener) step() {
 	}
 	w.tracef("%d: listener ksock %d hears n%d", l.n.network, l.k.ID(), n)
 	told := w.news[n]
-	if last, any := l.last[told.by]; any && last > n && !w.lastEnd.After(told.at) {
+	if last, any := l.last[told.by]; any && last > n && !told.urgent && !w.lastEnd.After(told.at) {
 		w.wrong("listener ksock %d on bus %d hears n%d after n%d", l.k.ID(), l.n.network, n, last)
 	}
 	if l.heard[n] && !w.lastEnd.After(told.at) {
 		w.wrong("listener ksock %d on bus %d hears n%d again", l.k.ID(), l.n.network, n)
 	}
 	l.heard[n] = true
-	l.last[told.by] = max(l.last[told.by], n)
+	if !told.urgent {
+		l.last[told.by] = max(l.last[told.by], n)
+	}
+}
+
+// die closes the Ksock; the program comes back later.
+func (l *listener) die() {
+	if l.k == nil {
+		return
+	}
+	_ = l.k.Close()
+	l.k = nil
+	l.goAway(3 * time.Second)
 }
