@@ -188,8 +188,8 @@ func (p *Peering) epochOver(l *live) {
 	why := l.why()
 	n.mu.Lock()
 	l.mu.Lock()
-	ledger, cutOff := l.epoch.rules.Stats(), l.epoch.cutOff
-	p.totals.close(ledger)
+	cutOff := l.epoch.cutOff
+	l.epoch.Closed()
 	p.carried = l.epoch.Carried()
 	l.mu.Unlock()
 	p.current = nil
@@ -325,7 +325,7 @@ func (p *Peering) Status() Status {
 	}
 	l := p.current
 	if l == nil {
-		st.Counts = p.totals.counts(link.Stats{}, translate.Stats{})
+		st.Counts = p.totals.Counts()
 		n.mu.Unlock()
 		return st
 	}
