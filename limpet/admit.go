@@ -104,16 +104,20 @@ func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeti
 	}
 	ctx, release := l.claim(ctx) // then nothing more is received on an older stream
 	<-p.turn
+	expected := peer.Expected
 	if !classic {
 		ours.Behind = l.told
 		ours.Session, ours.Expected = l.where()
+		if peer.Session != ours.Session {
+			expected = 1 // it spoke of a session that is over
+		}
 		if err := stream.Send(ours); err != nil {
 			release()
 			stream.Close()
 			return fmt.Errorf("answering the greeting: %w", err)
 		}
 	}
-	return l.serve(ctx, release, stream, peer.Expected)
+	return l.serve(ctx, release, stream, expected)
 }
 
 func newSessionID() (id link.SessionID) {
