@@ -25,8 +25,9 @@ func newDemo() *cobra.Command {
 		Long: `demo starts two limpetd processes, each with an embedded bus, links them over
 gRPC on a Unix socket, and carries an announcement, a request and its reply, a
 stateful request, and a request whose replier has gone. It shows each message's
-ids on either side. Then it leaves the daemons running until it is interrupted,
-so that you can look into them.`,
+ids on either side. It cuts the link in the middle of traffic, of which nothing is
+lost, and kills a daemon, after which each asker is told the truth. Then it leaves
+the daemons running until it is interrupted, so that you can look into them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), once)
@@ -38,10 +39,12 @@ so that you can look into them.`,
 
 // A demo is two daemons and a client on each one's bus.
 type demo struct {
-	out  io.Writer
-	dir  string
-	a, b *client.Bus
-	step int
+	out   io.Writer
+	dir   string
+	a, b  *client.Bus
+	cable *cable
+	far   *process // the daemon of bus b
+	step  int
 }
 
 func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) {
@@ -54,17 +57,19 @@ func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) 
 	defer cancel()
 	d := &demo{out: out, dir: dir}
 	link := filepath.Join(dir, "link.sock")
-	d.say("Two daemons, each with an embedded bus of its own. Their link is %s", link)
-	stopA, err := d.start(errOut, "1", "a", "--listen", link)
-	if err != nil {
-		return err
+	if d.cable, err = newCable(ctx, dir, link); err != nil {
+		return fmt.Errorf("laying the cable of the demo: %w", err)
 	}
-	defer stopA()
-	stopB, err := d.start(errOut, "2", "b", "--connect", link)
-	if err != nil {
-		return err
+	defer d.cable.Close() //nolint:errcheck // nothing to be done about it
+	d.say("Two daemons, each with an embedded bus of its own. Their link goes through %s, a cable that can be cut", d.cable.Addr())
+	near := &process{side: "a", args: []string{"--network-id", "1", "--listen", link}, errOut: errOut}
+	d.far = &process{side: "b", args: []string{"--network-id", "2", "--connect", d.cable.Addr().String()}, errOut: errOut}
+	for _, p := range []*process{near, d.far} {
+		if err := p.start(d); err != nil {
+			return err
+		}
+		defer p.stop()
 	}
-	defer stopB()
 	for _, side := range []struct {
 		name string
 		bus  **client.Bus
@@ -86,7 +91,7 @@ func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) 
 			return fmt.Errorf("the daemons of the demo did not link: %w", err)
 		}
 	}
-	for _, show := range []func(context.Context) error{d.announcement, d.request, d.stateful, d.gone} {
+	for _, show := range []func(context.Context) error{d.announcement, d.request, d.stateful, d.gone, d.cutLink, d.killed} {
 		showing, stop := context.WithTimeout(ctx, 20*time.Second)
 		err := show(showing)
 		stop()
@@ -115,26 +120,43 @@ func (d *demo) title(what string) {
 	d.say("\n%d. %s", d.step, what)
 }
 
-// start runs this program as a daemon; the function it returns stops it.
-func (d *demo) start(errOut io.Writer, networkID, side string, more ...string) (func(), error) {
+// A process is a daemon of the demo.
+type process struct {
+	side   string
+	args   []string
+	errOut io.Writer
+	cmd    *exec.Cmd
+}
+
+// start runs this program as a daemon.
+func (p *process) start(d *demo) error {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
+		return fmt.Errorf("finding this program: %w", err)
 	}
-	args := append([]string{"--bus", "embedded", "--network-id", networkID, "--api", d.api(side), "-v", "0"}, more...)
-	cmd := exec.Command(self, args...) //nolint:noctx // it is stopped with SIGTERM, so that it drains
-	cmd.Stderr = errOut
-	cmd.Env = withoutSettings(os.Environ())
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting a daemon: %w", err)
+	args := append([]string{"--bus", "embedded", "--api", d.api(p.side), "-v", "0"}, p.args...)
+	p.cmd = exec.Command(self, args...) //nolint:noctx // it is stopped with SIGTERM, so that it drains
+	p.cmd.Stderr = p.errOut
+	p.cmd.Env = withoutSettings(os.Environ())
+	if err := p.cmd.Start(); err != nil {
+		return fmt.Errorf("starting a daemon: %w", err)
 	}
-	d.say("  network %s: limpetd %s   (process %d)", networkID, strings.Join(args, " "), cmd.Process.Pid)
-	return func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait()
-		kill.Stop()
-	}, nil
+	d.say("   limpetd %s   (process %d)", strings.Join(args, " "), p.cmd.Process.Pid)
+	return nil
+}
+
+// stop has the daemon drain its links, and waits until it has ended.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	kill := time.AfterFunc(10*time.Second, func() { _ = p.cmd.Process.Kill() })
+	_ = p.cmd.Wait()
+	kill.Stop()
+}
+
+// kill ends it at once, as a fault would.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
 }
 
 // withoutSettings keeps the caller's LIMPETD_ variables from the daemons.
