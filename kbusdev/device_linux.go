@@ -75,6 +75,17 @@ func hint(err error) error {
 	return err
 }
 
+// LosesUnread reports whether the bus loses a stateful request whose replier goes away
+// before reading it, so that nobody ever answers it. The kernel module does; the buses
+// that kbusd serves do not.
+func (d *device) LosesUnread() bool {
+	if filepath.Dir(d.path) != "/dev" {
+		return false
+	}
+	_, err := os.Stat(procBindings)
+	return err == nil
+}
+
 // procBindings is where the module lists the bindings of all devices.
 const procBindings = "/proc/kbus/bindings"
 

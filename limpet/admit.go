@@ -218,12 +218,11 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resum
 		n.mu.Unlock()
 		return nil, refusal(err)
 	}
-	if p.forget != nil {
-		p.forget.Stop()
-		p.forget = nil
-	}
+	p.keep()
 	n.peerings[p.key] = p
-	p.linkID = cmpOr(p.dialled, p.linkID, peer.LinkID)
+	if !p.dialled {
+		p.linkID = peer.LinkID
+	}
 	p.peer, p.behind = peer, peer.Behind
 	if cur != nil && cur.why() == nil && resumes(cur) {
 		n.tellTopology()
@@ -253,13 +252,6 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resum
 	n.tellTopology()
 	n.mu.Unlock()
 	return l, nil
-}
-
-func cmpOr(first bool, a, b string) string {
-	if first {
-		return a
-	}
-	return b
 }
 
 // told returns what lies behind us for a peer that is told so in a greeting. n.mu is

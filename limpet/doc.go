@@ -1,8 +1,43 @@
-// Package limpet joins one Ksock, one translator and one session: a limpet. It
-// reads its bus, carries what the rules say over the link, and keeps the ledger:
-// every request taken from the bus ends in exactly one reply there, whatever dies.
+// Package limpet joins a bus to others: it reads the bus, carries what the rules of
+// package translate say over a link, and keeps the ledger: every request taken from the
+// bus ends in exactly one reply there, whatever dies.
 //
-// A Node is what all limpets of one bus share. Dial and Accept serve one epoch
-// each, from the hello to the end of the stream; whoever opened the stream opens
-// the next.
+// # Three lifetimes
+//
+// A Node is one bus with its network id. A Peering is another daemon: an address that we
+// dial, or a peer that dials us. It keeps its name, its totals and its latest losses for
+// as long as it is known. An Epoch begins with a greeting between two instances, and
+// ends when one of them is gone, or drains, or stays away for longer than the grace. It
+// holds the Ksock, the rules, the ledger and the session. A stream is no more than what
+// the epoch is attached to: when it breaks, the epoch waits, and the next stream goes on
+// where it broke.
+//
+// # Who runs what
+//
+// An Epoch is pure. These goroutines carry for it, and each takes the epoch's lock only
+// for the moment in which it asks or tells:
+//
+//   - the reader (live.read): bus to FromBus. A full window stops it.
+//   - the writer (live.write): Dos to the bus, outcomes back. It also calls Tick, and
+//     ends the epoch: it stops the reader, and closes the Ksock.
+//   - two for each stream (link.Attach): NextFrame to the stream, and the stream to
+//     TakeFrame; and one that watches over the stream.
+//   - one for each node (listeners.run), which follows who listens on the bus.
+//
+// Peering.Dial and Node.Accept run in the goroutine of whoever calls them, and return
+// when the stream has broken.
+//
+// # Locks
+//
+// In the order in which they may be taken:
+//
+//	Peering.turn, live.claim   held while a stream is judged, or attached; each waits for others
+//	Node.mu                    peerings, topology, interest
+//	live.mu                    the epoch
+//	Node.idsMu                 the memory of ids
+//	listeners.mu, Peering.dropsMu, live.claimMu, Node.changeMu   nothing is taken while they are held
+//
+// The bus has a lock of its own. No operation of the bus is called with one of these
+// locks held, but for what the bus calls back (listeners, which takes listeners.mu
+// alone).
 package limpet

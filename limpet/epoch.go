@@ -38,6 +38,7 @@ type Epoch struct {
 
 	detachedAt   time.Time // zero while attached
 	holdAt       time.Time // when held requests are looked at next
+	expireAt     time.Time // when those with deadlines are
 	noProgress   time.Time // since when the peer has taken nothing
 	ackedThen    uint64
 	retelling    retelling
@@ -47,6 +48,7 @@ type Epoch struct {
 
 	why      error // why the epoch ended; nil while it lives
 	answered bool  // after the end: the open requests have been answered
+	cutOff   int   // after the end: how many those were
 	carry    bool  // after the end: what the peer's next instance gets
 	carried  []link.Outgoing
 }
@@ -121,7 +123,7 @@ func (e *Epoch) Attach(now time.Time, peerExpected uint64) error {
 	if err := e.session.Attach(now, peerExpected); err != nil {
 		return err
 	}
-	e.detachedAt, e.holdAt = time.Time{}, time.Time{}
+	e.detachedAt, e.holdAt, e.overflowAt = time.Time{}, time.Time{}, time.Time{}
 	if len(e.overflow) > 0 {
 		e.overflowAt = now
 	}
@@ -215,6 +217,9 @@ func (e *Epoch) Tick(now time.Time) {
 	if e.why != nil {
 		return
 	}
+	if !e.expireAt.IsZero() && !now.Before(e.expireAt) {
+		e.releaseExpired(now)
+	}
 	switch {
 	case !e.detachedAt.IsZero():
 		e.tickDetached(now)
@@ -248,23 +253,53 @@ const holdStep = 100 * time.Millisecond
 
 // releaseHeld answers the requests that no stream has taken for too long.
 func (e *Epoch) releaseHeld(now time.Time) {
-	late := func(out *link.Outgoing, at time.Time) bool {
+	e.withdraw(now, func(out *link.Outgoing, at time.Time) bool {
 		if !out.Msg.WantsUsToReply() || now.Sub(at) < e.cfg.RequestHold {
 			return false
 		}
 		e.abandon(&out.Msg, kbusdev.NameNotDelivered, translate.LinkDown)
 		return true
+	})
+	e.holdAt = now.Add(holdStep)
+}
+
+// releaseExpired answers the requests that no stream has taken before their deadline.
+func (e *Epoch) releaseExpired(now time.Time) {
+	e.expireAt = time.Time{}
+	e.withdraw(now, func(out *link.Outgoing, _ time.Time) bool {
+		if !out.Msg.WantsUsToReply() || !out.Msg.Expired(now) {
+			e.noteDeadline(&out.Msg)
+			return false
+		}
+		e.abandon(&out.Msg, kbusdev.NameExpired, translate.Expired)
+		return true
+	})
+	if soon := now.Add(holdStep); !e.expireAt.IsZero() && e.expireAt.Before(soon) {
+		e.expireAt = soon
 	}
-	e.session.Withdraw(late)
+}
+
+// noteDeadline has Tick look when the deadline of a request that waits is over.
+func (e *Epoch) noteDeadline(m *kbusdev.Message) {
+	if m.Expires.IsZero() || !m.WantsUsToReply() || !e.expireAt.IsZero() && e.expireAt.Before(m.Expires) {
+		return
+	}
+	e.expireAt = m.Expires
+}
+
+// withdraw takes out what was never given to a stream and done reports; at is since
+// when it has waited.
+func (e *Epoch) withdraw(now time.Time, done func(out *link.Outgoing, at time.Time) bool) {
+	e.session.Withdraw(done)
 	kept := e.overflow[:0]
 	for i := range e.overflow {
-		if !late(&e.overflow[i], e.detachedAt) {
+		if !done(&e.overflow[i], e.detachedAt) {
 			kept = append(kept, e.overflow[i])
 		}
 	}
 	clear(e.overflow[len(kept):])
 	e.overflow = kept
-	e.holdAt = now.Add(holdStep)
+	e.flow(now)
 }
 
 // abandon answers a request of our bus that does not go to the peer.
@@ -286,6 +321,7 @@ func (e *Epoch) NextTime() time.Time {
 		return next
 	}
 	soonest(e.held.next())
+	soonest(e.expireAt)
 	if !e.detachedAt.IsZero() {
 		soonest(e.detachedAt.Add(e.cfg.Grace))
 		soonest(e.holdAt)

@@ -83,10 +83,13 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 // forward queues a message of our bus for the peer.
 func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effect) {
 	m := &fx.Msg
+	e.noteDeadline(m)
 	switch {
 	case m.Event != nil:
 		e.counts.fromBus(translate.BindEventUsed, read)
 		e.tell(m.Event)
+	case e.answered:
+		e.lost(m)
 	case !m.IsReply() && !m.WantsUsToReply() && !e.wants.wants(m.Name):
 		e.counts.fromBus(translate.Unwanted, read)
 	case len(e.overflow) == 0 && e.session.Room(link.Normal):
@@ -103,11 +106,21 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 	}
 }
 
-// giveUp ends what a stalled peer does not take. Answers to its own requests are
-// kept: their number is bounded by what it asked.
+// lost ends what was read when the epoch was over already.
+func (e *Epoch) lost(m *kbusdev.Message) {
+	if m.WantsUsToReply() {
+		e.abandon(m, kbusdev.NameNotDelivered, translate.LinkLost)
+	} else {
+		e.counts.fromBus(translate.LinkLost, m)
+	}
+}
+
+// giveUp ends what a stalled peer does not take. Answers to its own requests are kept,
+// within the bounds of their lane.
 func (e *Epoch) giveUp(now time.Time, out *link.Outgoing) {
 	switch {
 	case out.Msg.IsReply():
+		e.roomForAnswer(now)
 		e.session.Put(now, link.Answers, out)
 	case out.Msg.WantsUsToReply():
 		e.abandon(&out.Msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", translate.Stalled)

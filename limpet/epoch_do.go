@@ -10,7 +10,7 @@ import (
 )
 
 // A Do is one thing to be done on the bus: Send, Bind or Unbind. Whoever does it sets
-// Err and gives it back to Outcomes.
+// Errno and gives it back to Outcomes.
 type Do struct {
 	// Effect says what. A Send with ALL_OR_WAIT that finds no room must be discarded at
 	// once, with EAGAIN.
@@ -18,9 +18,10 @@ type Do struct {
 	// Errno is how it ended: 0 if it was done.
 	Errno syscall.Errno
 
-	seq  uint64 // of the peer's message whose fate this decides; 0 is none
-	size int
-	from *heldQueue // it was held up before
+	seq     uint64 // of the peer's message whose fate this decides; 0 is none
+	size    int
+	arrived time.Time  // when it was put behind others
+	from    *heldQueue // it was held up before
 }
 
 // Dos appends what is to be done on the bus now to dst, in order, at most about
@@ -31,7 +32,11 @@ func (e *Epoch) Dos(now time.Time, dst []Do) []Do {
 	dst = append(dst, e.todo...)
 	clear(e.todo)
 	e.todo = e.todo[:0]
-	dst = e.held.due(now, dst)
+	dst, late := e.held.due(now, dst)
+	for i := range late {
+		late[i].Errno = syscall.ETIMEDOUT
+		e.outcome(now, &late[i])
+	}
 	if len(dst) < readBatch {
 		dst = e.fromPeer(now, dst)
 	}
@@ -84,7 +89,7 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 	}
 	if own := &fx[0]; own.Kind == translate.Send && !own.Own {
 		d := Do{Effect: *own, seq: seq, size: m.Size()}
-		if !e.held.behind(&d) {
+		if !e.held.behind(now, &d) {
 			dst = append(dst, d)
 			mayWait = own.Msg.Flags&kbusdev.AllOrWait != 0
 		}
@@ -142,7 +147,7 @@ func (e *Epoch) outcome(now time.Time, d *Do) {
 			if e.inspect != nil {
 				e.inspect("refused by bus: "+kbusdev.ErrnoName(d.Errno), &fx.Msg, &after[i])
 			}
-			if after[i].Kind == translate.Drop {
+			if k := after[i].Kind; k == translate.Drop || k == translate.Bounce {
 				why = after[i].Reason
 			}
 		}
@@ -191,17 +196,21 @@ func (e *Epoch) apply(fx []translate.Effect, now *time.Time) {
 	}
 }
 
-// answer queues an answer to a request that the peer keeps open. The epoch ends when
-// the peer takes none of too many.
+// answer queues an answer to a request that the peer keeps open.
 func (e *Epoch) answer(now time.Time, fx *translate.Effect) {
-	if e.why != nil {
-		return
+	if e.why == nil && e.roomForAnswer(now) {
+		e.session.Put(now, link.Answers, &link.Outgoing{Msg: fx.Msg})
 	}
-	if !e.session.Room(link.Answers) {
-		e.End(now, link.Errorf(link.Stalled, "the peer takes none of our answers to its requests"), false)
-		return
+}
+
+// roomForAnswer reports whether there is room for an answer. If not, the peer takes none
+// of too many, and the epoch ends.
+func (e *Epoch) roomForAnswer(now time.Time) bool {
+	if e.session.Room(link.Answers) {
+		return true
 	}
-	e.session.Put(now, link.Answers, &link.Outgoing{Msg: fx.Msg})
+	e.End(now, link.Errorf(link.Stalled, "the peer takes none of our answers to its requests"), false)
+	return false
 }
 
 // answerAll answers every request that is still open, after the end, and settles
@@ -232,6 +241,7 @@ func (e *Epoch) answerAll(dst []Do) []Do {
 	e.counts.settle(e.session.Stats())
 	for _, fx := range e.rules.End(nil, func(id kbusdev.MsgID) bool { return neverHanded[id] }) {
 		dst = append(dst, Do{Effect: fx})
+		e.cutOff++
 	}
 	return dst
 }

@@ -112,6 +112,14 @@ func (w *interest) wants(name string) bool {
 	return !w.limited || !w.whole || w.names.Wants(0, name)
 }
 
+// untold returns how many changes the peer is still to be told of.
+func (w *interest) untold() int {
+	if !w.telling {
+		return 0
+	}
+	return w.toTell.Len()
+}
+
 // lost notes that the stream has ended: what the peer wants is told anew on the next
 // one, and until then what is known still holds.
 func (w *interest) lost() { w.telling = false }
@@ -154,6 +162,9 @@ func (e *Epoch) WantChanged(name string, wanted bool) {
 		e.wants.toTell.Add(table.Event{Listener: true, Bound: wanted, Name: name})
 	}
 }
+
+// Wants reports whether the peer wants to hear messages of this name, or may.
+func (e *Epoch) Wants(name string) bool { return e.why == nil && e.wants.wants(name) }
 
 // frame returns what the peer is to be told next about interest or tables at once, nil
 // if there is nothing.

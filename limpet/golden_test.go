@@ -70,7 +70,9 @@ func joinClassic(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
 		func(ctx context.Context) error { return b.AcceptClassic(ctx, oldStream(cb), cfg) })
 }
 
-func oldStream(conn net.Conn) link.Stream { return classic.NewStream(conn, kbusdev.AbsoluteMaxMessageSize) }
+func oldStream(conn net.Conn) link.Stream {
+	return classic.NewStream(conn, kbusdev.AbsoluteMaxMessageSize)
+}
 
 // node makes a node that is closed when the test ends.
 func node(t testing.TB, bus kbusdev.Bus, id uint32) *limpet.Node {

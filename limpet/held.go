@@ -28,17 +28,19 @@ type heldQueue struct {
 const heldRetry = 20 * time.Millisecond
 
 // behind queues d if messages of its sender are held, and reports whether they are.
-func (h *held) behind(d *Do) bool {
+func (h *held) behind(now time.Time, d *Do) bool {
 	q := h.queues[d.Effect.Msg.OrigFrom]
 	if q == nil {
 		return false
 	}
+	d.arrived = now
 	q.dos = append(q.dos, *d)
 	return true
 }
 
-// up holds d, which found no room, for at most wait. It returns false when d has
-// waited for so long already, or nothing may wait any more.
+// up holds d, which found no room, until wait after it came. It returns false when that
+// is over, or nothing may wait any more. The time behind others counts too, so that a
+// receiver without room holds the acknowledgements up for no longer than wait.
 func (h *held) up(now time.Time, d *Do, wait time.Duration) bool {
 	q := d.from
 	switch {
@@ -54,8 +56,9 @@ func (h *held) up(now time.Time, d *Do, wait time.Duration) bool {
 		d.from = q
 		q.dos = append(q.dos, *d)
 	case q.until.IsZero(): // it was behind another, and is tried for the first time
-		q.until = now.Add(wait)
-	case !now.Before(q.until):
+		q.until = d.arrived.Add(wait)
+	}
+	if !now.Before(q.until) {
 		return false
 	}
 	q.out = false
@@ -84,16 +87,22 @@ func (h *held) passed(q *heldQueue) {
 	}
 }
 
-// due appends the messages that are to be tried now.
-func (h *held) due(now time.Time, dst []Do) []Do {
+// due appends the messages that are to be tried now to dst. late are those that have
+// expired, and are not to be tried.
+func (h *held) due(now time.Time, dst []Do) (_, late []Do) {
 	for _, q := range h.order {
-		if !q.out && (h.giving || !now.Before(q.retry)) {
-			q.out = true
-			q.dos[0].from = q
+		if q.out || !h.giving && now.Before(q.retry) {
+			continue
+		}
+		q.out = true
+		q.dos[0].from = q
+		if q.dos[0].Effect.Msg.Expired(now) {
+			late = append(late, q.dos[0])
+		} else {
 			dst = append(dst, q.dos[0])
 		}
 	}
-	return dst
+	return dst, late
 }
 
 // next returns when due has something new, after it has been asked; zero if nothing is

@@ -23,6 +23,7 @@ type live struct {
 	peer    *link.Greeting
 	session link.SessionID
 	told    []link.Network // what our greeting says lies behind us
+	streams int            // how many have been attached; guarded by Node.mu
 
 	mu    sync.Mutex // guards epoch; taken after Node.mu, never before
 	epoch *Epoch
@@ -90,6 +91,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 	n.mu.Lock()
 	l.epoch.Adopt(now, p.carried)
 	p.carried, p.replaced, p.current = nil, nil, l
+	p.keep() // the end of an epoch that this one replaces has set the timer again
 	n.mu.Unlock()
 	go l.run()
 	return l, nil
@@ -123,12 +125,13 @@ func (n *Node) openKsock(cfg Config) (kbusdev.Ksock, error) {
 // run runs the pumps until the epoch is over, then closes the Ksock: the bus answers
 // what is left in its queue.
 func (l *live) run() {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, stopReading := context.WithCancel(context.Background())
 	var reading sync.WaitGroup
 	reading.Go(func() { l.busFailed(l.read(ctx)) })
-	l.write(ctx)
-	cancel()
+	l.write()
+	stopReading()
 	reading.Wait()
+	l.write() // what the reader had in its hand
 	n := l.peering.node
 	if err := l.ksock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		l.log.Warn("closing the Ksock", "error", err)
@@ -241,6 +244,17 @@ func (l *live) claim(ctx context.Context) (_ context.Context, release func()) {
 		l.claimMu.Unlock()
 		cancel(nil)
 		close(mine.gone)
+	}
+}
+
+// awaitStream blocks until the stream that is attached, if there is one, is closed: the
+// epoch has ended, and the peer is being told why.
+func (l *live) awaitStream() {
+	l.claimMu.Lock()
+	holder := l.holder
+	l.claimMu.Unlock()
+	if holder != nil {
+		<-holder.gone
 	}
 }
 

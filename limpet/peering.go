@@ -3,6 +3,7 @@ package limpet
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -147,13 +148,16 @@ func (p *Peering) attached(l *live) {
 	n := p.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	resumed := p.state == Detached
+	resumed := l.streams > 0
+	l.streams++
 	if resumed {
 		p.resumed++
 	} else {
 		p.epochs++
 	}
-	p.setState(Up, nil)
+	if p.state != Draining {
+		p.setState(Up, nil)
+	}
 	if n.watching && hasFeature(l.peer, featureInterest) && !p.cfg.AllInterest {
 		names := n.interest.For(tableSource(p))
 		l.with(func(e *Epoch) { e.Interest(names) })
@@ -184,7 +188,7 @@ func (p *Peering) epochOver(l *live) {
 	why := l.why()
 	n.mu.Lock()
 	l.mu.Lock()
-	ledger := l.epoch.rules.Stats()
+	ledger, cutOff := l.epoch.rules.Stats(), l.epoch.cutOff
 	p.totals.close(ledger)
 	p.carried = l.epoch.Carried()
 	l.mu.Unlock()
@@ -199,14 +203,26 @@ func (p *Peering) epochOver(l *live) {
 		p.forget = time.AfterFunc(p.cfg.Forget, func() { n.remove(p) })
 	}
 	n.mu.Unlock()
-	l.log.Warn("link down", "reason", why, "requests_open_then", ledger.Open, "kept_for_the_next", len(p.carried))
+	level := slog.LevelWarn
+	if errors.Is(why, &link.Error{Code: link.GoingAway}) {
+		level = slog.LevelInfo
+	}
+	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_cut_off", cutOff, "kept_for_the_next", len(p.carried))
 }
 
-// remove takes a peering off the node unless it has an epoch.
+// keep stops the timer that would have the peering forgotten. node.mu is held.
+func (p *Peering) keep() {
+	if p.forget != nil {
+		p.forget.Stop()
+		p.forget = nil
+	}
+}
+
+// remove takes a peering off the node unless it has, or is to have, an epoch.
 func (n *Node) remove(p *Peering) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if p.current == nil && n.peerings[p.key] == p {
+	if p.current == nil && p.forget != nil && n.peerings[p.key] == p {
 		delete(n.peerings, p.key)
 		n.noteChange()
 	}
@@ -234,28 +250,7 @@ func (p *Peering) Drain(ctx context.Context, reason string) {
 	}
 	l.end(link.Errorf(link.GoingAway, "%s", reason), false)
 	<-l.finished
-	l.awaitStream(lastFrameTimeout)
-}
-
-// lastFrameTimeout bounds how long the last frame of an epoch may take to get out: a
-// bit more than link.Attach waits for the peer to close in its turn.
-const lastFrameTimeout = 1500 * time.Millisecond
-
-// awaitStream waits until the stream that is attached has ended, so that the peer has
-// been told why, or the time is over.
-func (l *live) awaitStream(timeout time.Duration) {
-	l.claimMu.Lock()
-	holder := l.holder
-	l.claimMu.Unlock()
-	if holder == nil {
-		return
-	}
-	late := time.NewTimer(timeout)
-	defer late.Stop()
-	select {
-	case <-holder.gone:
-	case <-late.C:
-	}
+	l.awaitStream()
 }
 
 // waitQuiet waits until nothing is open or in flight, or the epoch or its stream ends.
@@ -287,9 +282,7 @@ func (p *Peering) Close(ctx context.Context, reason string) {
 	p.Drain(ctx, reason)
 	n := p.node
 	n.mu.Lock()
-	if p.forget != nil {
-		p.forget.Stop()
-	}
+	p.keep()
 	delete(n.peerings, p.key)
 	n.mu.Unlock()
 	n.noteChange()
@@ -345,6 +338,21 @@ func (p *Peering) Status() Status {
 	queued, _ := l.ksock.NumMessages()
 	st.Counts.Queued = uint64(queued)
 	return st
+}
+
+// Wants reports whether a message of this name that is announced on our bus now would be
+// sent to the peer: somebody listens there or behind there, or may.
+func (p *Peering) Wants(name string) bool {
+	n := p.node
+	n.mu.Lock()
+	l := p.current
+	n.mu.Unlock()
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch.Wants(name)
 }
 
 // String names the peering for logs.

@@ -1,6 +1,7 @@
 package limpet_test
 
 import (
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -15,26 +16,55 @@ import (
 
 // pipe joins two streams in memory. Frames are encoded and decoded on the way.
 func pipe() (*pipeEnd, *pipeEnd) {
+	w := &wires{closed: make(chan struct{}), lost: make(chan struct{})}
 	ab, ba := make(chan []byte, 4), make(chan []byte, 4)
-	closed := make(chan struct{})
-	var once sync.Once
-	end := func() { once.Do(func() { close(closed) }) }
-	return &pipeEnd{out: ab, in: ba, closed: closed, end: end}, &pipeEnd{out: ba, in: ab, closed: closed, end: end}
+	return &pipeEnd{wires: w, out: ab, in: ba}, &pipeEnd{wires: w, out: ba, in: ab}
 }
 
+// wires are what both ends of a pipe share.
+type wires struct {
+	closed, lost chan struct{}
+	once, broken sync.Once
+
+	// Hooks, set before the first frame; each may cut the pipe.
+	onSend, onRecv func()
+}
+
+var errCut = errors.New("the pipe was cut")
+
+// cut breaks the pipe: what is on its way is lost.
+func (w *wires) cut() {
+	w.broken.Do(func() { close(w.lost) })
+	w.Close()
+}
+
+func (w *wires) isCut() bool {
+	select {
+	case <-w.lost:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close ends the pipe; what was sent before still arrives.
+func (w *wires) Close() { w.once.Do(func() { close(w.closed) }) }
+
 type pipeEnd struct {
-	out    chan<- []byte
-	in     <-chan []byte
-	closed chan struct{}
-	end    func()
-	sent   sync.Once
-	heard  atomic.Uint64
+	*wires
+	out   chan<- []byte
+	in    <-chan []byte
+	sent  sync.Once
+	heard atomic.Uint64
 }
 
 func (p *pipeEnd) Send(f link.Frame) error {
 	b, err := proto.Marshal(wire.FrameToProto(f, time.Now()))
 	if err != nil {
 		return err
+	}
+	if p.onSend != nil {
+		p.onSend()
 	}
 	select {
 	case <-p.closed:
@@ -52,6 +82,9 @@ func (p *pipeEnd) Send(f link.Frame) error {
 func (p *pipeEnd) Recv() (link.Frame, error) {
 	var b []byte
 	var ok bool
+	if p.isCut() {
+		return nil, errCut
+	}
 	select {
 	case b, ok = <-p.in: // what was sent comes before the end, as with gRPC
 	default:
@@ -64,7 +97,13 @@ func (p *pipeEnd) Recv() (link.Frame, error) {
 	if !ok {
 		return nil, io.EOF
 	}
+	if p.isCut() {
+		return nil, errCut
+	}
 	p.heard.Add(1)
+	if p.onRecv != nil {
+		defer p.onRecv()
+	}
 	f := new(pb.Frame)
 	if err := proto.Unmarshal(b, f); err != nil {
 		return nil, err
@@ -78,5 +117,3 @@ func (p *pipeEnd) CloseSend() error {
 	p.sent.Do(func() { close(p.out) })
 	return nil
 }
-
-func (p *pipeEnd) Close() { p.end() }

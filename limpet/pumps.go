@@ -92,7 +92,7 @@ func (l *live) askSnapshot() error {
 
 // write is the pump to the bus: it performs every operation there, until the epoch is
 // over.
-func (l *live) write(ctx context.Context) {
+func (l *live) write() {
 	due := time.NewTimer(time.Hour)
 	defer due.Stop()
 	var dos []Do
@@ -105,7 +105,7 @@ func (l *live) write(ctx context.Context) {
 		l.mu.Unlock()
 		switch {
 		case len(dos) > 0:
-			if err := l.perform(ctx, dos); err != nil {
+			if err := l.perform(dos); err != nil {
 				l.busFailed(err)
 			}
 			l.mu.Lock()
@@ -134,7 +134,7 @@ func (l *live) write(ctx context.Context) {
 }
 
 // perform does everything in order. The error is that of a dead bus.
-func (l *live) perform(ctx context.Context, dos []Do) (dead error) {
+func (l *live) perform(dos []Do) (dead error) {
 	for i := range dos {
 		d := &dos[i]
 		var err error
@@ -144,7 +144,7 @@ func (l *live) perform(ctx context.Context, dos []Do) (dead error) {
 		case translate.Unbind:
 			err = l.ksock.Unbind(d.Effect.Name, kbusdev.Replier)
 		default:
-			to := ctx
+			to := context.Background()
 			if d.Effect.Msg.Flags&kbusdev.AllOrWait != 0 {
 				to = noWait
 			}

@@ -125,7 +125,7 @@ func sum(m map[string]uint64) (n uint64) {
 // Counts returns the peering's counts now.
 func (e *Epoch) Counts() Counts {
 	s := e.session.Stats()
-	busy := len(e.todo) + e.doing + s.Waiting + s.Unacked + len(e.overflow) + e.toTell.Len() + e.held.count() + e.session.Waiting()
+	busy := len(e.todo) + e.doing + s.Waiting + s.Unacked + len(e.overflow) + e.toTell.Len() + e.wants.untold() + e.held.count() + e.session.Waiting()
 	if e.answered {
 		s = link.Stats{}
 	}

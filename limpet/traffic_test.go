@@ -132,6 +132,7 @@ func newWorld(t *testing.T, top topology, seed uint64) *world {
 		w.must(second(w.hostile[b].MaxMessages(3))) // a tiny queue
 		w.must(w.hostile[b].Bind("$.*", kbusdev.Listener))
 	}
+	w.settle() // who has just begun to listen may miss what is sent far away
 	return w
 }
 
@@ -372,8 +373,14 @@ func (w *world) check() {
 			if c.Open != 0 || c.Requests != c.Replies+c.Synthetic || c.FromBusInFlight != 0 || c.FromPeerInFlight != 0 || c.Busy != 0 {
 				w.t.Errorf("network %d: %s is not at rest: %+v", i+1, st.Name, c)
 			}
-			if most := uint64(w.sends * 8); c.FromBus > most {
-				w.t.Errorf("network %d: %s has read %d messages of %d sends: a storm", i+1, st.Name, c.FromBus, w.sends)
+			read := c.FromBus
+			if w.top.loop {
+				// In a loop, which nodes refuse, an unbind event may chase its bind event
+				// for many rounds.
+				read -= c.FromBusEnded["bind_event_used"] + c.FromBusEnded["own_bind_event"]
+			}
+			if most := uint64(w.sends * 8); read > most {
+				w.t.Errorf("network %d: %s has read %d messages of %d sends: a storm: %v", i+1, st.Name, read, w.sends, c.FromBusEnded)
 			}
 		}
 	}

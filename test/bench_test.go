@@ -181,13 +181,16 @@ func open(b *testing.B, bus kbusdev.Bus, names []string, as kbusdev.Role) kbusde
 func busesOneWay(b *testing.B, network string, size int)   { oneWay(b, "", network, size) }
 func classicOneWay(b *testing.B, network string, size int) { oneWay(b, overClassic, network, size) }
 
-// oneWay keeps the sender at most some thousands of messages ahead, so that
+// oneWay keeps the sender at most some thousands of messages and 32 MiB ahead, so that
 // no queue on the way is ever full and nothing is dropped.
 func oneWay(b *testing.B, protocol, network string, size int) {
-	const ahead = 16384
+	ahead := min(16384, 32<<20/size)
 	x, y := pairOf(b, protocol, network)
 	sender := open(b, x.bus, nil, kbusdev.Listener)
 	listener := open(b, y.bus, []string{"$.Sensors.*"}, kbusdev.Listener)
+	for !x.node.Peerings()[0].Wants("$.Sensors.Kitchen") {
+		runtime.Gosched()
+	}
 	credit := make(chan int, ahead)
 	go func() {
 		msgs := make([]*kbusdev.Message, 256)

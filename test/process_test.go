@@ -637,7 +637,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
-	for _, want := range []string{kbusdev.NameReplierIgnored, "none twice, in order; the link was resumed 1 times", kbusdev.NameOutcomeUnknown, kbusdev.NameNotDelivered, "All was carried."} {
+	for _, want := range []string{kbusdev.NameReplierIgnored, "the listener has heard all 300, each once, in order", kbusdev.NameOutcomeUnknown, kbusdev.NameNotDelivered, "All was carried."} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the demo does not show %q:\n%s", want, out)
 		}

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,9 +23,9 @@ func newDemo() *cobra.Command {
 		Long: `demo starts two limpetd processes, each with an embedded bus, links them over
 gRPC on a Unix socket, and carries an announcement, a request and its reply, a
 stateful request, and a request whose replier has gone. It shows each message's
-ids on either side. It cuts the link in the middle of traffic, of which nothing is
-lost, and kills a daemon, after which each asker is told the truth. Then it leaves
-the daemons running until it is interrupted, so that you can look into them.`,
+ids on either side. Then it cuts the link for two seconds in the middle of
+traffic, and kills one of the daemons and starts it again. Then it leaves them
+running until it is interrupted, so that you can look into them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), once)
@@ -39,12 +37,13 @@ the daemons running until it is interrupted, so that you can look into them.`,
 
 // A demo is two daemons and a client on each one's bus.
 type demo struct {
-	out   io.Writer
-	dir   string
-	a, b  *client.Bus
-	cable *cable
-	far   *process // the daemon of bus b
-	step  int
+	out    io.Writer
+	saying sync.Mutex
+	dir    string
+	a, b   *client.Bus
+	cable  *cable
+	far    *process // the daemon of network 2
+	step   int
 }
 
 func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) {
@@ -56,16 +55,16 @@ func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d := &demo{out: out, dir: dir}
-	link := filepath.Join(dir, "link.sock")
-	if d.cable, err = newCable(ctx, dir, link); err != nil {
-		return fmt.Errorf("laying the cable of the demo: %w", err)
+	d.say("Two daemons, each with an embedded bus of its own, joined by a Unix socket that the demo can cut")
+	d.cable, err = newCable(filepath.Join(dir, "link.sock"), filepath.Join(dir, "a.sock"))
+	if err != nil {
+		return err
 	}
-	defer d.cable.Close() //nolint:errcheck // nothing to be done about it
-	d.say("Two daemons, each with an embedded bus of its own. Their link goes through %s, a cable that can be cut", d.cable.Addr())
-	near := &process{side: "a", args: []string{"--network-id", "1", "--listen", link}, errOut: errOut}
-	d.far = &process{side: "b", args: []string{"--network-id", "2", "--connect", d.cable.Addr().String()}, errOut: errOut}
-	for _, p := range []*process{near, d.far} {
-		if err := p.start(d); err != nil {
+	defer d.cable.close()
+	a := &process{network: "1", args: d.args("1", "a", "--listen", d.cable.to), errOut: errOut}
+	d.far = &process{network: "2", args: d.args("2", "b", "--connect", d.cable.at), errOut: errOut}
+	for _, p := range []*process{a, d.far} {
+		if err := d.start(p); err != nil {
 			return err
 		}
 		defer p.stop()
@@ -91,8 +90,8 @@ func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) 
 			return fmt.Errorf("the daemons of the demo did not link: %w", err)
 		}
 	}
-	for _, show := range []func(context.Context) error{d.announcement, d.request, d.stateful, d.gone, d.cutLink, d.killed} {
-		showing, stop := context.WithTimeout(ctx, 20*time.Second)
+	for _, show := range []func(context.Context) error{d.announcement, d.request, d.stateful, d.gone, d.cut, d.killed} {
+		showing, stop := context.WithTimeout(ctx, 30*time.Second)
 		err := show(showing)
 		stop()
 		if err != nil {
@@ -113,61 +112,15 @@ func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) 
 
 func (d *demo) api(side string) string { return filepath.Join(d.dir, "api-"+side+".sock") }
 
-func (d *demo) say(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format+"\n", args...) }
+func (d *demo) say(format string, args ...any) {
+	d.saying.Lock()
+	defer d.saying.Unlock()
+	_, _ = fmt.Fprintf(d.out, format+"\n", args...)
+}
 
 func (d *demo) title(what string) {
 	d.step++
 	d.say("\n%d. %s", d.step, what)
-}
-
-// A process is a daemon of the demo.
-type process struct {
-	side   string
-	args   []string
-	errOut io.Writer
-	cmd    *exec.Cmd
-}
-
-// start runs this program as a daemon.
-func (p *process) start(d *demo) error {
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("finding this program: %w", err)
-	}
-	args := append([]string{"--bus", "embedded", "--api", d.api(p.side), "-v", "0"}, p.args...)
-	p.cmd = exec.Command(self, args...) //nolint:noctx // it is stopped with SIGTERM, so that it drains
-	p.cmd.Stderr = p.errOut
-	p.cmd.Env = withoutSettings(os.Environ())
-	if err := p.cmd.Start(); err != nil {
-		return fmt.Errorf("starting a daemon: %w", err)
-	}
-	d.say("   limpetd %s   (process %d)", strings.Join(args, " "), p.cmd.Process.Pid)
-	return nil
-}
-
-// stop has the daemon drain its links, and waits until it has ended.
-func (p *process) stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	kill := time.AfterFunc(10*time.Second, func() { _ = p.cmd.Process.Kill() })
-	_ = p.cmd.Wait()
-	kill.Stop()
-}
-
-// kill ends it at once, as a fault would.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
-}
-
-// withoutSettings keeps the caller's LIMPETD_ variables from the daemons.
-func withoutSettings(environ []string) []string {
-	var kept []string
-	for _, v := range environ {
-		if !strings.HasPrefix(v, envPrefix) {
-			kept = append(kept, v)
-		}
-	}
-	return kept
 }
 
 func (d *demo) show(network int, what string, m *kbusdev.Message) {
@@ -200,50 +153,21 @@ func (d *demo) announcement(ctx context.Context) error {
 		return err
 	}
 	defer far.Close()
-	heard, err := d.sendUntilHeard(ctx, far)
-	if err != nil {
+	// It goes over the link once that knows that somebody listens there.
+	if err := d.a.WaitInterest(ctx, "$.Weather.Rain", 1); err != nil {
 		return err
 	}
-	for {
-		m, err := near.Recv()
+	if _, err := d.a.Send(ctx, &kbusdev.Message{Name: "$.Weather.Rain", Data: []byte("from noon")}); err != nil {
+		return err
+	}
+	for i, l := range []*client.Listener{near, far} {
+		m, err := l.Recv()
 		if err != nil {
 			return err
 		}
-		if m.ID.Serial == heard.ID.Serial {
-			d.show(1, "the listener hears", m)
-			d.show(2, "the listener hears", heard)
-			return nil
-		}
+		d.show(i+1, "the listener hears", m)
 	}
-}
-
-// sendUntilHeard announces on bus a until the far listener hears it: an announcement
-// crosses once the link knows that somebody listens there.
-func (d *demo) sendUntilHeard(ctx context.Context, far *client.Listener) (*kbusdev.Message, error) {
-	heard := make(chan *kbusdev.Message, 1)
-	failed := make(chan error, 1)
-	go func() {
-		m, err := far.Recv()
-		if err != nil {
-			failed <- err
-			return
-		}
-		heard <- m
-	}()
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	for {
-		if _, err := d.a.Send(ctx, &kbusdev.Message{Name: "$.Weather.Rain", Data: []byte("from noon")}); err != nil {
-			return nil, err
-		}
-		select {
-		case m := <-heard:
-			return m, nil
-		case err := <-failed:
-			return nil, err
-		case <-again.C:
-		}
-	}
+	return nil
 }
 
 // waitReplier waits until a replier's binding has crossed the link.

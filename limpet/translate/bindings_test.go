@@ -138,6 +138,34 @@ func TestNamesBoundTooOftenWait(t *testing.T) {
 	want(t, m.FromPeer(nil, bindEvent(true, 4, "$.B"), translate.Facts{}), translate.Bind)
 }
 
+// The same for news that overtake what is being done on the bus: the next bind comes
+// while the unbind before it is still under way.
+func TestNamesBoundTooOftenWaitWhileOneIsUnderWay(t *testing.T) {
+	m := machine()
+	binds := 0
+	do := func(fx []translate.Effect) []translate.Effect {
+		for _, e := range fx {
+			if e.Kind == translate.Bind {
+				binds++
+				return m.BindDone(nil, e.Name, 0)
+			}
+		}
+		return nil
+	}
+	do(m.FromPeer(nil, bindEvent(true, 3, "$.A"), translate.Facts{}))
+	for range 100 {
+		m.FromPeer(nil, bindEvent(false, 3, "$.A"), translate.Facts{})
+		m.FromPeer(nil, bindEvent(true, 3, "$.A"), translate.Facts{})
+		do(m.UnbindDone(nil, "$.A", 0))
+	}
+	if binds > 17 {
+		t.Errorf("the name was bound %d times at once", binds)
+	}
+	if do(m.Tick(nil, epoch.Add(time.Second))); m.Stats().Proxies != 1 {
+		t.Error("the name is not bound later")
+	}
+}
+
 func withPattern(p string) func(*translate.Config) {
 	return func(c *translate.Config) { c.Pattern = p }
 }

@@ -90,8 +90,9 @@ func (m *Machine) replyFromPeer(fx []Effect, msg *kbusdev.Message) []Effect {
 }
 
 // SendFailed tells that our bus refused what the Send effect of asked for, with
-// this errno. EAGAIN means that it was waited for, long enough, and discarded. of
-// may lie in the memory that fx grows into.
+// this errno. EAGAIN means that it was waited for, long enough, and discarded, and
+// ETIMEDOUT that a request expired meanwhile. of may lie in the memory that fx grows
+// into.
 func (m *Machine) SendFailed(fx []Effect, of *Effect, errno syscall.Errno) []Effect {
 	msg := &of.Msg
 	switch {
@@ -99,6 +100,9 @@ func (m *Machine) SendFailed(fx []Effect, of *Effect, errno syscall.Errno) []Eff
 		return m.replyRefused(fx, *of, errno)
 	case msg.IsRequest():
 		m.answered(msg.ID)
+		if errno == syscall.ETIMEDOUT {
+			return bounce(fx, msg, kbusdev.NameExpired, Expired) // ours
+		}
 		return bounce(fx, msg, kbusdev.NameRemoteErrorPrefix+kbusdev.ErrnoName(errno), Refused)
 	default:
 		return drop(fx, Refused)

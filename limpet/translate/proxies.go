@@ -28,6 +28,7 @@ type proxy struct {
 	wanted bool // bound at the peer
 	bound  bool // bound here, by us
 	asking bool // a Bind or Unbind effect is out
+	waited bool // its timer has run out: the next Bind need not wait
 }
 
 // A flap counts how often a name was bound for the peer lately. In a loop the news
@@ -106,9 +107,6 @@ func (m *Machine) want(fx []Effect, name string) (_ []Effect, why Reason) {
 	case p == nil:
 		p = &proxy{name: name}
 		m.binds.byName[name] = p
-		if m.binds.flapping(name, m.now) {
-			m.tryAfter(p, m.cfg.WishDelay)
-		}
 	}
 	p.wanted = true
 	return m.settle(fx, p), BindEventUsed
@@ -128,11 +126,15 @@ func (m *Machine) settle(fx []Effect, p *proxy) []Effect {
 	switch {
 	case p.asking || p.wanted && p.slot > 0:
 	case p.wanted && !p.bound:
-		p.asking = true
+		if !p.waited && m.binds.flapping(p.name, m.now) {
+			m.tryAfter(p, m.cfg.WishDelay)
+			return fx
+		}
+		p.asking, p.waited = true, false
 		fx = append(fx, Effect{Kind: Bind, Name: p.name})
 	case !p.wanted && p.bound:
 		m.timers.stop(&p.timer)
-		p.asking = true
+		p.asking, p.waited = true, false
 		fx = append(fx, Effect{Kind: Unbind, Name: p.name})
 	case !p.wanted:
 		m.forgetProxy(p)
@@ -148,7 +150,10 @@ func (m *Machine) forgetProxy(p *proxy) {
 func (m *Machine) tryAfter(p *proxy, d time.Duration) { m.timers.set(&p.timer, p, m.now.Add(d)) }
 
 // due tries again what did not succeed before.
-func (p *proxy) due(m *Machine, fx []Effect) []Effect { return m.settle(fx, p) }
+func (p *proxy) due(m *Machine, fx []Effect) []Effect {
+	p.waited = true
+	return m.settle(fx, p)
+}
 
 // BindDone tells the outcome of a Bind effect: errno 0 if the name is bound.
 func (m *Machine) BindDone(fx []Effect, name string, errno syscall.Errno) []Effect {

@@ -1,0 +1,123 @@
+package limpet_test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/recent"
+	"github.com/kbus-limpet/limpet/limpet/translate"
+)
+
+// An epoch by hand: we are network 1, the peer is network 2, our Ksock is 9.
+func byHand(now time.Time) *limpet.Epoch {
+	return limpet.NewEpoch(limpet.EpochConfig{
+		Config: limpet.Config{
+			Pattern: "$.*", MaxMessages: 100, Grace: 30 * time.Second, RequestHold: 5 * time.Second,
+			StallTimeout: 5 * time.Second, WaitTimeout: time.Second,
+		},
+		NetworkID: 1, PeerNetworkID: 2, Ksock: 9,
+		Session: link.SessionConfig{WindowMessages: 100, WindowBytes: 1 << 20},
+		IDs:     recent.New(now),
+		Totals:  new(limpet.Totals),
+	}, now)
+}
+
+// carryOut does what the epoch wants done, with an outcome for each.
+func carryOut(e *limpet.Epoch, now time.Time, outcome func(*translate.Effect) syscall.Errno) (done []translate.Effect) {
+	for {
+		dos := e.Dos(now, nil)
+		if len(dos) == 0 {
+			return done
+		}
+		for i := range dos {
+			done = append(done, dos[i].Effect)
+			dos[i].Errno = outcome(&dos[i].Effect)
+		}
+		e.Outcomes(now, dos)
+	}
+}
+
+func allGoesWell(*translate.Effect) syscall.Errno { return 0 }
+
+func request(serial uint32) *kbusdev.Message {
+	return &kbusdev.Message{
+		ID: kbusdev.MsgID{Serial: serial}, Name: "$.Ask", From: 5,
+		Flags: kbusdev.WantReply | kbusdev.WantYouToReply,
+	}
+}
+
+// The reader may have read messages that it brings when the epoch is over.
+func TestReadWhenTheEpochIsOver(t *testing.T) {
+	now := time.Unix(1000, 0)
+	e := byHand(now)
+	e.FromBus(now, []*kbusdev.Message{request(1)})
+	e.End(now, link.Errorf(link.GoingAway, "enough"), false)
+	names := func(fx []translate.Effect) (all []string) {
+		for i := range fx {
+			all = append(all, fx[i].Msg.InReplyTo.String()+" "+fx[i].Msg.Name)
+		}
+		return all
+	}
+	if got := names(carryOut(e, now, allGoesWell)); len(got) != 1 || got[0] != "[0:1] "+kbusdev.NameNotDelivered {
+		t.Errorf("the end answers %q", got)
+	}
+	if !e.Over() {
+		t.Fatal("it is not over")
+	}
+	e.FromBus(now, []*kbusdev.Message{request(2), {ID: kbusdev.MsgID{Serial: 3}, Name: "$.News", From: 5}})
+	if e.Over() {
+		t.Error("it is over with a request unanswered")
+	}
+	if got := names(carryOut(e, now, allGoesWell)); len(got) != 1 || got[0] != "[0:2] "+kbusdev.NameNotDelivered {
+		t.Errorf("what was read late is answered %q", got)
+	}
+	c := e.Counts()
+	if !e.Over() || c.Requests != 2 || c.Synthetic != 2 || c.Open != 0 || c.FromBus != 3 || c.FromBusEnded["link_lost"] != 3 || c.FromBusInFlight != 0 {
+		t.Errorf("counts: %+v", c)
+	}
+}
+
+// A request that waits for room on our bus is not given to it after its deadline.
+func TestExpiresWhileHeld(t *testing.T) {
+	now := time.Unix(1000, 0)
+	e := byHand(now)
+	if err := e.Attach(now, 1); err != nil {
+		t.Fatal(err)
+	}
+	m := kbusdev.Message{
+		ID: kbusdev.MsgID{Network: 2, Serial: 7}, Name: "$.Ask", From: 5, OrigFrom: kbusdev.Address{Network: 2, Local: 5},
+		Flags:   kbusdev.WantReply | kbusdev.WantYouToReply | kbusdev.AllOrWait,
+		Expires: now.Add(50 * time.Millisecond),
+	}
+	if err := e.TakeFrame(now, &link.Batch{First: 1, Messages: []kbusdev.Message{m}}); err != nil {
+		t.Fatal(err)
+	}
+	noRoom := func(*translate.Effect) syscall.Errno { return syscall.EAGAIN }
+	if tried := carryOut(e, now, noRoom); len(tried) != 1 {
+		t.Fatalf("tried %d times", len(tried))
+	}
+	now = now.Add(100 * time.Millisecond)
+	if tried := carryOut(e, now, noRoom); len(tried) != 0 {
+		t.Errorf("tried after its deadline: %+v", tried)
+	}
+	var answer *kbusdev.Message
+	for answer == nil {
+		f, _, _ := e.NextFrame(now)
+		switch f := f.(type) {
+		case nil:
+			t.Fatal("there is no answer")
+		case *link.Batch:
+			answer = &f.Messages[0]
+		}
+	}
+	if answer.Name != kbusdev.NameExpired || answer.InReplyTo != m.ID {
+		t.Errorf("the answer is %+v", answer)
+	}
+	if c := e.Counts(); c.FromPeerEnded["expired"] != 1 || c.FromPeerInFlight != 0 || c.Asked != 0 {
+		t.Errorf("counts: %+v", c)
+	}
+}
