@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -210,12 +211,12 @@ func TestARestartedPeerReplacesADeadOneOnAnotherLink(t *testing.T) {
 		here, there, again := node(t, membus.New(), 1), node(t, membus.New(), 2), node(t, membus.New(), 2)
 		c := lay(t, here, there, limpet.Config{})
 		pass(time.Second)
-		c.unplug()
+		c.pull()
 		pass(time.Second)
 		d := lay(t, again, here, limpet.Config{})
 		pass(5 * time.Second)
 		if st := d.from.Status(); st.State != limpet.Up {
-			t.Errorf("the new one is %s: %v, %v", st.State, d.why, d.accepted)
+			t.Errorf("the new one is %s: %v", st.State, d.ended())
 		}
 		if st := c.from.Status(); st.State != limpet.Connecting {
 			t.Errorf("the old one is %s", st.State)
@@ -229,10 +230,11 @@ func TestGraceOverWhileTheGreetingIsUnderWay(t *testing.T) {
 		bus, far := membus.New(), membus.New()
 		a, b := node(t, bus, 1), node(t, far, 2)
 		from := a.NewDialled("dial 2", limpet.Config{Grace: time.Second}, false)
-		delay := time.Duration(0)
+		var delay atomic.Int64
 		c := layFrom(t, from, b, limpet.Config{Grace: time.Minute}, func(w *wires) {
-			wait := delay
-			w.onSend = func() { <-time.After(wait); wait = 0 }
+			var wait atomic.Int64 // of the first frame, the greeting
+			wait.Store(delay.Load())
+			w.onSend = func() { <-time.After(time.Duration(wait.Swap(0))) }
 		})
 		pass(time.Second)
 		listener := open(t, far)
@@ -241,14 +243,12 @@ func TestGraceOverWhileTheGreetingIsUnderWay(t *testing.T) {
 		synctest.Wait()
 		sendTo(t, talker, &kbusdev.Message{Name: "$.News"})
 		synctest.Wait()
-		delay = 1500 * time.Millisecond
-		c.now.cut()
+		delay.Store(int64(1500 * time.Millisecond))
+		c.cut()
 		var why []error
 		for range 50 {
 			pass(100 * time.Millisecond)
-			if c.why != nil {
-				why = append(why, c.why)
-			}
+			why = append(why, c.ended())
 		}
 		if st := from.Status(); st.State != limpet.Up || st.Epochs != 2 {
 			t.Errorf("%s, %d epochs: %v", st.State, st.Epochs, st.LastErr)
@@ -290,19 +290,19 @@ func TestTheAcceptingSideRestarts(t *testing.T) {
 		hears := open(t, b.Bus())
 		bind(t, hears, "$.News", kbusdev.Listener) // so that announcements for it cross
 		pass(time.Second)
-		c.unplug()
+		c.pull()
 		sendTo(t, talker, &kbusdev.Message{Name: "$.News"})
 		pass(time.Second)
-		c.to = node(t, far, 2)
-		c.plug()
-		if st := c.from.Status(); st.State != limpet.Up || st.Epochs != 2 || c.why != nil && errors.Is(c.why, &link.Error{Code: link.Protocol}) {
-			t.Errorf("%s, %d epochs: %v, %v", st.State, st.Epochs, st.LastErr, c.why)
+		again := node(t, far, 2)
+		c.plug(again)
+		if st := c.from.Status(); st.State != limpet.Up || st.Epochs != 2 || errors.Is(c.ended(), &link.Error{Code: link.Protocol}) {
+			t.Errorf("%s, %d epochs: %v, %v", st.State, st.Epochs, st.LastErr, c.ended())
 		}
 		pass(time.Second)
 		if n := len(queuedOn(t, listener)); n != 1 {
 			t.Errorf("the announcement that was kept is heard %d times", n)
 		}
-		lawful(t, true, a, c.to)
+		lawful(t, true, a, again)
 	})
 }
 

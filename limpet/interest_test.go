@@ -202,7 +202,7 @@ func TestInterestAfterABreak(t *testing.T) {
 				bind(t, stays, "$.Stays", kbusdev.Listener)
 				bind(t, goes, "$.Goes", kbusdev.Listener)
 				synctest.Wait()
-				c.cables[1].unplug()
+				c.cables[1].pull()
 				if err := goes.Unbind("$.Goes", kbusdev.Listener); err != nil {
 					t.Fatal(err)
 				}
@@ -214,7 +214,7 @@ func TestInterestAfterABreak(t *testing.T) {
 						t.Errorf("%d sent for a link that is gone", n)
 					}
 				}
-				c.cables[1].plug()
+				c.cables[1].plug(nil)
 				pass(time.Second)
 				before, _ := c.sent(0)
 				c.say("$.Stays")
@@ -240,11 +240,11 @@ func TestInterestIsKeptDuringTheGrace(t *testing.T) {
 		listener := open(t, c.buses[1])
 		bind(t, listener, "$.News", kbusdev.Listener)
 		synctest.Wait()
-		c.cables[0].unplug()
+		c.cables[0].pull()
 		pass(time.Second)
 		c.say("$.News")
 		c.say("$.Other")
-		c.cables[0].plug()
+		c.cables[0].plug(nil)
 		pass(time.Second)
 		if n := len(queuedOn(t, listener)); n != 1 {
 			t.Errorf("%d are heard", n)

@@ -191,6 +191,7 @@ func (p *Peering) epochOver(l *live) {
 	cutOff := l.epoch.cutOff
 	l.epoch.Closed()
 	p.carried = l.epoch.Carried()
+	kept := len(p.carried)
 	l.mu.Unlock()
 	p.current = nil
 	if p.replaced != l {
@@ -207,7 +208,7 @@ func (p *Peering) epochOver(l *live) {
 	if errors.Is(why, &link.Error{Code: link.GoingAway}) {
 		level = slog.LevelInfo
 	}
-	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_cut_off", cutOff, "kept_for_the_next", len(p.carried))
+	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_cut_off", cutOff, "kept_for_the_next", kept)
 }
 
 // keep stops the timer that would have the peering forgotten. node.mu is held.

@@ -380,7 +380,7 @@ func TestDrain(t *testing.T) {
 				}
 				go func() { defer close(drained); drains.Drain(context.Background(), "test") }()
 				synctest.Wait()
-				c.unplugged = true // it is not dialled again
+				c.unplug() // it is not dialled again
 				if st := drains.Status(); st.State != limpet.Draining {
 					t.Errorf("the state is %s", st.State)
 				}

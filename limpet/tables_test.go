@@ -225,8 +225,8 @@ func TestTablesConverge(t *testing.T) {
 				holder[name] = at
 			}
 			if round%10 == 0 {
-				c.cables[round/10%2].unplug()
-				c.cables[round/10%2].plug()
+				c.cables[round/10%2].pull()
+				c.cables[round/10%2].plug(nil)
 			}
 		}
 		pass(2 * time.Minute)
