@@ -114,6 +114,9 @@ func (p *peering) admit() {
 		return
 	}
 	p.asks = nil
+	if p.greets != nil && p.greets.Instance != g.Instance {
+		p.n.ids.Forget(g.NetworkID) // what the old epoch has brought since join
+	}
 	p.greets = g
 	if cur == nil {
 		session := g.Session
