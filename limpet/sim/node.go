@@ -104,7 +104,7 @@ func (p *peering) admit() {
 	}
 	if err := p.join(g); err != nil {
 		w.refused++
-		w.tracef("%v refuses: %v", p, err)
+		w.wrong("%v refuses: %v", p, err)
 		e.close(err.Error(), true)
 		return
 	}

@@ -318,7 +318,7 @@ func (a *asker) step() {
 			w.wrong("request %d to %s is answered %q, its replier says %q", q.number, q.name, m.Data, q.reply)
 		}
 		a.last = m
-	case m.Name == kbusdev.NameNotDelivered || m.Name == kbusdev.NameExpired:
+	case neverRan[m.Name]:
 		q.never = true
 		if q.ran > 0 {
 			w.wrong("request %d to %s is answered %s, and has run", q.number, q.name, m.Name)
@@ -326,6 +326,15 @@ func (a *asker) step() {
 	case !strings.HasPrefix(m.Name, "$.KBUS."):
 		w.wrong("request %d to %s is answered by %s", q.number, q.name, m.Name)
 	}
+}
+
+// neverRan are the answers that say that no replier has read the request.
+var neverRan = map[string]bool{
+	kbusdev.NameNotDelivered:        true,
+	kbusdev.NameExpired:             true,
+	kbusdev.NameReplierGoneAway:     true,
+	kbusdev.NameReplierUnbound:      true,
+	kbusdev.NameReplierNotSameKsock: true,
 }
 
 // news is an announcement that a bus has taken.
