@@ -277,8 +277,8 @@ func TestDialledPeerRestarted(t *testing.T) {
 		}
 		pass(time.Second)
 		c.unplug()
-		c.to = node(t, far, 2) // nobody is told that the other one is dead
-		c.plug()
+		again := node(t, far, 2) // nobody is told that the other one is dead
+		c.plug(again)
 		pass(time.Second)
 		sendTo(t, says, &kbusdev.Message{Name: "$.News"})
 		pass(time.Second)
@@ -289,7 +289,7 @@ func TestDialledPeerRestarted(t *testing.T) {
 		if n := len(queuedOn(t, hears)); n != 4 {
 			t.Errorf("%d announcements were heard", n)
 		}
-		lawful(t, true, a, c.to)
+		lawful(t, true, a, again)
 	})
 }
 

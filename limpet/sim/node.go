@@ -104,7 +104,7 @@ func (p *peering) admit() {
 	}
 	if err := p.join(g); err != nil {
 		w.refused++
-		w.tracef("%v refuses: %v", p, err)
+		w.wrong("%v refuses: %v", p, err)
 		e.close(err.Error(), true)
 		return
 	}
@@ -114,6 +114,9 @@ func (p *peering) admit() {
 		return
 	}
 	p.asks = nil
+	if p.greets != nil && p.greets.Instance != g.Instance {
+		p.n.ids.Forget(g.NetworkID) // what the old epoch has brought since join
+	}
 	p.greets = g
 	if cur == nil {
 		session := g.Session

@@ -23,7 +23,7 @@ func TestSeeds(t *testing.T) {
 			n = 2000
 		}
 	}
-	var all sim.Stats
+	all := sim.Stats{Ended: make(map[string]uint64), Answers: make(map[string]int)}
 	for seed := *first; seed < *first+n; seed++ {
 		s := run(t, seed, nil)
 		all.Steps += s.Steps
@@ -37,6 +37,12 @@ func TestSeeds(t *testing.T) {
 		all.Announced += s.Announced
 		all.MustHear += s.MustHear
 		all.Heard += s.Heard
+		for why, n := range s.Ended {
+			all.Ended[why] += n
+		}
+		for name, n := range s.Answers {
+			all.Answers[name] += n
+		}
 	}
 	t.Logf("%d seeds: %+v", n, all)
 }
@@ -60,6 +66,15 @@ func run(t *testing.T, seed uint64, trace io.Writer) sim.Stats {
 		t.Errorf("seed %d: %s", seed, wrong)
 	}
 	return w.Stats()
+}
+
+// Seeds that have failed, and what for.
+func TestSeedsThatFailed(t *testing.T) {
+	for seed, why := range map[uint64]string{
+		23: "an id that the old epoch of a restarted daemon brought late made a new announcement be dropped",
+	} {
+		t.Run(why, func(t *testing.T) { run(t, seed, nil) })
+	}
 }
 
 // A seed decides everything: the same one makes the same run.

@@ -204,6 +204,10 @@ type Stats struct {
 	// Announced is how many announcements there were, MustHear how many copies were
 	// looked for, and Heard how many were heard.
 	Announced, MustHear, Heard int
+	// Ended counts messages by why they ended, over all limpets that were not killed.
+	Ended map[string]uint64
+	// Answers counts the answers by name; those of repliers are "".
+	Answers map[string]int
 }
 
 // Stats returns what the run has covered.
@@ -212,9 +216,24 @@ func (w *World) Stats() Stats {
 		Steps: w.steps, Frames: w.frames, Streams: w.streams, Epochs: w.epochsBegun, Restarts: w.restarts, Refused: w.refused,
 		Requests: len(w.requests), Announced: len(w.news), MustHear: w.mustHear,
 	}
+	s.Ended, s.Answers = make(map[string]uint64), make(map[string]int)
 	for _, q := range w.requests {
 		if q.answer == q.name {
 			s.Answered++
+			s.Answers[""]++
+		} else {
+			s.Answers[q.answer]++
+		}
+	}
+	for _, n := range w.nodes {
+		for _, p := range n.peerings {
+			c := p.counts()
+			for why, n := range c.FromBusEnded {
+				s.Ended[why] += n
+			}
+			for why, n := range c.FromPeerEnded {
+				s.Ended[why] += n
+			}
 		}
 	}
 	for _, l := range w.listeners {
