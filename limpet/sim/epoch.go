@@ -202,7 +202,6 @@ func (l *epoch) perform(d *limpet.Do) {
 	default:
 		_, err = k.Send(ended, &fx.Msg)
 	}
-	d.Errno = 0
 	if err != nil {
 		d.Errno, _ = kbusdev.ErrnoOf(err)
 	}
