@@ -50,10 +50,22 @@ func (n *Node) leave(p *Peering) {
 // bus starts its serial numbers again.
 func (n *Node) forgetRestarted() {
 	for _, id := range n.reach.Restarted() {
-		n.idsMu.Lock()
-		n.ids.Forget(id)
-		n.idsMu.Unlock()
+		n.forgetIDs(id)
 	}
+}
+
+// forgetOld forgets the ids that an epoch, which is over, has brought since its peer was
+// known to be a new instance: what it had received before.
+func (n *Node) forgetOld(old *live, peer *link.Greeting) {
+	if peer.Instance != old.peer.Instance {
+		n.forgetIDs(peer.NetworkID)
+	}
+}
+
+func (n *Node) forgetIDs(network uint32) {
+	n.idsMu.Lock()
+	n.ids.Forget(network)
+	n.idsMu.Unlock()
 }
 
 // tellTopology tells the peers whose view has changed.

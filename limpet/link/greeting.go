@@ -17,16 +17,17 @@ const ProtocolVersion = 1
 type Greeting struct {
 	// Version is that of the protocol.
 	Version uint32
-	// Features are what the sender knows beyond the version, by name; at most 64.
+	// Features are what the sender knows beyond the version, by name: at most 64 names of
+	// at most 64 bytes.
 	Features []string
 	// NetworkID is the sender's, above 0.
 	NetworkID uint32
 	// Instance is the sender's.
 	Instance InstanceID
-	// LinkID names the link in the process that dials, the same each time it dials; raw
-	// bytes, at most 64; empty from the side that is dialled.
+	// LinkID names the link in the process that dials, the same each time it dials: at
+	// most 64 bytes, any. It is empty from the side that is dialled.
 	LinkID string
-	// Pattern is what the sender forwards: a binding name.
+	// Pattern is what the sender forwards: a name that can be bound.
 	Pattern string
 	// MaxMessageSize is the sender's bus's bound on entire messages, in bytes.
 	MaxMessageSize uint32
@@ -34,7 +35,7 @@ type Greeting struct {
 	// lesser of both sides' values holds for both directions.
 	WindowMessages uint32
 	WindowBytes    uint64
-	// Behind are the networks behind the sender.
+	// Behind are the networks behind the sender, at most MaxNetworks.
 	Behind []Network
 	// Session is the session that the dialling side wants to resume, zero for none. In
 	// the answer it is the session that holds from now on: the same one, resumed, or a
@@ -45,14 +46,18 @@ type Greeting struct {
 	Expected uint64
 }
 
-// Limits of a greeting.
+// MaxNetworks bounds the networks in a Greeting or a Topology.
+const MaxNetworks = 4096
+
+// Other limits of a greeting.
 const (
-	maxNetworks = 4096
-	maxLinkID   = 64
+	maxLinkID   = 64 // bytes
 	maxFeatures = 64
+	maxFeature  = 64 // bytes of its name
 )
 
-// Check returns an *Error that says what is wrong with a greeting by itself, or nil.
+// Check returns an *Error that says what is wrong with a greeting by itself, or nil. The
+// greeting's memory is bounded then.
 func (g *Greeting) Check() error {
 	switch {
 	case g.Version != ProtocolVersion:
@@ -67,8 +72,11 @@ func (g *Greeting) Check() error {
 		return Errorf(Protocol, "%d features, at most %d are allowed", len(g.Features), maxFeatures)
 	case g.WindowMessages == 0 || g.WindowBytes == 0:
 		return Errorf(Protocol, "a window of %d messages and %d bytes takes nothing", g.WindowMessages, g.WindowBytes)
-	case len(g.Behind) > maxNetworks:
-		return Errorf(Protocol, "%d networks behind the peer, at most %d are allowed", len(g.Behind), maxNetworks)
+	}
+	for _, f := range g.Features {
+		if len(f) > maxFeature {
+			return Errorf(Protocol, "a feature's name has %d bytes, at most %d are allowed", len(f), maxFeature)
+		}
 	}
 	if err := kbusdev.CheckBindName(g.Pattern); err != nil {
 		return Errorf(Protocol, "the pattern %.100q is not a name: %v", g.Pattern, err)
@@ -76,10 +84,11 @@ func (g *Greeting) Check() error {
 	return CheckNetworks(g.Behind)
 }
 
-// CheckNetworks returns an *Error if a list of networks from a peer cannot be right.
+// CheckNetworks returns an *Error if a list of networks from a peer cannot be right, or is
+// too long.
 func CheckNetworks(networks []Network) error {
-	if len(networks) > maxNetworks {
-		return Errorf(Protocol, "%d networks behind the peer, at most %d are allowed", len(networks), maxNetworks)
+	if len(networks) > MaxNetworks {
+		return Errorf(Protocol, "%d networks behind the peer, at most %d are allowed", len(networks), MaxNetworks)
 	}
 	for _, n := range networks {
 		if n.ID == 0 || n.Instance == (InstanceID{}) {

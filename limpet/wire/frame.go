@@ -1,14 +1,18 @@
 package wire
 
 import (
+	"strings"
 	"time"
+	"unicode"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
 )
 
-// FrameToProto returns f, which is sent at now, as protobuf. Names and data are shared.
+// FrameToProto returns f, which is sent at now, as protobuf. Names and data are shared:
+// as long as the result is in use nobody may change them. A frame of an unknown kind is
+// an empty one.
 func FrameToProto(f link.Frame, now time.Time) *pb.Frame {
 	switch f := f.(type) {
 	case *link.Batch:
@@ -85,16 +89,21 @@ func greetingToProto(g *link.Greeting) *pb.Frame {
 	return &pb.Frame{Kind: &pb.Frame_Greeting{Greeting: out}}
 }
 
-// FrameFromProto returns what a peer sent, which came at now. Names and data are
-// shared. The error is a *link.Error of code Protocol for what cannot be a frame; a
-// frame of an unknown kind is a *link.Unknown.
+// FrameFromProto returns the frame that a peer has sent as in, and that came at now. Names
+// and data are shared. A frame of an unknown kind is a *link.Unknown, an *link.Error is
+// marked Remote. The error is a *link.Error of code Protocol: in cannot be a frame, or it
+// has more parts than its kind may have.
 func FrameFromProto(in *pb.Frame, now time.Time) (link.Frame, error) {
 	switch kind := in.GetKind().(type) {
 	case *pb.Frame_Batch:
 		if kind.Batch == nil {
 			return nil, link.Errorf(link.Protocol, "a batch without contents")
 		}
-		b := &link.Batch{First: kind.Batch.FirstSequence, Ack: kind.Batch.Ack, Messages: make([]kbusdev.Message, len(kind.Batch.Messages))}
+		n := len(kind.Batch.Messages)
+		if n > link.MaxBatchMessages {
+			return nil, link.Errorf(link.Protocol, "a batch of %d messages, at most %d are allowed", n, link.MaxBatchMessages)
+		}
+		b := &link.Batch{First: kind.Batch.FirstSequence, Ack: kind.Batch.Ack, Messages: make([]kbusdev.Message, n)}
 		for i, m := range kind.Batch.Messages {
 			if m == nil {
 				return nil, link.Errorf(link.Protocol, "a batch with an empty message")
@@ -116,7 +125,10 @@ func FrameFromProto(in *pb.Frame, now time.Time) (link.Frame, error) {
 		return tableFromProto(kind.Table), nil
 	case *pb.Frame_Topology:
 		networks, err := topologyFromProto(kind.Topology)
-		return &link.Topology{Networks: networks}, err
+		if err != nil {
+			return nil, err
+		}
+		return &link.Topology{Networks: networks}, nil
 	case *pb.Frame_Drain:
 		return &link.Drain{Reason: clip(kind.Drain.GetReason())}, nil
 	case *pb.Frame_Error:
@@ -157,16 +169,25 @@ func tableFromProto(t *pb.Table) link.Frame {
 	return &link.Unknown{}
 }
 
-// clip bounds what a peer says to people.
+// clip returns what a peer says to people in at most about 1000 bytes, and without the
+// control characters that a terminal would obey.
 func clip(s string) string {
 	const most = 1000
 	if len(s) > most {
-		return s[:most] + "..."
+		s = strings.ToValidUTF8(s[:most], "") + "..."
 	}
-	return s
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 func topologyFromProto(t *pb.Topology) ([]link.Network, error) {
+	if n := len(t.GetNetworks()); n > link.MaxNetworks {
+		return nil, link.Errorf(link.Protocol, "%d networks behind the peer, at most %d are allowed", n, link.MaxNetworks)
+	}
 	networks := make([]link.Network, len(t.GetNetworks()))
 	for i, n := range t.GetNetworks() {
 		if len(n.GetInstanceId()) != len(link.InstanceID{}) {

@@ -7,8 +7,9 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// ToProto fills out with msg, sharing its name and data. now is when it is sent: what
-// is left until it expires is counted from then, and is at least 1 ms.
+// ToProto sets every field of out to what msg says, sharing its name and data. now is
+// when it is sent: the time that is left until it expires is counted from then, in whole
+// milliseconds, at least 1.
 func ToProto(out *pb.Message, msg *kbusdev.Message, now time.Time) {
 	out.IdNetwork, out.IdSerial = msg.ID.Network, msg.ID.Serial
 	out.InReplyToNetwork, out.InReplyToSerial = msg.InReplyTo.Network, msg.InReplyTo.Serial
@@ -16,21 +17,20 @@ func ToProto(out *pb.Message, msg *kbusdev.Message, now time.Time) {
 	out.OrigFromNetwork, out.OrigFromLocal = msg.OrigFrom.Network, uint32(msg.OrigFrom.Local)
 	out.FinalToNetwork, out.FinalToLocal = msg.FinalTo.Network, uint32(msg.FinalTo.Local)
 	out.Flags, out.Name = uint32(msg.Flags), msg.Name
+	out.Data, out.BindEvent, out.ExpiresInMs = msg.Data, nil, 0
 	if !msg.Expires.IsZero() {
 		out.ExpiresInMs = uint64(max(msg.Expires.Sub(now).Milliseconds(), 1))
 	}
 	if e := msg.Event; e != nil {
-		out.BindEvent = &pb.BindEvent{IsBind: e.Bound, Binder: uint32(e.Binder), Name: e.Name}
-		return
+		out.Data, out.BindEvent = nil, &pb.BindEvent{IsBind: e.Bound, Binder: uint32(e.Binder), Name: e.Name}
 	}
-	out.Data = msg.Data
 }
 
-// maxExpires bounds how far ahead a message may expire; beyond it, it does not.
+// maxExpires bounds how far ahead a message may expire, so that times do not overflow.
 const maxExpires = 365 * 24 * time.Hour
 
-// FromProto fills out with in, which came at now, sharing its name and data. It judges
-// nothing.
+// FromProto sets out to what in says, which came at now, sharing its name and data. It
+// judges nothing. A message that expires in more than a year does not expire.
 func FromProto(out *kbusdev.Message, in *pb.Message, now time.Time) {
 	*out = kbusdev.Message{
 		ID:        kbusdev.MsgID{Network: in.IdNetwork, Serial: in.IdSerial},
