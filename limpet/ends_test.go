@@ -276,7 +276,7 @@ func TestDialledPeerRestarted(t *testing.T) {
 			sendTo(t, says, &kbusdev.Message{Name: "$.News"})
 		}
 		pass(time.Second)
-		c.unplug()
+		c.pull()
 		again := node(t, far, 2) // nobody is told that the other one is dead
 		c.plug(again)
 		pass(time.Second)
@@ -466,7 +466,7 @@ func TestALongAbsenceIsBounded(t *testing.T) {
 			t.Errorf("after %v the request is answered %s", time.Since(start), m.Name)
 		}
 		c := p.status().Counts
-		if c.FromBusInFlight > 20+200+64 || c.FromBusEnded["link_down"] != all+1-c.FromBusInFlight || c.Queued != 0 {
+		if c.FromBusInFlight > 20+200+64 || c.FromBusEnded["stalled"] != all-c.FromBusInFlight || c.FromBusEnded["link_down"] != 1 || c.Queued != 0 {
 			t.Errorf("%+v", c)
 		}
 		p.redial()

@@ -11,6 +11,10 @@ import (
 // readBatch is how many messages are read from the bus at once, at most.
 const readBatch = 64
 
+// awayBytes bounds what is read for a peer that has been away for long, beyond what the
+// window takes.
+const awayBytes = 16 << 20
+
 // Appetite returns how many messages may be read from the bus now: 0 while the window
 // is full, until it has room, or the peer counts as stalled, or there has been no stream
 // for so long that requests must be answered.
@@ -102,7 +106,7 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 	case len(e.overflow) == 0 && e.session.Room(link.Normal):
 		e.stalled = false
 		e.session.Put(now, link.Normal, &link.Outgoing{Msg: *m, FromBus: true})
-	case e.stalled, e.readOn && (len(e.overflow) >= int(e.cfg.MaxMessages) || e.overflowed >= int(e.cfg.WindowBytes)):
+	case e.stalled, e.readOn && (len(e.overflow) >= int(e.cfg.MaxMessages) || e.overflowed >= awayBytes):
 		e.giveUp(now, &link.Outgoing{Msg: *m, FromBus: true})
 	default:
 		if len(e.overflow) == 0 {
@@ -136,8 +140,6 @@ func (e *Epoch) giveUp(now time.Time, out *link.Outgoing) {
 		} else {
 			e.abandon(&out.Msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", translate.Stalled)
 		}
-	case e.readOn:
-		e.counts.fromBus(translate.LinkDown, &out.Msg)
 	default:
 		e.counts.fromBus(translate.Stalled, &out.Msg)
 	}
