@@ -465,6 +465,7 @@ func TestALongAbsenceIsBounded(t *testing.T) {
 		if m := received(t, asker); m.InReplyTo != request || m.Name != kbusdev.NameNotDelivered || time.Since(start) > 200*time.Millisecond {
 			t.Errorf("after %v the request is answered %s", time.Since(start), m.Name)
 		}
+		synctest.Wait()
 		c := p.status().Counts
 		if c.FromBusInFlight > 20+200+64 || c.FromBusEnded["stalled"] != all-c.FromBusInFlight || c.FromBusEnded["link_down"] != 1 || c.Queued != 0 {
 			t.Errorf("%+v", c)
