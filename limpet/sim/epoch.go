@@ -65,6 +65,7 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 		Totals:   &p.totals,
 		Inspect:  inspect,
 	}, w.now)
+	p.totals.OnDrop = p.dropped
 	l.Adopt(w.now, p.carried)
 	l.reader = task{w: w, who: &n.machine, run: l.read}
 	l.writer = task{w: w, who: &n.machine, run: l.write}
@@ -78,6 +79,13 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 
 func (p *peering) inspect(where string, m *kbusdev.Message, fx *translate.Effect) {
 	p.n.w.tracef("%v: %s %s %s -> %s %s", p, where, describe(m), m.Data, fx.Kind, fx.Reason)
+}
+
+// dropped holds what is dropped as brought before against what was brought.
+func (p *peering) dropped(_ bool, why translate.Reason, m *kbusdev.Message) {
+	if why == translate.BroughtBefore && !p.n.brought[string(m.Data)] {
+		p.n.w.wrong("%v: %s %q was not brought before", p, describe(m), m.Data)
+	}
 }
 
 // touch has everybody look at the epoch again.
@@ -200,6 +208,9 @@ func (l *epoch) perform(d *limpet.Do) {
 	case translate.Unbind:
 		err = k.Unbind(fx.Name, kbusdev.Replier)
 	default:
+		if !fx.Msg.IsReply() {
+			l.p.n.brought[string(fx.Msg.Data)] = true
+		}
 		_, err = k.Send(ended, &fx.Msg)
 	}
 	if err != nil {
