@@ -276,7 +276,7 @@ func TestDialledPeerRestarted(t *testing.T) {
 			sendTo(t, says, &kbusdev.Message{Name: "$.News"})
 		}
 		pass(time.Second)
-		c.unplug()
+		c.pull()
 		again := node(t, far, 2) // nobody is told that the other one is dead
 		c.plug(again)
 		pass(time.Second)
