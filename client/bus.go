@@ -294,7 +294,7 @@ func (b *Bus) status(ctx context.Context, q *pb.GetStatusRequest) (*pb.GetStatus
 }
 
 // FindInterest returns the names of the links over which an announcement called name
-// would go now: those behind which somebody listens to it, or may.
+// would go now: those behind which somebody is known to listen to it.
 func (b *Bus) FindInterest(ctx context.Context, name string) ([]string, error) {
 	r, err := b.admin.FindInterest(ctx, &pb.FindInterestRequest{Name: name})
 	if err != nil {

@@ -37,6 +37,12 @@ func (e *Epoch) SnapshotAsked(queued int) {
 	e.apply(e.rules.SnapshotAsked(e.fx[:0], queued), nil)
 }
 
+// SnapshotCut tells that the bus could queue no more than the first part of a snapshot.
+// When that has been read, WantsSnapshot reports true again.
+func (e *Epoch) SnapshotCut(queued int) {
+	e.apply(e.rules.SnapshotCut(e.fx[:0], queued), nil)
+}
+
 // QueueFull tells whether our queue on the bus was seen at its bound, when the bus may
 // have dropped what nobody can count. It reports whether that is news.
 func (e *Epoch) QueueFull(full bool) (news bool) {

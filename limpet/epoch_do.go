@@ -32,10 +32,15 @@ func (e *Epoch) Dos(now time.Time, dst []Do) []Do {
 	dst = append(dst, e.todo...)
 	clear(e.todo)
 	e.todo = e.todo[:0]
-	dst, late := e.held.due(now, dst)
-	for i := range late {
-		late[i].Errno = syscall.ETIMEDOUT
-		e.outcome(now, &late[i])
+	for late := true; late; { // what was behind one that is late is due at once
+		late = false
+		var expired []Do
+		dst, expired = e.held.due(now, dst)
+		for i := range expired {
+			late = true
+			expired[i].Errno = syscall.ETIMEDOUT
+			e.outcome(now, &expired[i])
+		}
 	}
 	if len(dst) < readBatch {
 		dst = e.fromPeer(now, dst)

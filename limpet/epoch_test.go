@@ -121,3 +121,31 @@ func TestExpiresWhileHeld(t *testing.T) {
 		t.Errorf("counts: %+v", c)
 	}
 }
+
+// What waits behind a message that has expired is tried at once.
+func TestWhatIsBehindAnExpiredOneIsTried(t *testing.T) {
+	now := time.Unix(1000, 0)
+	e := byHand(now)
+	if err := e.Attach(now, 1); err != nil {
+		t.Fatal(err)
+	}
+	b := &link.Batch{First: 1}
+	for i := range uint32(4) {
+		m := kbusdev.Message{
+			ID: kbusdev.MsgID{Network: 2, Serial: 7 + i}, Name: "$.Ask", From: 5, OrigFrom: kbusdev.Address{Network: 2, Local: 5},
+			Flags: kbusdev.WantReply | kbusdev.WantYouToReply | kbusdev.AllOrWait,
+		}
+		if i < 3 {
+			m.Expires = now.Add(50 * time.Millisecond)
+		}
+		b.Messages = append(b.Messages, m)
+	}
+	if err := e.TakeFrame(now, b); err != nil {
+		t.Fatal(err)
+	}
+	carryOut(e, now, func(*translate.Effect) syscall.Errno { return syscall.EAGAIN })
+	now = now.Add(100 * time.Millisecond)
+	if tried := carryOut(e, now, allGoesWell); len(tried) != 1 || tried[0].Msg.ID.Serial != 10 {
+		t.Errorf("tried: %+v", tried)
+	}
+}

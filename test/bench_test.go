@@ -205,9 +205,18 @@ func oneWay(b *testing.B, protocol, network string, size int) {
 	b.Cleanup(func() { _ = listener.Close() })
 	m := &kbusdev.Message{Name: "$.Sensors.Kitchen", Data: make([]byte, size)}
 	inFlight := 0
+	arrived := func() {
+		select {
+		case n := <-credit:
+			inFlight -= n
+		case <-time.After(20 * time.Second):
+			b.Fatalf("%d messages have not arrived: here %+v, there %+v, the buses %+v %+v", inFlight,
+				x.node.Peerings()[0].Status().Counts, y.node.Peerings()[0].Status().Counts, x.bus.Stats(), y.bus.Stats())
+		}
+	}
 	for b.Loop() {
 		for inFlight >= ahead {
-			inFlight -= <-credit
+			arrived()
 		}
 		if _, err := sender.Send(context.Background(), m); err != nil {
 			b.Fatal(err)
@@ -215,7 +224,7 @@ func oneWay(b *testing.B, protocol, network string, size int) {
 		inFlight++
 	}
 	for inFlight > 0 {
-		inFlight -= <-credit
+		arrived()
 	}
 }
 

@@ -6,7 +6,7 @@
 // at least one, the data padded likewise if there is any, and a last guard word. All
 // words are big-endian, those at the start of a bind event's data too.
 //
-// The protocol knows no acks, no window, no reasons and no farewell. A Stream
-// stands in for what is missing, so that the session of limpet/link, and with it
-// the limpet, need not know.
+// The protocol has no acknowledgements, window, pings, or reasons for an end. A Stream is
+// a link.Stream all the same: a session with NoAcks does without them. PROTOCOL.md
+// describes what is lost by that.
 package classic

@@ -16,7 +16,8 @@ const (
 
 var wire = binary.BigEndian
 
-// AppendMessage appends m as it goes over the socket.
+// AppendMessage appends m to dst as it goes over the socket, and returns the result. It
+// does not judge m: its name must have 1 to 1000 bytes.
 func AppendMessage(dst []byte, m *kbusdev.Message) []byte {
 	data := m.Data
 	if m.Event != nil {
@@ -45,17 +46,17 @@ func AppendMessage(dst []byte, m *kbusdev.Message) []byte {
 func nameSize(n int) int { return (n + 4) &^ 3 }
 func dataSize(n int) int { return (n + 3) &^ 3 }
 
-// A header is the first sixteen words.
+// A header is the first sixteen words of a message.
 type header [words]uint32
 
 func (h *header) nameLen() int { return int(h[13]) }
 func (h *header) dataLen() int { return int(h[14]) }
 
-// rest is how many bytes follow the header.
+// rest returns how many bytes follow the header.
 func (h *header) rest() int { return nameSize(h.nameLen()) + dataSize(h.dataLen()) + guardSize }
 
-// parseHeader reads a header and judges it: the lengths are good for allocation
-// then. maxData bounds the data, in bytes. The error is a *link.Error.
+// parseHeader reads a header and judges it, so that its lengths may be allocated.
+// maxData bounds the data, in bytes. The error is a *link.Error.
 func parseHeader(b []byte, maxData int) (h header, err error) {
 	for i := range h {
 		h[i] = wire.Uint32(b[4*i:])
@@ -71,8 +72,8 @@ func parseHeader(b []byte, maxData int) (h header, err error) {
 	return h, nil
 }
 
-// message makes the message of a header and the bytes after it. If ours, the data
-// stays in them, else it is copied.
+// message returns the message of a header and the bytes after it. If ours, its data
+// shares them, else it is copied.
 func (h *header) message(rest []byte, ours bool) (kbusdev.Message, error) {
 	if guard := wire.Uint32(rest[len(rest)-guardSize:]); guard != kbusdev.EndGuard {
 		return kbusdev.Message{}, protocolError("a message ends with the guard %#08x, not %#08x", guard, uint32(kbusdev.EndGuard))
@@ -105,9 +106,9 @@ func (h *header) message(rest []byte, ours bool) (kbusdev.Message, error) {
 	return m, nil
 }
 
-// ParseMessage reads the one message that is all of b: what AppendMessage has
-// made, or a peer has sent. maxData bounds its data, in bytes. Nothing of b is
-// kept. The error is a *link.Error that says what is wrong.
+// ParseMessage returns the one message that b consists of, as AppendMessage has made it
+// or a peer has sent it. maxData bounds its data, in bytes. It keeps nothing of b. The
+// error is a *link.Error that says what is wrong.
 func ParseMessage(b []byte, maxData int) (kbusdev.Message, error) {
 	if len(b) < headerSize {
 		return kbusdev.Message{}, protocolError("%d bytes are no message, which has at least %d", len(b), headerSize)

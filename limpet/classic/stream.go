@@ -22,21 +22,22 @@ const (
 
 	readBuffer = 64 << 10
 
-	// stalledAfter is how long a message may take from its first byte to its last, and
-	// a write until the peer takes it.
+	// stalledAfter is how long nothing may come in the middle of a message, and how long
+	// the peer may take nothing of what is written.
 	stalledAfter = 30 * time.Second
 )
 
 // keepAlive notices a dead TCP peer within 20 s, while nothing is on its way to it.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3}
 
-// A Stream makes a connection to an upstream limpet into a stream of frames, for a
-// session that is told NoAcks. Of the frames it is given, hellos and batches go to
-// the peer, a batch in one write; the rest have no words in the old protocol. Send
-// and Recv are each for one goroutine at a time; Close may come from any.
+// A Stream is a connection to an upstream limpet, as a link.Stream for a session with
+// NoAcks. Send writes greetings and batches, a batch at once, and ignores the other
+// frames: the old protocol has no words for them. Send and Recv are each called by one
+// goroutine at a time; the other methods are safe for concurrent use.
 type Stream struct {
 	conn    net.Conn
-	r       *bufio.Reader
+	in      reader
+	r       *bufio.Reader // reads from in
 	maxData int
 	out     []byte
 	greeted bool
@@ -47,20 +48,38 @@ type Stream struct {
 	once sync.Once
 }
 
+// A reader reads from a connection. In the middle of a message it waits no longer than
+// stalledAfter for some bytes; between messages it waits without end.
+type reader struct {
+	conn   net.Conn
+	middle bool
+}
+
+func (r *reader) Read(b []byte) (int, error) {
+	var until time.Time
+	if r.middle {
+		until = time.Now().Add(stalledAfter)
+	}
+	_ = r.conn.SetReadDeadline(until) // a closed connection says so when it is read
+	return r.conn.Read(b)
+}
+
 // NewStream takes conn over. maxData bounds the data of a message that the peer
 // sends, in bytes; nothing larger is ever allocated for it. On TCP, small writes
-// are sent at once, and a peer that is dead is noticed.
+// are sent at once, and a dead peer is noticed within 20 s.
 func NewStream(conn net.Conn, maxData uint32) *Stream {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetNoDelay(true)
 		_ = tcp.SetKeepAliveConfig(keepAlive)
 		limitUnacked(tcp)
 	}
-	return &Stream{conn: conn, r: bufio.NewReaderSize(conn, readBuffer), maxData: int(maxData)}
+	s := &Stream{conn: conn, in: reader{conn: conn}, maxData: int(maxData)}
+	s.r = bufio.NewReaderSize(&s.in, readBuffer)
+	return s
 }
 
-// Send writes a greeting or a batch. A peer that takes none of it for 30 s has the
-// link ended: link.Stalled.
+// Send writes a greeting or a batch, and returns when the connection has taken all of
+// it. If the peer takes nothing for 30 s, the error is a *link.Error of code Stalled.
 func (s *Stream) Send(f link.Frame) error {
 	s.out = s.out[:0]
 	switch f := f.(type) {
@@ -73,12 +92,23 @@ func (s *Stream) Send(f link.Frame) error {
 	default:
 		return nil
 	}
-	_ = s.conn.SetWriteDeadline(time.Now().Add(stalledAfter))
-	_, err := s.conn.Write(s.out)
+	err := s.write(s.out)
 	if cap(s.out) > 4*readBuffer {
 		s.out = nil // a large message is rare
 	}
 	return stalled(err, "the peer takes nothing")
+}
+
+// write writes b, however long that takes, as long as some of it moves.
+func (s *Stream) write(b []byte) error {
+	for {
+		_ = s.conn.SetWriteDeadline(time.Now().Add(stalledAfter))
+		n, err := s.conn.Write(b)
+		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		b = b[n:]
+	}
 }
 
 // Heard returns a new number each time: an upstream limpet gives no sign of life, and
@@ -92,10 +122,11 @@ func stalled(err error, what string) error {
 	return err
 }
 
-// Recv returns the peer's greeting, then its messages, those in a batch that are there
-// already. The end of the connection between two messages is io.EOF. Bytes that
-// are no message are a *link.Error with link.Protocol, a message that stops in the
-// middle for 30 s one with link.Stalled.
+// Recv returns the peer's greeting, then its messages; a batch holds those that are
+// there already. If the connection ends between two messages, the error is io.EOF; in
+// the middle of one it wraps io.ErrUnexpectedEOF. It is a *link.Error of code Protocol
+// for bytes that are no message, and of code Stalled when nothing comes for 30 s in the
+// middle of a message. The messages' data is the caller's.
 func (s *Stream) Recv() (link.Frame, error) {
 	if !s.greeted {
 		s.greeted = true
@@ -104,10 +135,11 @@ func (s *Stream) Recv() (link.Frame, error) {
 	if s.failed != nil {
 		return nil, s.failed
 	}
-	_ = s.conn.SetReadDeadline(time.Time{}) // a closed connection says so when it is read
-	if _, err := s.r.Peek(1); err != nil {  // however long that takes
+	s.in.middle = false
+	if _, err := s.r.Peek(1); err != nil {
 		return nil, err
 	}
+	s.in.middle = true
 	batch := &link.Batch{First: s.next + 1}
 	for size := 0; len(batch.Messages) < link.MaxBatchMessages; {
 		m, ok, err := s.read(len(batch.Messages) == 0, link.MaxBatchBytes-size)
@@ -125,8 +157,8 @@ func (s *Stream) Recv() (link.Frame, error) {
 	return batch, nil
 }
 
-// read reads one message. The first of a batch is waited for; of the others only
-// one that is there already, and has no more than room bytes, is taken: else not ok.
+// read reads one message. It waits for the first of a batch. Another one is read only
+// if all of it is there already and it has at most room bytes: ok reports that.
 func (s *Stream) read(first bool, room int) (m kbusdev.Message, ok bool, err error) {
 	if !first && s.r.Buffered() < headerSize {
 		return m, false, nil
@@ -156,12 +188,9 @@ func (s *Stream) read(first bool, room int) (m kbusdev.Message, ok bool, err err
 	return m, true, nil
 }
 
-// await gives the next n bytes: those in the buffer, still to be discarded, or if
-// they are too many for it, taken out of it.
+// await returns the next n bytes. If they fit into the buffer they are still in it, and
+// the caller discards them; else they are the caller's.
 func (s *Stream) await(n int) ([]byte, error) {
-	if s.r.Buffered() < n {
-		_ = s.conn.SetReadDeadline(time.Now().Add(stalledAfter))
-	}
 	var b []byte
 	var err error
 	if n <= readBuffer {
@@ -176,8 +205,8 @@ func (s *Stream) await(n int) ([]byte, error) {
 	return b, stalled(err, "the rest of a message does not come")
 }
 
-// hear reads the peer's hello. What it does not say is made up: an instance of its own,
-// and windows that the session does not use.
+// hear reads the peer's hello. What a greeting has besides is made up: an instance id at
+// random, and windows without bound.
 func (s *Stream) hear() (link.Frame, error) {
 	var b [helloSize]byte
 	if n, err := io.ReadFull(s.r, b[:]); err != nil {
@@ -206,7 +235,7 @@ func (s *Stream) hear() (link.Frame, error) {
 	return g, nil
 }
 
-// CloseSend lets the peer read what was sent, and then the end.
+// CloseSend ends what is sent: the peer reads all of it, and then the end.
 func (s *Stream) CloseSend() error {
 	if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -214,5 +243,5 @@ func (s *Stream) CloseSend() error {
 	return nil
 }
 
-// Close closes the connection.
+// Close closes the connection and unblocks Send and Recv. It may be called again.
 func (s *Stream) Close() { s.once.Do(func() { _ = s.conn.Close() }) }

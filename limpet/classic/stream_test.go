@@ -3,9 +3,11 @@ package classic_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/classic"
 	"github.com/kbus-limpet/limpet/limpet/link"
@@ -47,8 +48,12 @@ func heard(t testing.TB, bytes []byte) *classic.Stream {
 		_, _ = there.Write(append([]byte("HELO\x00\x00\x00\x02"), bytes...))
 		_ = there.Close()
 	}()
-	if f, err := s.Recv(); err != nil || f.GetHello().GetNetworkId() != 2 {
-		t.Fatalf("hello: %v, %v", f, err)
+	f, err := s.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, ok := f.(*link.Greeting); !ok || g.NetworkID != 2 || g.Check() != nil {
+		t.Fatalf("the hello is %#v", f)
 	}
 	return s
 }
@@ -61,14 +66,19 @@ func all(s *classic.Stream) (msgs []kbusdev.Message, err error) {
 		if err != nil {
 			return msgs, err
 		}
-		b := f.GetBatch()
-		if b.FirstSequence != next || len(b.Messages) == 0 || len(b.Messages) > link.MaxBatchMessages {
-			return msgs, errors.New("the batch is not what a session takes")
+		b, ok := f.(*link.Batch)
+		if !ok || b.First != next || len(b.Messages) == 0 || len(b.Messages) > link.MaxBatchMessages {
+			return msgs, fmt.Errorf("%#v is not what a session takes", f)
+		}
+		size := 0
+		for i := range b.Messages {
+			size += b.Messages[i].Size()
+		}
+		if len(b.Messages) > 1 && size > link.MaxBatchBytes {
+			return msgs, fmt.Errorf("a batch of %d bytes", size)
 		}
 		next += uint64(len(b.Messages))
-		for _, m := range b.Messages {
-			msgs = append(msgs, link.FromProto(m))
-		}
+		msgs = append(msgs, b.Messages...)
 	}
 }
 
@@ -78,17 +88,11 @@ func TestStreamBothWays(t *testing.T) {
 	defer s.Close()
 	got := make(chan []byte)
 	go func() { b, _ := io.ReadAll(there); got <- b }()
-	batch := &pb.Batch{}
-	for i := range someMessages {
-		m := new(pb.Message)
-		link.ToProto(m, &someMessages[i])
-		batch.Messages = append(batch.Messages, m)
-	}
-	for _, f := range []*pb.Frame{
-		{Kind: &pb.Frame_Hello{Hello: &pb.Hello{NetworkId: 0x01020304}}},
-		{Kind: &pb.Frame_Batch{Batch: batch}},
-		{Kind: &pb.Frame_Drain{Drain: &pb.Drain{}}}, // and what it has no words for
-		{Kind: &pb.Frame_Error{Error: &pb.Error{}}},
+	for _, f := range []link.Frame{
+		&link.Greeting{NetworkID: 0x01020304},
+		&link.Batch{First: 1, Messages: someMessages},
+		&link.Ack{Sequence: 1}, &link.Ping{}, &link.Topology{}, &link.Interest{}, &link.Table{}, // and what it has no words for
+		&link.Drain{}, &link.Error{}, &link.Unknown{},
 	} {
 		if err := s.Send(f); err != nil {
 			t.Fatal(err)
@@ -115,8 +119,8 @@ func TestStreamBatches(t *testing.T) {
 	}
 	s := heard(t, bytes)
 	f, err := s.Recv()
-	if err != nil || len(f.GetBatch().GetMessages()) != link.MaxBatchMessages {
-		t.Errorf("a batch of %d, %v", len(f.GetBatch().GetMessages()), err)
+	if b, ok := f.(*link.Batch); !ok || len(b.Messages) != link.MaxBatchMessages {
+		t.Errorf("the first batch is %#v, %v", f, err)
 	}
 	if msgs, err := all(heard(t, bytes)); len(msgs) != 1000 || !errors.Is(err, io.EOF) {
 		t.Errorf("%d messages, %v", len(msgs), err)
@@ -229,7 +233,7 @@ func TestStalls(t *testing.T) {
 		defer there.Close()
 		s := classic.NewStream(here, maxData)
 		defer s.Close()
-		err := s.Send(&pb.Frame{Kind: &pb.Frame_Hello{Hello: &pb.Hello{}}})
+		err := s.Send(&link.Greeting{})
 		var verdict *link.Error
 		if !errors.As(err, &verdict) || verdict.Code != link.Stalled || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("a peer that takes nothing: %v", err)
@@ -256,6 +260,61 @@ func FuzzStream(f *testing.F) {
 			if diff := cmp.Diff(msgs[i], again); diff != "" || err != nil {
 				t.Errorf("%v\n%s", err, diff)
 			}
+		}
+	})
+}
+
+// A slow peer is not a stalled one: a large message that takes minutes goes through, as
+// long as some of it moves.
+func TestSlowIsNotStalled(t *testing.T) {
+	large := []kbusdev.Message{{Name: "$.Large", Data: []byte(strings.Repeat("x", maxData))}}
+	bytes := classic.AppendMessage(nil, &large[0])
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		s := classic.NewStream(here, maxData)
+		written := make(chan struct{})
+		defer func() { s.Close(); <-written }()
+		go func() {
+			defer close(written)
+			defer there.Close()
+			_, _ = there.Write([]byte("HELO\x00\x00\x00\x02"))
+			for piece := range slices.Chunk(bytes, 40_000) {
+				_, _ = there.Write(piece)
+				time.Sleep(20 * time.Second) //nolint:forbidigo // in a bubble, where it takes no time
+			}
+		}()
+		if _, err := s.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		msgs, err := all(s)
+		if diff := cmp.Diff(large, msgs); diff != "" || !errors.Is(err, io.EOF) {
+			t.Errorf("received: %.200s, %v", diff, err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		s := classic.NewStream(here, maxData)
+		var got []byte
+		read := make(chan struct{})
+		go func() {
+			defer close(read)
+			piece := make([]byte, 40_000)
+			for {
+				time.Sleep(20 * time.Second) //nolint:forbidigo // in a bubble, where it takes no time
+				n, err := there.Read(piece)
+				got = append(got, piece[:n]...)
+				if err != nil {
+					return
+				}
+			}
+		}()
+		if err := s.Send(&link.Batch{First: 1, Messages: large}); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+		<-read
+		if string(got) != string(bytes) {
+			t.Errorf("%d bytes were sent, want %d", len(got), len(bytes))
 		}
 	})
 }

@@ -1,38 +1,41 @@
 package link
 
-// A fifo is a ring that grows, and gives its memory back when a burst is over.
-type fifo struct {
-	ring  []item // its length is a power of two
+// A fifo is a queue in a ring that grows. When a burst is over, it gives its memory
+// back. The zero value is empty.
+type fifo[T any] struct {
+	ring  []T // its length is 0 or a power of two
 	first int
 	n     int
 }
 
-func (f *fifo) at(i int) *item { return &f.ring[(f.first+i)&(len(f.ring)-1)] }
+// Sizes of a ring, in items.
+const (
+	minRing  = 16
+	keepRing = 1024 // one of this size is kept for the next burst
+)
 
-func (f *fifo) push(it *item) {
+// at returns the i-th item, 0 <= i < n. The pointer is valid until the next change.
+func (f *fifo[T]) at(i int) *T { return &f.ring[(f.first+i)&(len(f.ring)-1)] }
+
+func (f *fifo[T]) push(it *T) {
 	if f.n == len(f.ring) {
-		bigger := make([]item, max(16, 2*len(f.ring)))
-		for i := range f.n {
-			bigger[i] = *f.at(i)
-		}
-		f.ring, f.first = bigger, 0
+		f.resize(max(minRing, 2*len(f.ring)))
 	}
 	f.n++
 	*f.at(f.n - 1) = *it
 }
 
 // drop removes the first item.
-func (f *fifo) drop() {
-	*f.at(0) = item{}
+func (f *fifo[T]) drop() {
+	var zero T
+	*f.at(0) = zero
 	f.first = (f.first + 1) & (len(f.ring) - 1)
 	f.n--
-	if f.n == 0 && len(f.ring) > 4096 {
-		*f = fifo{}
-	}
+	f.shrink()
 }
 
 // withdraw removes the items that unwanted reports, and keeps the order of the others.
-func (f *fifo) withdraw(unwanted func(*item) bool) {
+func (f *fifo[T]) withdraw(unwanted func(*T) bool) {
 	kept := 0
 	for i := range f.n {
 		it := f.at(i)
@@ -44,8 +47,30 @@ func (f *fifo) withdraw(unwanted func(*item) bool) {
 		}
 		kept++
 	}
+	var zero T
 	for i := kept; i < f.n; i++ {
-		*f.at(i) = item{}
+		*f.at(i) = zero
 	}
 	f.n = kept
+	f.shrink()
+}
+
+// shrink halves a large ring that is mostly empty. What is left fills at most half of
+// it, so that it need not grow again at once.
+func (f *fifo[T]) shrink() {
+	size := len(f.ring)
+	for size > keepRing && f.n <= size/4 {
+		size /= 2
+	}
+	if size < len(f.ring) {
+		f.resize(size)
+	}
+}
+
+func (f *fifo[T]) resize(size int) {
+	ring := make([]T, size)
+	for i := range f.n {
+		ring[i] = *f.at(i)
+	}
+	f.ring, f.first = ring, 0
 }

@@ -8,20 +8,16 @@ type inbox struct {
 	windowMessages int
 	windowBytes    int
 
-	waiting  []kbusdev.Message // received; from taken on, not fetched by the caller
-	taken    int
-	received uint64 // the last sequence number
-	done     uint64 // every message up to this one has its fate decided
+	waiting  fifo[kbusdev.Message] // received, and not fetched by the caller
+	received uint64                // the last sequence number
+	done     uint64                // every message up to this one has its fate decided
 	early    map[uint64]struct{}
 	bytes    int // of what is not done
 	ackSent  uint64
 }
 
-// maxOverrun is by how many bytes the windows of a lane may be exceeded: its last
-// message may be as large as a bus allows.
-const maxOverrun = 1 << 20
-
-// add takes a batch in. An error is the peer's fault.
+// add takes a batch in. The error is an *Error of code Protocol, and nothing has changed
+// then.
 func (x *inbox) add(b *Batch) error {
 	n := len(b.Messages)
 	if n == 0 || n > MaxBatchMessages {
@@ -34,22 +30,16 @@ func (x *inbox) add(b *Batch) error {
 	for i := range b.Messages {
 		size += b.Messages[i].Size()
 	}
-	most := uint64(x.windowMessages)
-	for _, l := range lanes {
-		most += uint64(l.maxMessages)
-	}
+	mostMessages, mostBytes := mostInFlight(x.windowMessages, x.windowBytes)
 	inFlight := x.received - x.done + uint64(n)
-	if mostBytes := int(numLanes) * (x.windowBytes + maxOverrun); inFlight > most || x.bytes+size > mostBytes {
+	if inFlight > mostMessages || uint64(x.bytes+size) > mostBytes {
 		return Errorf(Protocol, "%d messages and %d bytes in flight, the window has room for %d and %d", inFlight, x.bytes+size, x.windowMessages, x.windowBytes)
 	}
 	x.received += uint64(n)
 	x.bytes += size
-	if x.taken > 0 && len(x.waiting)+n > cap(x.waiting) {
-		left := copy(x.waiting, x.waiting[x.taken:])
-		clear(x.waiting[left:])
-		x.waiting, x.taken = x.waiting[:left], 0
+	for i := range b.Messages {
+		x.waiting.push(&b.Messages[i])
 	}
-	x.waiting = append(x.waiting, b.Messages...)
 	return nil
 }
 
@@ -61,16 +51,11 @@ func (x *inbox) full() bool {
 // take returns up to most messages that wait, and the number of the first. spare is
 // memory for them.
 func (x *inbox) take(spare []kbusdev.Message, most int) (first uint64, msgs []kbusdev.Message) {
-	from := x.waiting[x.taken:]
-	first = x.received - uint64(len(from)) + 1
-	from = from[:min(len(from), most)]
-	msgs = append(spare[:0], from...)
-	clear(from)
-	if x.taken += len(from); x.taken == len(x.waiting) {
-		x.waiting, x.taken = x.waiting[:0], 0
-		if cap(x.waiting) > 4096 {
-			x.waiting = nil
-		}
+	first = x.received - uint64(x.waiting.n) + 1
+	msgs = spare[:0]
+	for x.waiting.n > 0 && len(msgs) < most {
+		msgs = append(msgs, *x.waiting.at(0))
+		x.waiting.drop()
 	}
 	return first, msgs
 }
@@ -93,4 +78,5 @@ func (x *inbox) decided(seq uint64, size int) {
 		x.done++
 		delete(x.early, x.done)
 	}
+	x.early = nil // a map gives no memory back
 }

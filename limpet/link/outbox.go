@@ -6,34 +6,6 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// A Lane says how a message for the peer is queued. The table lanes says what that
-// means.
-type Lane uint8
-
-// The lanes.
-const (
-	// Normal is for what was read from the bus. URGENT messages of this lane overtake
-	// the others.
-	Normal Lane = iota
-	// Answers are to requests that the peer keeps open. They must not wait for the
-	// window, or two full windows could block each other.
-	Answers
-	// Binds are replier bind events. They overtake everything, and are few at a time:
-	// what is more waits with the caller, who coalesces it by name.
-	Binds
-	numLanes
-)
-
-// What the lanes mean. A lane that is not windowed has a bound of its own.
-var lanes = [numLanes]struct {
-	windowed    bool
-	maxMessages int
-}{
-	Normal:  {windowed: true},
-	Answers: {maxMessages: 32768}, // as many as a limpet keeps requests open
-	Binds:   {maxMessages: 512},
-}
-
 // An Outgoing is a message for the peer.
 type Outgoing struct {
 	Msg kbusdev.Message
@@ -48,13 +20,13 @@ type item struct {
 	at   time.Time // when it was queued
 }
 
-// An outbox holds what goes to the peer until it is acknowledged. Numbers are given
-// when a message is first taken for a stream; acked <= sent <= handed are cursors over
-// them. After a rewind what has been handed, but not sent on this stream, is sent
+// An outbox holds what goes to the peer until it is acknowledged. A message gets its
+// number when it is first handed to a stream; acked <= sent <= handed are cursors over
+// the numbers. After a rewind what has been handed, but not sent on this stream, is sent
 // again under the same numbers.
 type outbox struct {
-	queues  [3]fifo // not handed yet, in the order in which they are served
-	unacked fifo    // handed: acked+1 to handed
+	queues  [3]fifo[item] // not handed yet, in the order in which they are served
+	unacked fifo[item]    // handed: acked+1 to handed
 	handed  uint64
 	sent    uint64
 	acked   uint64
@@ -62,6 +34,7 @@ type outbox struct {
 	windowMessages int
 	windowBytes    int
 	inLane         [numLanes]struct{ messages, bytes int } // queued or not acknowledged
+	unackedBytes   int
 
 	delivered uint64 // acknowledged messages that came from our bus
 }
@@ -102,59 +75,61 @@ func (o *outbox) queued() (n int) {
 	return n
 }
 
-// pending reports whether there is something to send on the stream.
-func (o *outbox) pending() bool { return o.sent < o.handed || o.queued() > 0 }
-
-// take returns the next batch, nil if there is nothing to send: what has to be sent
-// again comes first.
+// take returns the next batch for the stream: first what has to be sent again. It
+// returns nil if there is nothing to send, or the peer takes no more before it has
+// acknowledged something.
 func (o *outbox) take() *Batch {
-	if o.sent < o.handed {
-		from := int(o.sent - o.acked)
-		b := o.batch(func(i int) *item {
-			if from+i < o.unacked.n {
-				return o.unacked.at(from + i)
-			}
-			return nil
-		})
-		o.sent += uint64(len(b.Messages))
-		return b
-	}
-	if o.queued() == 0 {
+	n := o.nextBatch()
+	if n == 0 {
 		return nil
-	}
-	b := o.batch(o.peek)
-	for range b.Messages {
-		q := o.next()
-		o.unacked.push(q.at(0))
-		q.drop()
-	}
-	o.handed += uint64(len(b.Messages))
-	o.sent = o.handed
-	return b
-}
-
-// batch collects messages until there are enough.
-func (o *outbox) batch(at func(int) *item) *Batch {
-	n, size := 0, 0
-	for n < MaxBatchMessages {
-		it := at(n)
-		if it == nil {
-			break
-		}
-		if size += EncodedSize(&it.Msg); n > 0 && size > MaxBatchBytes {
-			break
-		}
-		n++
 	}
 	b := &Batch{First: o.sent + 1, Messages: make([]kbusdev.Message, n)}
 	for i := range n {
-		b.Messages[i] = at(i).Msg
+		b.Messages[i] = o.toSend(i).Msg
+	}
+	o.sent += uint64(n)
+	for o.handed < o.sent {
+		o.hand()
 	}
 	return b
 }
 
-// peek returns the i-th message that is not handed yet, in the order of serving.
-func (o *outbox) peek(i int) *item {
+// nextBatch returns how many messages the next batch has.
+func (o *outbox) nextBatch() (n int) {
+	// This bound is met only when messages were put into a lane without room, as those
+	// of a past epoch with a larger window are.
+	mostMessages, mostBytes := mostInFlight(o.windowMessages, o.windowBytes)
+	handed, bytes, size := o.unacked.n, o.unackedBytes, 0
+	for again := int(o.handed - o.sent); n < MaxBatchMessages; n++ {
+		it := o.toSend(n)
+		if it == nil {
+			return n
+		}
+		if size += EncodedSize(&it.Msg); n > 0 && size > MaxBatchBytes {
+			return n
+		}
+		if n < again {
+			continue
+		}
+		handed, bytes = handed+1, bytes+it.Msg.Size()
+		if handed > 1 && (uint64(handed) > mostMessages || uint64(bytes) > mostBytes) {
+			return n
+		}
+	}
+	return n
+}
+
+// toSend returns the i-th message that is to be sent on this stream, nil if there are
+// fewer.
+func (o *outbox) toSend(i int) *item {
+	if i += int(o.sent - o.acked); i < o.unacked.n {
+		return o.unacked.at(i)
+	}
+	return o.waiting(i - o.unacked.n)
+}
+
+// waiting returns the i-th message that was never handed, nil if there are fewer.
+func (o *outbox) waiting(i int) *item {
 	for q := range o.queues {
 		if i < o.queues[q].n {
 			return o.queues[q].at(i)
@@ -164,17 +139,21 @@ func (o *outbox) peek(i int) *item {
 	return nil
 }
 
-// next returns the queue that is served next; there is something in one of them.
-func (o *outbox) next() *fifo {
+// hand gives the first message that was never handed its number.
+func (o *outbox) hand() {
 	q := 0
 	for o.queues[q].n == 0 {
 		q++
 	}
-	return &o.queues[q]
+	it := o.queues[q].at(0)
+	o.unackedBytes += it.Msg.Size()
+	o.unacked.push(it)
+	o.queues[q].drop()
+	o.handed++
 }
 
-// ack forgets what the peer has taken. It returns false if the peer cannot have taken
-// so much.
+// ack forgets the messages up to seq, which the peer has acknowledged. It returns false,
+// and changes nothing, if they were not all sent.
 func (o *outbox) ack(seq uint64) bool {
 	if seq > o.sent {
 		return false
@@ -182,6 +161,7 @@ func (o *outbox) ack(seq uint64) bool {
 	for o.acked < seq {
 		it := o.unacked.at(0)
 		o.forget(it)
+		o.unackedBytes -= it.Msg.Size()
 		if it.FromBus {
 			o.delivered++
 		}
@@ -197,7 +177,8 @@ func (o *outbox) forget(it *item) {
 }
 
 // rewind starts a new stream, on which the peer expects the number next. It returns
-// false if that is a number that the peer cannot expect.
+// false, and changes nothing, if the peer cannot expect that number: it has acknowledged
+// it, or none before it was handed.
 func (o *outbox) rewind(next uint64) bool {
 	if next <= o.acked || next > o.handed+1 {
 		return false
@@ -206,7 +187,7 @@ func (o *outbox) rewind(next uint64) bool {
 	return true
 }
 
-// withdraw takes out what was never handed and unwanted reports.
+// withdraw removes the messages that were never handed and that unwanted reports.
 func (o *outbox) withdraw(unwanted func(*item) bool) {
 	for q := range o.queues {
 		o.queues[q].withdraw(func(it *item) bool {

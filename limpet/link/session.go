@@ -105,10 +105,11 @@ func (s *Session) Empty(l Lane) bool { return s.out.inLane[l].messages == 0 }
 func (s *Session) Acknowledged() uint64 { return s.out.acked }
 
 // Waiting returns how many messages of the peer's Take has not returned.
-func (s *Session) Waiting() int { return len(s.in.waiting) - s.in.taken }
+func (s *Session) Waiting() int { return s.in.waiting.n }
 
-// Put queues a message for the peer, whether or not its lane has room: that is for
-// the caller to ask before. The message is copied; its Data is shared.
+// Put queues a message for the peer, whether or not its lane has room: callers ask Room
+// before. now is given to Withdraw. The message is copied; its Data is shared, and must
+// not be changed until the message is acknowledged.
 func (s *Session) Put(now time.Time, l Lane, out *Outgoing) {
 	s.out.add(&item{Outgoing: *out, lane: l, at: now})
 }
@@ -116,14 +117,16 @@ func (s *Session) Put(now time.Time, l Lane, out *Outgoing) {
 // SetTopology tells the peer what lies behind us; only the latest is sent.
 func (s *Session) SetTopology(networks []Network) { s.topology = &Topology{Networks: networks} }
 
-// SetDrain tells the peer that we are about to end the epoch.
+// SetDrain tells the peer that we are about to end the epoch, and why.
 func (s *Session) SetDrain(reason string) { s.drain = &Drain{Reason: reason} }
 
-// End makes why the last frame of the stream; nil is none, and ends it in silence.
+// End ends the session: nothing but why is sent any more. If why is nil, the stream ends
+// without a reason.
 func (s *Session) End(why *Error) { s.final, s.ended = why, true }
 
-// Next returns the next frame for the stream, or nil and when to ask again: zero is
-// not before something else has happened. over reports that nothing will follow.
+// Next returns the next frame for the stream. If there is none now, f is nil, and again
+// is when to ask again unless something happens before. over reports that nothing will
+// follow.
 func (s *Session) Next(now time.Time) (f Frame, again time.Time, over bool) {
 	switch {
 	case s.ended && s.final != nil:
@@ -137,23 +140,22 @@ func (s *Session) Next(now time.Time) (f Frame, again time.Time, over bool) {
 	case s.drain != nil:
 		f, s.drain = s.drain, nil
 		return f, time.Time{}, false
+	case !now.Before(s.pingAt): // before batches: there may always be one
+		s.pingAt = now.Add(PingEvery)
+		return &Ping{Received: s.in.received}, time.Time{}, false
 	}
 	if b := s.out.take(); b != nil {
 		b.Ack = s.takeAck()
 		return b, time.Time{}, false
 	}
-	again = s.pingAt
-	if !s.ackAt.IsZero() {
-		if !now.Before(s.ackAt) {
-			return &Ack{Sequence: s.takeAck()}, time.Time{}, false
-		}
-		again = s.ackAt
+	switch {
+	case s.ackAt.IsZero():
+		return nil, s.pingAt, false
+	case now.Before(s.ackAt):
+		return nil, s.ackAt, false
+	default:
+		return &Ack{Sequence: s.takeAck()}, time.Time{}, false
 	}
-	if !now.Before(s.pingAt) {
-		s.pingAt = now.Add(PingEvery)
-		return &Ping{Received: s.in.received}, time.Time{}, false
-	}
-	return nil, again, false
 }
 
 // takeAck returns the acknowledgement that is pending, 0 if none is.
@@ -166,15 +168,17 @@ func (s *Session) takeAck() uint64 {
 	return s.in.done
 }
 
-// Flushed tells that the stream has taken all that Next returned.
+// Flushed tells that the stream has taken everything that Next has returned so far.
 func (s *Session) Flushed() {
 	if s.cfg.NoAcks {
 		s.out.ack(s.out.sent)
 	}
 }
 
-// Receive takes a Batch, an Ack, a Ping or an Unknown from the peer. The error is an
-// *Error of code Protocol: the peer has broken the protocol.
+// Receive takes a Batch, an Ack, a Ping or an Unknown from the peer; the caller takes the
+// other frames. The session keeps the messages of a batch and shares their data. The
+// error is an *Error of code Protocol: the peer has broken the protocol, and the session
+// must be ended.
 func (s *Session) Receive(now time.Time, f Frame) error {
 	switch f := f.(type) {
 	case *Batch:
@@ -232,8 +236,9 @@ func (s *Session) Take(spare []kbusdev.Message, most int) (first uint64, msgs []
 	return s.in.take(spare, most)
 }
 
-// Decided tells that the fate of message seq is decided on our bus, in any order; size
-// is the message's Size. It will be acknowledged.
+// Decided tells that the fate of message seq is decided on our bus. It must be called
+// once for each message that Take has returned, in any order; size is the message's Size.
+// The message is acknowledged when every message before it is decided too.
 func (s *Session) Decided(now time.Time, seq uint64, size int) {
 	s.in.decided(seq, size)
 	switch owed := s.in.done - s.in.ackSent; {
@@ -249,20 +254,21 @@ func (s *Session) Decided(now time.Time, seq uint64, size int) {
 // keeps no window is held up while ours is full.
 func (s *Session) MayReceive() bool { return !s.cfg.NoAcks || !s.in.full() }
 
-// Withdraw takes out the messages that were never handed to a stream and that
-// unwanted reports; at is when a message was queued. The peer cannot have seen them.
+// Withdraw removes the messages that were never handed to a stream, so that the peer
+// cannot have seen them, and that unwanted reports; at is when a message was queued.
 func (s *Session) Withdraw(unwanted func(out *Outgoing, at time.Time) bool) {
 	s.out.withdraw(func(it *item) bool { return unwanted(&it.Outgoing, it.at) })
 }
 
-// Unacknowledged calls f for each message that the peer has not acknowledged, in order;
-// handed reports whether it was ever handed to a stream, so that the peer may have it.
+// Unacknowledged calls f for each message that the peer has not acknowledged, in the
+// order of sending; handed reports whether it was ever handed to a stream, so that the
+// peer may have it. f must not change the message.
 func (s *Session) Unacknowledged(f func(out *Outgoing, handed bool)) {
 	for i := range s.out.unacked.n {
 		f(&s.out.unacked.at(i).Outgoing, true)
 	}
 	for i := range s.out.queued() {
-		f(&s.out.peek(i).Outgoing, false)
+		f(&s.out.waiting(i).Outgoing, false)
 	}
 }
 

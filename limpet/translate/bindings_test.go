@@ -70,6 +70,26 @@ func TestSnapshotKeepsTheOrderOfBindings(t *testing.T) {
 	}
 }
 
+// A bus that has no room for a whole snapshot queues its first part, and is asked again
+// once that has been read. The order stays right, and the peer hears nothing twice.
+func TestASnapshotThatIsCut(t *testing.T) {
+	m := machine()
+	m.SnapshotCut(nil, 1)
+	fx := m.FromBus(nil, bindEvent(true, 4, "$.*", id(0, 10)))
+	if len(fx) != 2 || fx[0].Kind != translate.Forward || fx[1].Kind != translate.Snapshot {
+		t.Fatalf("after the first part: %+v", fx)
+	}
+	m.SnapshotAsked(nil, 2)
+	want(t, m.FromBus(nil, bindEvent(true, 4, "$.*", id(0, 12))), translate.Drop, because(translate.BindEventUsed))
+	want(t, m.FromBus(nil, bindEvent(true, 3, "$.A.*", id(0, 13))), translate.Forward)
+	if got := m.Replier("$.A.B"); got != 4 {
+		t.Errorf("%d replies, want the newest, 4", got)
+	}
+	if fx := m.SnapshotCut(nil, 0); len(fx) != 1 || fx[0].Kind != translate.Snapshot {
+		t.Errorf("a snapshot of which nothing was queued: %+v", fx)
+	}
+}
+
 func TestProxyBindings(t *testing.T) {
 	m := machine()
 	bind := func(bound bool, binder kbusdev.KsockID) []translate.Effect {

@@ -36,8 +36,8 @@ type AdminServiceClient interface {
 	// that are open may finish until the timeout. It returns when the link has ended. The
 	// side that dials opens it again soon. NOT_FOUND if no link has that name.
 	DrainLink(ctx context.Context, in *DrainLinkRequest, opts ...grpc.CallOption) (*DrainLinkResponse, error)
-	// Tells over which links an announcement would go now: those behind which somebody
-	// listens to its name, or may.
+	// Tells over which links an announcement would go now: those behind which somebody is
+	// known to listen to its name, and those whose peer wants everything.
 	FindInterest(ctx context.Context, in *FindInterestRequest, opts ...grpc.CallOption) (*FindInterestResponse, error)
 }
 
@@ -91,8 +91,8 @@ type AdminServiceServer interface {
 	// that are open may finish until the timeout. It returns when the link has ended. The
 	// side that dials opens it again soon. NOT_FOUND if no link has that name.
 	DrainLink(context.Context, *DrainLinkRequest) (*DrainLinkResponse, error)
-	// Tells over which links an announcement would go now: those behind which somebody
-	// listens to its name, or may.
+	// Tells over which links an announcement would go now: those behind which somebody is
+	// known to listen to its name, and those whose peer wants everything.
 	FindInterest(context.Context, *FindInterestRequest) (*FindInterestResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }

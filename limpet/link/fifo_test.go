@@ -1,0 +1,65 @@
+package link
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// The ring does what a slice does, and its size follows what is in it.
+func TestFifoIsASlice(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		var f fifo[int]
+		var twin []int
+		grows := 1 // how likely a push is, of 4
+		for step := range 20_000 {
+			if step%4000 == 0 {
+				grows = 1 + rnd.IntN(3)
+			}
+			switch {
+			case rnd.IntN(2000) == 0:
+				odd := func(n *int) bool { return *n%2 == 1 }
+				f.withdraw(odd)
+				twin = slices.DeleteFunc(twin, func(n int) bool { return odd(&n) })
+			case rnd.IntN(4) < grows:
+				f.push(&step)
+				twin = append(twin, step)
+			case len(twin) > 0:
+				f.drop()
+				twin = twin[1:]
+			}
+			if f.n != len(twin) || f.n > 0 && (*f.at(0) != twin[0] || *f.at(f.n - 1) != twin[f.n-1]) {
+				t.Fatalf("seed %d, step %d: %d items, want %d", seed, step, f.n, len(twin))
+			}
+			if size := len(f.ring); size > keepRing && size > 4*f.n+4 {
+				t.Fatalf("seed %d, step %d: a ring of %d for %d items", seed, step, size, f.n)
+			}
+		}
+		for i, want := range twin {
+			if *f.at(i) != want {
+				t.Fatalf("seed %d: item %d is %d, want %d", seed, i, *f.at(i), want)
+			}
+		}
+	}
+}
+
+// What has been dropped or withdrawn is not kept alive by the ring.
+func TestFifoForgets(t *testing.T) {
+	var f fifo[*int]
+	for i := range 40 {
+		p := &i
+		f.push(&p)
+	}
+	f.drop()
+	f.withdraw(func(p **int) bool { return **p%3 == 0 })
+	kept := 0
+	for _, p := range f.ring {
+		if p != nil {
+			kept++
+		}
+	}
+	if kept != f.n || f.n != 26 {
+		t.Errorf("the ring holds %d items, %d are in it, want 26", kept, f.n)
+	}
+}
