@@ -33,7 +33,6 @@ type Epoch struct {
 	overflowAt time.Time       // since when there has been no room, while attached
 	stalled    bool
 	snapshot   bool // the reader is to ask the bus for a snapshot
-	stop       bool // the termination message was read
 	full       bool // our queue on the bus was full
 
 	detachedAt   time.Time // zero while attached

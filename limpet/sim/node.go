@@ -27,7 +27,6 @@ type node struct {
 	w        *World
 	network  uint32
 	bus      *membus.Bus
-	busAge   int // counts the buses
 	instance link.InstanceID
 	ids      *recent.IDs
 	brought  map[string]bool // the data of what limpets have sent on the bus

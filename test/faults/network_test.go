@@ -184,15 +184,12 @@ func (n *network) apply(f fault) (over func()) {
 		}
 		n.nodes[f.target].signal(syscall.SIGSTOP)
 		return func() { n.nodes[f.target].signal(syscall.SIGCONT) }
-	}
-	cable := n.cables[f.target]
-	switch f.kind {
 	case fin, rst:
-		cable.cut(f.kind == rst)
+		n.cables[f.target].cut(f.kind == rst)
 	case hole, drop, slow:
 		for _, way := range f.ways {
-			cable.set(way, map[kind]mode{hole: holdBack, drop: throwOff, slow: trickle}[f.kind], f.rate)
+			n.cables[f.target].set(way, map[kind]mode{hole: holdBack, drop: throwOff, slow: trickle}[f.kind], f.rate)
 		}
 	}
-	return cable.clean
+	return n.cables[f.target].clean
 }
