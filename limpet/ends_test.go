@@ -444,3 +444,43 @@ func TestSlowPeerIsNotStuck(t *testing.T) {
 		}
 	})
 }
+
+// What is read while a peer is away for long is bounded, and what is not kept is counted.
+func TestALongAbsenceIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		bus := membus.New(membus.WithMaxMessages(10000))
+		p := dialPuppet(t, bus, limpet.Config{WindowMessages: 20, MaxMessages: 200})
+		asker, talker := open(t, bus), open(t, bus)
+		p.bind(true, "$.Far")
+		p.listen(true)
+		p.cut()
+		pass(6 * time.Second)
+		const all = 1000
+		for i := range all {
+			sendTo(t, talker, &kbusdev.Message{Name: "$.News", Data: fmt.Append(nil, i)})
+			synctest.Wait()
+		}
+		request := ask(t, asker, "$.Far")
+		start := time.Now()
+		if m := received(t, asker); m.InReplyTo != request || m.Name != kbusdev.NameNotDelivered || time.Since(start) > 200*time.Millisecond {
+			t.Errorf("after %v the request is answered %s", time.Since(start), m.Name)
+		}
+		c := p.status().Counts
+		if c.FromBusInFlight > 20+200+64 || c.FromBusEnded["stalled"] != all-c.FromBusInFlight || c.FromBusEnded["link_down"] != 1 || c.Queued != 0 {
+			t.Errorf("%+v", c)
+		}
+		p.redial()
+		for range 20 {
+			p.live(time.Second, true)
+		}
+		for i, m := range p.named("$.News") {
+			if string(m.Data) != fmt.Sprint(i) {
+				t.Fatalf("announcement %d is %s", i, m.Data)
+			}
+		}
+		if n := uint64(len(p.named("$.News"))); n < 220 || n != p.status().Counts.FromBusEnded["delivered"] {
+			t.Errorf("%d announcements were kept", n)
+		}
+		lawful(t, true, p.node)
+	})
+}

@@ -30,11 +30,14 @@ type Epoch struct {
 	inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
 
 	overflow   []link.Outgoing // read from the bus, no room in the window
-	overflowAt time.Time       // since when there has been no room, while attached
+	overflowed int             // the bytes of that
+	overflowAt time.Time       // since when nothing has found room, while attached
+	readOn     bool            // detached for so long that requests are looked for behind a full window
 	stalled    bool
 	snapshot   bool // the reader is to ask the bus for a snapshot
 	full       bool // our queue on the bus was full
 
+	met          bool      // there has been a stream
 	detachedAt   time.Time // zero while attached
 	holdAt       time.Time // when held requests are looked at next
 	expireAt     time.Time // when those with deadlines are
@@ -122,6 +125,7 @@ func (e *Epoch) Attach(now time.Time, peerExpected uint64) error {
 	if err := e.session.Attach(now, peerExpected); err != nil {
 		return err
 	}
+	e.met, e.readOn = true, false
 	e.detachedAt, e.holdAt, e.overflowAt = time.Time{}, time.Time{}, time.Time{}
 	if len(e.overflow) > 0 {
 		e.overflowAt = now
@@ -236,12 +240,26 @@ func (e *Epoch) Tick(now time.Time) {
 	}
 }
 
+// firstStream is how long a new epoch waits for its first stream, at least: whatever the
+// grace is, the greeting is still being answered.
+const firstStream = 10 * time.Second
+
+// detachedUntil returns when the epoch ends unless a stream comes.
+func (e *Epoch) detachedUntil() time.Time {
+	grace := e.cfg.Grace
+	if !e.met {
+		grace = max(grace, firstStream)
+	}
+	return e.detachedAt.Add(grace)
+}
+
 func (e *Epoch) tickDetached(now time.Time) {
-	if e.peerDraining || !now.Before(e.detachedAt.Add(e.cfg.Grace)) {
+	if e.peerDraining || !now.Before(e.detachedUntil()) {
 		e.End(now, link.Errorf(link.Expired, "the peer did not come back within %v", e.cfg.Grace), false)
 		return
 	}
 	if !e.holdAt.IsZero() && !now.Before(e.holdAt) {
+		e.readOn = true
 		e.releaseHeld(now)
 	}
 }
@@ -292,7 +310,9 @@ func (e *Epoch) withdraw(now time.Time, done func(out *link.Outgoing, at time.Ti
 	e.session.Withdraw(done)
 	kept := e.overflow[:0]
 	for i := range e.overflow {
-		if !done(&e.overflow[i], e.detachedAt) {
+		if done(&e.overflow[i], e.detachedAt) {
+			e.overflowed -= e.overflow[i].Msg.Size()
+		} else {
 			kept = append(kept, e.overflow[i])
 		}
 	}
@@ -322,7 +342,7 @@ func (e *Epoch) NextTime() time.Time {
 	soonest(e.held.next())
 	soonest(e.expireAt)
 	if !e.detachedAt.IsZero() {
-		soonest(e.detachedAt.Add(e.cfg.Grace))
+		soonest(e.detachedUntil())
 		soonest(e.holdAt)
 	} else if !e.overflowAt.IsZero() && !e.stalled {
 		soonest(e.overflowAt.Add(e.cfg.StallTimeout))

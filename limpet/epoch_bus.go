@@ -11,13 +11,18 @@ import (
 // readBatch is how many messages are read from the bus at once, at most.
 const readBatch = 64
 
+// awayBytes bounds what is read for a peer that has been away for long, beyond what the
+// window takes.
+const awayBytes = 16 << 20
+
 // Appetite returns how many messages may be read from the bus now: 0 while the window
-// is full, until it has room or the peer counts as stalled.
+// is full, until it has room, or the peer counts as stalled, or there has been no stream
+// for so long that requests must be answered.
 func (e *Epoch) Appetite() int {
-	if e.why != nil || len(e.overflow) > 0 && !e.stalled {
+	if e.why != nil || len(e.overflow) > 0 && !e.stalled && !e.readOn {
 		return 0
 	}
-	if !e.stalled && !e.session.Room(link.Normal) {
+	if !e.stalled && !e.readOn && !e.session.Room(link.Normal) {
 		return 1 // it waits here, and the peer counts as stalled when it waits for long
 	}
 	return readBatch
@@ -101,7 +106,7 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 	case len(e.overflow) == 0 && e.session.Room(link.Normal):
 		e.stalled = false
 		e.session.Put(now, link.Normal, &link.Outgoing{Msg: *m, FromBus: true})
-	case e.stalled:
+	case e.stalled, e.readOn && (len(e.overflow) >= int(e.cfg.MaxMessages) || e.overflowed >= awayBytes):
 		e.giveUp(now, &link.Outgoing{Msg: *m, FromBus: true})
 	default:
 		if len(e.overflow) == 0 {
@@ -109,6 +114,7 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 			e.counts.WindowFull++
 		}
 		e.overflow = append(e.overflow, link.Outgoing{Msg: *m, FromBus: true})
+		e.overflowed += m.Size()
 	}
 }
 
@@ -121,15 +127,19 @@ func (e *Epoch) lost(m *kbusdev.Message) {
 	}
 }
 
-// giveUp ends what a stalled peer does not take. Answers to its own requests are kept,
-// within the bounds of their lane.
+// giveUp ends what a peer that is stalled, or has been away for long, does not take.
+// Answers to its own requests are kept, within the bounds of their lane.
 func (e *Epoch) giveUp(now time.Time, out *link.Outgoing) {
 	switch {
 	case out.Msg.IsReply():
 		e.roomForAnswer(now)
 		e.session.Put(now, link.Answers, out)
 	case out.Msg.WantsUsToReply():
-		e.abandon(&out.Msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", translate.Stalled)
+		if e.readOn {
+			e.abandon(&out.Msg, kbusdev.NameNotDelivered, translate.LinkDown)
+		} else {
+			e.abandon(&out.Msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", translate.Stalled)
+		}
 	default:
 		e.counts.fromBus(translate.Stalled, &out.Msg)
 	}
@@ -142,18 +152,32 @@ func (e *Epoch) flow(now time.Time) {
 		e.session.Put(now, link.Normal, &e.overflow[n])
 		n++
 	}
+	if n > 0 && !e.overflowAt.IsZero() {
+		e.overflowAt = now // the window was not full
+	}
 	if e.stalled && n == 0 {
 		for i := range e.overflow {
 			e.giveUp(now, &e.overflow[i])
 		}
 		n = len(e.overflow)
 	}
-	if n > 0 {
+	e.dropOverflow(n)
+	if len(e.overflow) == 0 && e.session.Room(link.Normal) {
+		e.overflowAt, e.stalled = time.Time{}, false
+	}
+}
+
+// dropOverflow takes the first n messages out of the overflow.
+func (e *Epoch) dropOverflow(n int) {
+	for i := range n {
+		e.overflowed -= e.overflow[i].Msg.Size()
+	}
+	if len(e.overflow) > 2*readBatch { // to move the others costs more than new memory later
+		clear(e.overflow[:n])
+		e.overflow = e.overflow[n:]
+	} else if n > 0 {
 		left := copy(e.overflow, e.overflow[n:])
 		clear(e.overflow[left:])
 		e.overflow = e.overflow[:left]
-	}
-	if len(e.overflow) == 0 && e.session.Room(link.Normal) {
-		e.overflowAt, e.stalled = time.Time{}, false
 	}
 }

@@ -243,7 +243,7 @@ func (e *Epoch) answerAll(dst []Do) []Do {
 	for i := range e.overflow {
 		lose(&e.overflow[i], false)
 	}
-	e.overflow = nil
+	e.overflow, e.overflowed = nil, 0
 	e.counts.settle(e.session.Stats())
 	for _, fx := range e.rules.End(nil, func(id kbusdev.MsgID) bool { return neverHanded[id] }) {
 		dst = append(dst, Do{Effect: fx})

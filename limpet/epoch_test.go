@@ -150,6 +150,27 @@ func TestWhatIsBehindAnExpiredOneIsTried(t *testing.T) {
 	}
 }
 
+// An epoch without a grace waits for its first stream all the same, but not for ever.
+func TestNoGraceBeforeTheFirstStream(t *testing.T) {
+	now := time.Unix(1000, 0)
+	cfg := epochConfig()
+	cfg.Grace = 0
+	e := limpet.NewEpoch(cfg, now)
+	if e.Tick(now); e.Why() != nil {
+		t.Errorf("it ends before its first stream: %v", e.Why())
+	}
+	if e.Tick(e.NextTime()); e.Why() == nil {
+		t.Error("it does not end without a stream")
+	}
+	e = limpet.NewEpoch(cfg, now)
+	if err := e.Attach(now, 1); err != nil {
+		t.Fatal(err)
+	}
+	if e.Detach(now, link.ErrPeerClosed); e.Why() == nil {
+		t.Error("it outlives its first stream")
+	}
+}
+
 // A message that is tried again, and finds room, is done: nothing is left of the first
 // outcome.
 func TestHeldIsSentOnce(t *testing.T) {
