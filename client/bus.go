@@ -293,6 +293,34 @@ func (b *Bus) status(ctx context.Context, q *pb.GetStatusRequest) (*pb.GetStatus
 	}
 }
 
+// FindInterest returns the names of the links over which an announcement called name
+// would go now: those behind which somebody is known to listen to it.
+func (b *Bus) FindInterest(ctx context.Context, name string) ([]string, error) {
+	r, err := b.admin.FindInterest(ctx, &pb.FindInterestRequest{Name: name})
+	if err != nil {
+		return nil, busError("interest", name, err)
+	}
+	return r.GetLinks(), nil
+}
+
+// WaitInterest blocks until an announcement called name would go over n links, or ctx
+// ends: a listener far away is known here a moment after it has bound.
+func (b *Bus) WaitInterest(ctx context.Context, name string, n int) error {
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for {
+		links, err := b.FindInterest(ctx, name)
+		if err != nil || len(links) >= n {
+			return err
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s is wanted over %d of %d links: %w", name, len(links), n, ctx.Err())
+		}
+	}
+}
+
 // DrainLink ends a link in good order, and returns when it has ended: what is open may
 // finish within timeout, or the daemon's own drain timeout if that is 0 or less. It
 // returns how many requests were answered by the limpet because they did not.
@@ -313,23 +341,28 @@ func (b *Bus) WaitReady(ctx context.Context) error {
 	return nil
 }
 
+// LinksUp returns how many links are up.
+func (b *Bus) LinksUp(ctx context.Context) (up int, err error) {
+	st, err := b.Status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, l := range st.GetLinks() {
+		if l.GetState() == pb.LinkState_LINK_STATE_UP {
+			up++
+		}
+	}
+	return up, nil
+}
+
 // WaitLinked waits until n links are up, or ctx ends.
 func (b *Bus) WaitLinked(ctx context.Context, n int) error {
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for {
-		st, err := b.Status(ctx)
-		if err != nil {
+		up, err := b.LinksUp(ctx)
+		if err != nil || up >= n {
 			return err
-		}
-		up := 0
-		for _, l := range st.GetLinks() {
-			if l.GetState() == pb.LinkState_LINK_STATE_UP {
-				up++
-			}
-		}
-		if up >= n {
-			return nil
 		}
 		select {
 		case <-look.C:

@@ -42,9 +42,14 @@ func (p *Peering) Dial(ctx context.Context, stream link.Stream, onUp func()) err
 	if err != nil {
 		return err
 	}
-	l, err := n.admit(ctx, p, peer, func(cur *live) bool {
+	l, _, err := n.admit(ctx, p, peer, func(cur *live) bool {
 		return peer.Instance == cur.peer.Instance && peer.Session == cur.session && !p.classic
-	}, func() link.SessionID { return peer.Session })
+	}, func() (link.SessionID, error) {
+		if peer.Session == ours.Session && !p.classic {
+			return peer.Session, link.Errorf(link.Expired, "the session that was to be resumed is over")
+		}
+		return peer.Session, nil
+	})
 	if err != nil {
 		link.Refuse(stream, err, true)
 		return err
@@ -95,7 +100,7 @@ func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeti
 	case <-ctx.Done():
 		return refuse(errClosed)
 	}
-	l, err := n.admit(ctx, p, peer, func(cur *live) bool {
+	l, resumed, err := n.admit(ctx, p, peer, func(cur *live) bool {
 		return peer.Instance == cur.peer.Instance && peer.Session == cur.session && !classic
 	}, newSessionID)
 	if err != nil {
@@ -113,12 +118,16 @@ func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeti
 			return fmt.Errorf("answering the greeting: %w", err)
 		}
 	}
-	return l.serve(ctx, release, stream, peer.Expected)
+	expected := uint64(1)
+	if resumed {
+		expected = peer.Expected // else that was of another session
+	}
+	return l.serve(ctx, release, stream, expected)
 }
 
-func newSessionID() (id link.SessionID) {
+func newSessionID() (id link.SessionID, err error) {
 	_, _ = rand.Read(id[:]) // never fails
-	return id
+	return id, nil
 }
 
 // baseGreeting returns what we say to everybody.
@@ -190,13 +199,13 @@ func (n *Node) accepted(peer *link.Greeting, cfg Config, classic bool) (*Peering
 }
 
 // admit judges a peer, and returns the epoch that the stream is for: the current one
-// if resumes says so, else a new one, after the current one has been ended. A peer that
-// is refused changes nothing. The error is for the peer.
-func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resumes func(*live) bool, session func() link.SessionID) (*live, error) {
+// if resumes says so, else a new one with a session from session, after the current one
+// has been ended. A peer that is refused changes nothing. The error is for the peer.
+func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resumes func(*live) bool, session func() (link.SessionID, error)) (_ *live, resumed bool, err error) {
 	n.mu.Lock()
 	if n.closed {
 		n.mu.Unlock()
-		return nil, errClosed
+		return nil, false, errClosed
 	}
 	cur := p.current
 	if cur != nil && cur.why() != nil { // it is ending
@@ -207,12 +216,12 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resum
 	}
 	if cur != nil && peer.Instance != cur.peer.Instance && !n.gone(ctx, cur) {
 		n.mu.Unlock()
-		return nil, &link.Error{Code: link.Clash, NetworkID: peer.NetworkID, Message: fmt.Sprintf(
+		return nil, false, &link.Error{Code: link.Clash, NetworkID: peer.NetworkID, Message: fmt.Sprintf(
 			"two daemons have network id %d: one is linked already, as %q; give each bus its own with --network-id", peer.NetworkID, p.name)}
 	}
 	if err := n.joinOrReplace(ctx, p, peer); err != nil {
 		n.mu.Unlock()
-		return nil, refusal(err)
+		return nil, false, refusal(err)
 	}
 	p.keep()
 	n.peerings[p.key] = p
@@ -223,7 +232,7 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resum
 	if cur != nil && cur.why() == nil && resumes(cur) {
 		n.tellTopology()
 		n.mu.Unlock()
-		return cur, nil
+		return cur, true, nil
 	}
 	if cur != nil {
 		p.replaced = cur
@@ -235,19 +244,23 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resum
 	n.wantAll(p)
 	told := n.told(p)
 	n.mu.Unlock()
-	l, err := p.begin(peer, session(), told)
+	id, err := session()
+	var l *live
+	if err == nil {
+		l, err = p.begin(peer, id, told)
+	}
 	if err != nil {
 		n.mu.Lock()
 		n.wantNothing(p)
 		n.leave(p)
 		p.setState(Connecting, err)
 		n.mu.Unlock()
-		return nil, link.Errorf(link.BusFailed, "opening %s: %v", n.bus, err)
+		return nil, false, err
 	}
 	n.mu.Lock()
 	n.tellTopology()
 	n.mu.Unlock()
-	return l, nil
+	return l, false, nil
 }
 
 // told returns what lies behind us for a peer that is told so in a greeting. n.mu is

@@ -262,6 +262,37 @@ func TestPeerRestarted(t *testing.T) {
 	})
 }
 
+// The daemon that we dial is started again: it has a new session on the first stream,
+// although we greet it with how far we are in the old one.
+func TestDialledPeerRestarted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		near, far := membus.New(), membus.New()
+		hears, says := open(t, near), open(t, far)
+		bind(t, hears, "$.News", kbusdev.Listener)
+		a := node(t, near, 1)
+		c := lay(t, a, node(t, far, 2), limpet.Config{})
+		pass(time.Second)
+		for range 3 {
+			sendTo(t, says, &kbusdev.Message{Name: "$.News"})
+		}
+		pass(time.Second)
+		c.pull()
+		again := node(t, far, 2) // nobody is told that the other one is dead
+		c.plug(again)
+		pass(time.Second)
+		sendTo(t, says, &kbusdev.Message{Name: "$.News"})
+		pass(time.Second)
+		st := c.from.Status()
+		if st.Epochs != 2 || st.State != limpet.Up {
+			t.Errorf("%d epochs, %s: %v", st.Epochs, st.State, st.LastErr)
+		}
+		if n := len(queuedOn(t, hears)); n != 4 {
+			t.Errorf("%d announcements were heard", n)
+		}
+		lawful(t, true, a, again)
+	})
+}
+
 // Totals, drops and the name of a peering outlive its epochs.
 func TestTotalsOverEpochs(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -48,6 +48,7 @@ type Epoch struct {
 
 	why      error // why the epoch ended; nil while it lives
 	answered bool  // after the end: the open requests have been answered
+	cutOff   int   // after the end: how many those were
 	carry    bool  // after the end: what the peer's next instance gets
 	carried  []link.Outgoing
 }
@@ -122,7 +123,7 @@ func (e *Epoch) Attach(now time.Time, peerExpected uint64) error {
 	if err := e.session.Attach(now, peerExpected); err != nil {
 		return err
 	}
-	e.detachedAt, e.holdAt = time.Time{}, time.Time{}
+	e.detachedAt, e.holdAt, e.overflowAt = time.Time{}, time.Time{}, time.Time{}
 	if len(e.overflow) > 0 {
 		e.overflowAt = now
 	}

@@ -37,6 +37,12 @@ func (e *Epoch) SnapshotAsked(queued int) {
 	e.apply(e.rules.SnapshotAsked(e.fx[:0], queued), nil)
 }
 
+// SnapshotCut tells that the bus could queue no more than the first part of a snapshot.
+// When that has been read, WantsSnapshot reports true again.
+func (e *Epoch) SnapshotCut(queued int) {
+	e.apply(e.rules.SnapshotCut(e.fx[:0], queued), nil)
+}
+
 // QueueFull tells whether our queue on the bus was seen at its bound, when the bus may
 // have dropped what nobody can count. It reports whether that is news.
 func (e *Epoch) QueueFull(full bool) (news bool) {
@@ -115,11 +121,12 @@ func (e *Epoch) lost(m *kbusdev.Message) {
 	}
 }
 
-// giveUp ends what a stalled peer does not take. Answers to its own requests are
-// kept: their number is bounded by what it asked.
+// giveUp ends what a stalled peer does not take. Answers to its own requests are kept,
+// within the bounds of their lane.
 func (e *Epoch) giveUp(now time.Time, out *link.Outgoing) {
 	switch {
 	case out.Msg.IsReply():
+		e.roomForAnswer(now)
 		e.session.Put(now, link.Answers, out)
 	case out.Msg.WantsUsToReply():
 		e.abandon(&out.Msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", translate.Stalled)

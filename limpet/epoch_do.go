@@ -32,10 +32,15 @@ func (e *Epoch) Dos(now time.Time, dst []Do) []Do {
 	dst = append(dst, e.todo...)
 	clear(e.todo)
 	e.todo = e.todo[:0]
-	dst, late := e.held.due(now, dst)
-	for i := range late {
-		late[i].Errno = syscall.ETIMEDOUT
-		e.outcome(now, &late[i])
+	for late := true; late; { // what was behind one that is late is due at once
+		late = false
+		var expired []Do
+		dst, expired = e.held.due(now, dst)
+		for i := range expired {
+			late = true
+			expired[i].Errno = syscall.ETIMEDOUT
+			e.outcome(now, &expired[i])
+		}
 	}
 	if len(dst) < readBatch {
 		dst = e.fromPeer(now, dst)
@@ -196,17 +201,21 @@ func (e *Epoch) apply(fx []translate.Effect, now *time.Time) {
 	}
 }
 
-// answer queues an answer to a request that the peer keeps open. The epoch ends when
-// the peer takes none of too many.
+// answer queues an answer to a request that the peer keeps open.
 func (e *Epoch) answer(now time.Time, fx *translate.Effect) {
-	if e.why != nil {
-		return
+	if e.why == nil && e.roomForAnswer(now) {
+		e.session.Put(now, link.Answers, &link.Outgoing{Msg: fx.Msg})
 	}
-	if !e.session.Room(link.Answers) {
-		e.End(now, link.Errorf(link.Stalled, "the peer takes none of our answers to its requests"), false)
-		return
+}
+
+// roomForAnswer reports whether there is room for an answer. If not, the peer takes none
+// of too many, and the epoch ends.
+func (e *Epoch) roomForAnswer(now time.Time) bool {
+	if e.session.Room(link.Answers) {
+		return true
 	}
-	e.session.Put(now, link.Answers, &link.Outgoing{Msg: fx.Msg})
+	e.End(now, link.Errorf(link.Stalled, "the peer takes none of our answers to its requests"), false)
+	return false
 }
 
 // answerAll answers every request that is still open, after the end, and settles
@@ -237,6 +246,7 @@ func (e *Epoch) answerAll(dst []Do) []Do {
 	e.counts.settle(e.session.Stats())
 	for _, fx := range e.rules.End(nil, func(id kbusdev.MsgID) bool { return neverHanded[id] }) {
 		dst = append(dst, Do{Effect: fx})
+		e.cutOff++
 	}
 	return dst
 }

@@ -39,7 +39,7 @@ func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
 	switch f := f.(type) {
 	case *link.Error:
 		if f.Code != link.Replaced {
-			e.End(now, f, false)
+			e.End(now, f, f.Code == link.Expired) // then the peer lives, and begins anew
 		}
 		return f
 	case *link.Drain:

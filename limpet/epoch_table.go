@@ -163,8 +163,11 @@ func (e *Epoch) WantChanged(name string, wanted bool) {
 	}
 }
 
-// Wants reports whether the peer wants to hear messages of this name, or may.
-func (e *Epoch) Wants(name string) bool { return e.why == nil && e.wants.wants(name) }
+// Wants reports whether the peer is known to want messages of this name.
+func (e *Epoch) Wants(name string) bool {
+	w := &e.wants
+	return e.why == nil && (!w.limited || w.whole) && w.wants(name)
+}
 
 // frame returns what the peer is to be told next about interest or tables at once, nil
 // if there is nothing.

@@ -121,3 +121,63 @@ func TestExpiresWhileHeld(t *testing.T) {
 		t.Errorf("counts: %+v", c)
 	}
 }
+
+// What waits behind a message that has expired is tried at once.
+func TestWhatIsBehindAnExpiredOneIsTried(t *testing.T) {
+	now := time.Unix(1000, 0)
+	e := byHand(now)
+	if err := e.Attach(now, 1); err != nil {
+		t.Fatal(err)
+	}
+	b := &link.Batch{First: 1}
+	for i := range uint32(4) {
+		m := kbusdev.Message{
+			ID: kbusdev.MsgID{Network: 2, Serial: 7 + i}, Name: "$.Ask", From: 5, OrigFrom: kbusdev.Address{Network: 2, Local: 5},
+			Flags: kbusdev.WantReply | kbusdev.WantYouToReply | kbusdev.AllOrWait,
+		}
+		if i < 3 {
+			m.Expires = now.Add(50 * time.Millisecond)
+		}
+		b.Messages = append(b.Messages, m)
+	}
+	if err := e.TakeFrame(now, b); err != nil {
+		t.Fatal(err)
+	}
+	carryOut(e, now, func(*translate.Effect) syscall.Errno { return syscall.EAGAIN })
+	now = now.Add(100 * time.Millisecond)
+	if tried := carryOut(e, now, allGoesWell); len(tried) != 1 || tried[0].Msg.ID.Serial != 10 {
+		t.Errorf("tried: %+v", tried)
+	}
+}
+
+// A message that is tried again, and finds room, is done: nothing is left of the first
+// outcome.
+func TestHeldIsSentOnce(t *testing.T) {
+	now := time.Unix(1000, 0)
+	e := byHand(now)
+	if err := e.Attach(now, 1); err != nil {
+		t.Fatal(err)
+	}
+	m := kbusdev.Message{
+		ID: kbusdev.MsgID{Network: 2, Serial: 7}, Name: "$.News", From: 5, OrigFrom: kbusdev.Address{Network: 2, Local: 5},
+		Flags: kbusdev.AllOrWait,
+	}
+	if err := e.TakeFrame(now, &link.Batch{First: 1, Messages: []kbusdev.Message{m}}); err != nil {
+		t.Fatal(err)
+	}
+	if tried := carryOut(e, now, func(*translate.Effect) syscall.Errno { return syscall.EAGAIN }); len(tried) != 1 {
+		t.Fatalf("tried %d times", len(tried))
+	}
+	now = now.Add(100 * time.Millisecond)
+	dos := e.Dos(now, nil)
+	if len(dos) != 1 || dos[0].Errno != 0 {
+		t.Fatalf("to be done: %+v", dos)
+	}
+	e.Outcomes(now, dos) // as they are: it was done
+	if again := carryOut(e, now.Add(100*time.Millisecond), allGoesWell); len(again) != 0 {
+		t.Errorf("sent again: %+v", again)
+	}
+	if c := e.Counts(); c.FromPeerEnded["delivered"] != 1 {
+		t.Errorf("counts: %+v", c)
+	}
+}

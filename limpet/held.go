@@ -95,7 +95,7 @@ func (h *held) due(now time.Time, dst []Do) (_, late []Do) {
 			continue
 		}
 		q.out = true
-		q.dos[0].from = q
+		q.dos[0].from, q.dos[0].Errno = q, 0
 		if q.dos[0].Effect.Msg.Expired(now) {
 			late = append(late, q.dos[0])
 		} else {

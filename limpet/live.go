@@ -47,12 +47,12 @@ type claim struct {
 }
 
 // begin opens a Ksock for a new epoch and starts its pumps. The epoch has no stream
-// yet. The peering's lock is not held.
+// yet. The error is for the peer.
 func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link.Network) (*live, error) {
 	n, cfg := p.node, p.cfg
 	k, err := n.openKsock(cfg)
 	if err != nil {
-		return nil, err
+		return nil, link.Errorf(link.BusFailed, "opening %s: %v", n.bus, err)
 	}
 	l := &live{
 		peering:  p,
@@ -89,6 +89,12 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 	}
 	l.epoch = NewEpoch(ec, now)
 	n.mu.Lock()
+	if n.closed { // meanwhile, so nobody would end the epoch
+		n.mu.Unlock()
+		_ = k.Close()
+		n.serve(k.ID(), false)
+		return nil, errClosed
+	}
 	l.epoch.Adopt(now, p.carried)
 	p.carried, p.replaced, p.current = nil, nil, l
 	p.keep() // the end of an epoch that this one replaces has set the timer again

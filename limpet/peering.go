@@ -188,9 +188,10 @@ func (p *Peering) epochOver(l *live) {
 	why := l.why()
 	n.mu.Lock()
 	l.mu.Lock()
-	ledger := l.epoch.rules.Stats()
-	p.totals.close(ledger)
+	cutOff := l.epoch.cutOff
+	l.epoch.Closed()
 	p.carried = l.epoch.Carried()
+	kept := len(p.carried)
 	l.mu.Unlock()
 	p.current = nil
 	if p.replaced != l {
@@ -207,7 +208,7 @@ func (p *Peering) epochOver(l *live) {
 	if errors.Is(why, &link.Error{Code: link.GoingAway}) {
 		level = slog.LevelInfo
 	}
-	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_open_then", ledger.Open, "kept_for_the_next", len(p.carried))
+	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_cut_off", cutOff, "kept_for_the_next", kept)
 }
 
 // keep stops the timer that would have the peering forgotten. node.mu is held.
@@ -325,7 +326,7 @@ func (p *Peering) Status() Status {
 	}
 	l := p.current
 	if l == nil {
-		st.Counts = p.totals.counts(link.Stats{}, translate.Stats{})
+		st.Counts = p.totals.Counts()
 		n.mu.Unlock()
 		return st
 	}
@@ -340,8 +341,9 @@ func (p *Peering) Status() Status {
 	return st
 }
 
-// Wants reports whether a message of this name that is announced on our bus now would be
-// sent to the peer: somebody listens there or behind there, or may.
+// Wants reports whether the peer is known to want messages of this name: somebody
+// listens to it there or behind there, or the peer wants everything. A peer that has not
+// told yet what it wants gets everything meanwhile, but is not known to want it.
 func (p *Peering) Wants(name string) bool {
 	n := p.node
 	n.mu.Lock()

@@ -2,6 +2,7 @@ package limpet
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 	"time"
 
@@ -45,7 +46,7 @@ func (l *live) read(ctx context.Context) error {
 		signal(l.wakeSend)
 		signal(l.wakeBus)
 		if news {
-			l.log.Warn("our queue on the bus is full; the bus may drop announcements for us", "messages", l.peering.cfg.MaxMessages)
+			l.log.Warn("our queue on the bus is full; the bus may drop announcements for us")
 		}
 		if terminated {
 			return ErrTerminated
@@ -60,33 +61,58 @@ func (l *live) queueFull(more bool) bool {
 		return false
 	}
 	n, err := l.ksock.NumMessages()
-	return err == nil && n+readBatch >= int(l.peering.cfg.MaxMessages)
+	if err != nil {
+		return false
+	}
+	most, err := l.ksock.MaxMessages(0)
+	return err == nil && n+readBatch >= int(most)
 }
 
 // askSnapshot makes the bus queue an event for every replier. If they do not fit, our
-// queue is made larger: reading it empty would not help.
+// queue is made larger, and the bus is asked again when what it did queue has been read.
 func (l *live) askSnapshot() error {
-	const most = 1 << 23
-	bound := l.peering.cfg.MaxMessages
-	for {
-		_, err := l.ksock.ReportReplierBinds(kbusdev.On)
-		errno, refused := kbusdev.ErrnoOf(err)
-		if err == nil {
-			break
-		}
-		if !refused || errno != syscall.EBUSY || bound >= most {
-			return err
-		}
-		bound *= 2
-		if _, err := l.ksock.MaxMessages(bound); err != nil {
-			return err
-		}
+	before, err := l.ksock.NumMessages()
+	if err != nil {
+		return err
+	}
+	_, err = l.ksock.ReportReplierBinds(kbusdev.On)
+	cut := false
+	if errno, _ := kbusdev.ErrnoOf(err); errno == syscall.EBUSY {
+		cut = true
+		err = l.raiseQueue(before)
+	}
+	if err != nil {
+		return err
 	}
 	n, err := l.ksock.NumMessages()
 	if err != nil {
 		return err
 	}
-	l.with(func(e *Epoch) { e.SnapshotAsked(n) })
+	l.with(func(e *Epoch) {
+		if cut {
+			e.SnapshotCut(n)
+		} else {
+			e.SnapshotAsked(n)
+		}
+	})
+	return nil
+}
+
+// raiseQueue doubles the bound of our queue, in which so many messages waited before the
+// snapshot was asked for. If it cannot be raised any more, reading it empty may help,
+// unless most of it was free.
+func (l *live) raiseQueue(before int) error {
+	was, err := l.ksock.MaxMessages(0)
+	if err != nil {
+		return err
+	}
+	now, err := l.ksock.MaxMessages(2 * was)
+	if err != nil {
+		return err
+	}
+	if now <= was && before < int(was)/2 {
+		return fmt.Errorf("the bus has more repliers than the %d messages that its queues can be raised to (kbusd --max-queue): %w", now, syscall.EBUSY)
+	}
 	return nil
 }
 
@@ -120,6 +146,7 @@ func (l *live) write() {
 		case hungry:
 			signal(l.wakeRead) // time alone may have made room
 		}
+		signal(l.wakeSend) // what came, or the time, may have an answer that needs nothing of the bus
 		wait := time.Hour
 		if !next.IsZero() {
 			wait = max(next.Sub(now), 0)
@@ -128,7 +155,6 @@ func (l *live) write() {
 		select {
 		case <-l.wakeBus:
 		case <-due.C:
-			signal(l.wakeSend)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package limpet
 
 import (
 	"errors"
+	"time"
 
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/topology"
@@ -51,7 +52,7 @@ func (n *Node) leave(p *Peering) {
 func (n *Node) forgetRestarted() {
 	for _, id := range n.reach.Restarted() {
 		n.idsMu.Lock()
-		n.ids.Forget(id)
+		n.ids.Forget(id, time.Now())
 		n.idsMu.Unlock()
 	}
 }

@@ -158,10 +158,10 @@ func TestResumeAfterACutAtEveryFrame(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					c := converse(t)
 					var count atomic.Int64
-					over := false
+					var over atomic.Bool
 					hook := func(w *wires) func() {
 						return func() {
-							if !over && count.Add(1) == at {
+							if !over.Load() && count.Add(1) == at {
 								w.cut()
 							}
 						}
@@ -176,7 +176,7 @@ func TestResumeAfterACutAtEveryFrame(t *testing.T) {
 					})
 					pass(time.Second) // the link is up, perhaps after the cut
 					c.talk(12, synctest.Wait)
-					over = true
+					over.Store(true)
 					pass(2 * time.Second)
 					c.check()
 					st := from.Status()
@@ -202,21 +202,20 @@ func TestResumeAgainAndAgain(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				c := converse(t)
 				from := c.nodes[0].NewDialled("dial 2", limpet.Config{}, false)
-				talking := false
-				cutting := true
+				var cutting atomic.Bool
 				layFrom(t, from, c.nodes[1], limpet.Config{}, func(w *wires) {
 					var count atomic.Int64
 					w.onSend = func() {
-						if talking && cutting && count.Add(1) == every {
+						if cutting.Load() && count.Add(1) == every {
 							w.cut()
 						}
 					}
 				})
 				pass(time.Second)
-				talking = true
+				cutting.Store(true)
 				c.talk(60, func() { pass(20 * time.Millisecond) })
 				synctest.Wait()
-				cutting = false
+				cutting.Store(false)
 				pass(2 * time.Second)
 				c.check()
 				if st := from.Status(); st.Epochs != 1 || st.Resumed < 3 {

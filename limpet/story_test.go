@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,12 +29,13 @@ type cable struct {
 	// prepare, unless nil, is given each new pipe before it is used.
 	prepare func(*wires)
 
+	stop context.CancelFunc
+	done chan struct{}
+
+	mu        sync.Mutex
 	now       *wires
 	unplugged bool
-	stop      context.CancelFunc
-	done      chan struct{}
 	why       error // why the dialling side's latest stream ended
-	accepted  error // why the accepting side's did
 }
 
 // lay makes a cable from a new dialled peering of a node, and plugs it in. Both ends
@@ -52,21 +54,18 @@ func layFrom(t *testing.T, from *limpet.Peering, to *limpet.Node, cfg limpet.Con
 	return c
 }
 
-// run keeps the link up. Its fields are read and written by the test only while
-// nothing else runs, after synctest.Wait.
+// run keeps the link up.
 func (c *cable) run(ctx context.Context) {
 	defer close(c.done)
 	for ctx.Err() == nil {
-		if !c.unplugged {
-			a, b := pipe()
-			if c.prepare != nil {
-				c.prepare(a.wires)
-			}
-			c.now = a.wires
+		if a, b, to := c.next(); a != nil {
 			accepted := make(chan error, 1)
-			go func() { accepted <- c.to.Accept(ctx, b, c.cfg) }()
-			c.why = c.from.Dial(ctx, a, nil)
-			c.accepted = <-accepted
+			go func() { accepted <- to.Accept(ctx, b, c.cfg) }()
+			why := c.from.Dial(ctx, a, nil)
+			<-accepted
+			c.mu.Lock()
+			c.why = why
+			c.mu.Unlock()
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -75,17 +74,59 @@ func (c *cable) run(ctx context.Context) {
 	}
 }
 
-// unplug cuts the cable, and leaves it so.
+// next returns the next pipe, and where it leads; nil while the cable is unplugged.
+func (c *cable) next() (a, b *pipeEnd, to *limpet.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unplugged {
+		return nil, nil, nil
+	}
+	a, b = pipe()
+	if c.prepare != nil {
+		c.prepare(a.wires)
+	}
+	c.now = a.wires
+	return a, b, c.to
+}
+
+// ended returns why the dialling side's latest stream ended.
+func (c *cable) ended() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.why
+}
+
+// unplug leaves the cable as it is, but has it not dialled again.
 func (c *cable) unplug() {
-	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.unplugged = true
+}
+
+// cut breaks the pipe that is in use.
+func (c *cable) cut() {
+	synctest.Wait()
+	c.mu.Lock()
 	c.now.cut()
+	c.mu.Unlock()
 	synctest.Wait()
 }
 
-// plug plugs it in again, and waits until that has been noticed.
-func (c *cable) plug() {
+// pull unplugs the cable while it is in use.
+func (c *cable) pull() {
+	c.unplug()
+	c.cut()
+}
+
+// plug plugs it in again, into another node unless that is nil, and waits until that has
+// been noticed.
+func (c *cable) plug(to *limpet.Node) {
+	c.mu.Lock()
 	c.unplugged = false
+	if to != nil {
+		c.to = to
+	}
+	c.mu.Unlock()
 	pass(200 * time.Millisecond)
 }
 

@@ -134,9 +134,14 @@ func (e *Epoch) Counts() Counts {
 	return c
 }
 
-// close adds the ledger of an epoch that is over. Its open requests were answered by
-// the bus when the Ksock was closed.
-func (t *Totals) close(ledger translate.Stats) {
+// Counts returns the peering's counts between epochs.
+func (t *Totals) Counts() Counts { return t.counts(link.Stats{}, translate.Stats{}) }
+
+// Closed tells that the epoch is over and its Ksock closed: the bus has answered the
+// requests that were still open. Its ledger is added to the totals; it must not be used
+// any more, but for Why and Carried.
+func (e *Epoch) Closed() {
+	t, ledger := e.counts, e.rules.Stats()
 	t.ledger.Requests += ledger.Requests
 	t.ledger.Replies += ledger.Replies
 	t.ledger.Synthetic += ledger.Synthetic + ledger.Open

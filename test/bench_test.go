@@ -181,13 +181,16 @@ func open(b *testing.B, bus kbusdev.Bus, names []string, as kbusdev.Role) kbusde
 func busesOneWay(b *testing.B, network string, size int)   { oneWay(b, "", network, size) }
 func classicOneWay(b *testing.B, network string, size int) { oneWay(b, overClassic, network, size) }
 
-// oneWay keeps the sender at most some thousands of messages ahead, so that
+// oneWay keeps the sender at most some thousands of messages and 32 MiB ahead, so that
 // no queue on the way is ever full and nothing is dropped.
 func oneWay(b *testing.B, protocol, network string, size int) {
-	const ahead = 16384
+	ahead := min(16384, 32<<20/size)
 	x, y := pairOf(b, protocol, network)
 	sender := open(b, x.bus, nil, kbusdev.Listener)
 	listener := open(b, y.bus, []string{"$.Sensors.*"}, kbusdev.Listener)
+	for !x.node.Peerings()[0].Wants("$.Sensors.Kitchen") {
+		runtime.Gosched()
+	}
 	credit := make(chan int, ahead)
 	go func() {
 		msgs := make([]*kbusdev.Message, 256)
@@ -202,9 +205,18 @@ func oneWay(b *testing.B, protocol, network string, size int) {
 	b.Cleanup(func() { _ = listener.Close() })
 	m := &kbusdev.Message{Name: "$.Sensors.Kitchen", Data: make([]byte, size)}
 	inFlight := 0
+	arrived := func() {
+		select {
+		case n := <-credit:
+			inFlight -= n
+		case <-time.After(20 * time.Second):
+			b.Fatalf("%d messages have not arrived: here %+v, there %+v, the buses %+v %+v", inFlight,
+				x.node.Peerings()[0].Status().Counts, y.node.Peerings()[0].Status().Counts, x.bus.Stats(), y.bus.Stats())
+		}
+	}
 	for b.Loop() {
 		for inFlight >= ahead {
-			inFlight -= <-credit
+			arrived()
 		}
 		if _, err := sender.Send(context.Background(), m); err != nil {
 			b.Fatal(err)
@@ -212,7 +224,7 @@ func oneWay(b *testing.B, protocol, network string, size int) {
 		inFlight++
 	}
 	for inFlight > 0 {
-		inFlight -= <-credit
+		arrived()
 	}
 }
 

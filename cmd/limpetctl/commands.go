@@ -11,9 +11,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/kbusdev"
-	"github.com/spf13/cobra"
 )
 
 func (o *options) newSend() *cobra.Command {

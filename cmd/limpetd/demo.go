@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,8 +23,9 @@ func newDemo() *cobra.Command {
 		Long: `demo starts two limpetd processes, each with an embedded bus, links them over
 gRPC on a Unix socket, and carries an announcement, a request and its reply, a
 stateful request, and a request whose replier has gone. It shows each message's
-ids on either side. Then it leaves the daemons running until it is interrupted,
-so that you can look into them.`,
+ids on either side. Then it cuts the link for two seconds in the middle of
+traffic, and kills one of the daemons and starts it again. Then it leaves them
+running until it is interrupted, so that you can look into them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), once)
@@ -38,10 +37,13 @@ so that you can look into them.`,
 
 // A demo is two daemons and a client on each one's bus.
 type demo struct {
-	out  io.Writer
-	dir  string
-	a, b *client.Bus
-	step int
+	out    io.Writer
+	saying sync.Mutex
+	dir    string
+	a, b   *client.Bus
+	cable  *cable
+	far    *process // the daemon of network 2
+	step   int
 }
 
 func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) {
@@ -53,18 +55,20 @@ func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d := &demo{out: out, dir: dir}
-	link := filepath.Join(dir, "link.sock")
-	d.say("Two daemons, each with an embedded bus of its own. Their link is %s", link)
-	stopA, err := d.start(errOut, "1", "a", "--listen", link)
+	d.say("Two daemons, each with an embedded bus of its own, joined by a Unix socket that the demo can cut")
+	d.cable, err = newCable(filepath.Join(dir, "link.sock"), filepath.Join(dir, "a.sock"))
 	if err != nil {
 		return err
 	}
-	defer stopA()
-	stopB, err := d.start(errOut, "2", "b", "--connect", link)
-	if err != nil {
-		return err
+	defer d.cable.close()
+	a := &process{network: "1", args: d.args("1", "a", "--listen", d.cable.to), errOut: errOut}
+	d.far = &process{network: "2", args: d.args("2", "b", "--connect", d.cable.at), errOut: errOut}
+	for _, p := range []*process{a, d.far} {
+		if err := d.start(p); err != nil {
+			return err
+		}
+		defer p.stop()
 	}
-	defer stopB()
 	for _, side := range []struct {
 		name string
 		bus  **client.Bus
@@ -86,8 +90,8 @@ func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) 
 			return fmt.Errorf("the daemons of the demo did not link: %w", err)
 		}
 	}
-	for _, show := range []func(context.Context) error{d.announcement, d.request, d.stateful, d.gone} {
-		showing, stop := context.WithTimeout(ctx, 20*time.Second)
+	for _, show := range []func(context.Context) error{d.announcement, d.request, d.stateful, d.gone, d.cut, d.killed} {
+		showing, stop := context.WithTimeout(ctx, 30*time.Second)
 		err := show(showing)
 		stop()
 		if err != nil {
@@ -108,44 +112,15 @@ func runDemo(ctx context.Context, out, errOut io.Writer, once bool) (err error) 
 
 func (d *demo) api(side string) string { return filepath.Join(d.dir, "api-"+side+".sock") }
 
-func (d *demo) say(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format+"\n", args...) }
+func (d *demo) say(format string, args ...any) {
+	d.saying.Lock()
+	defer d.saying.Unlock()
+	_, _ = fmt.Fprintf(d.out, format+"\n", args...)
+}
 
 func (d *demo) title(what string) {
 	d.step++
 	d.say("\n%d. %s", d.step, what)
-}
-
-// start runs this program as a daemon; the function it returns stops it.
-func (d *demo) start(errOut io.Writer, networkID, side string, more ...string) (func(), error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
-	}
-	args := append([]string{"--bus", "embedded", "--network-id", networkID, "--api", d.api(side), "-v", "0"}, more...)
-	cmd := exec.Command(self, args...) //nolint:noctx // it is stopped with SIGTERM, so that it drains
-	cmd.Stderr = errOut
-	cmd.Env = withoutSettings(os.Environ())
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting a daemon: %w", err)
-	}
-	d.say("  network %s: limpetd %s   (process %d)", networkID, strings.Join(args, " "), cmd.Process.Pid)
-	return func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait()
-		kill.Stop()
-	}, nil
-}
-
-// withoutSettings keeps the caller's LIMPETD_ variables from the daemons.
-func withoutSettings(environ []string) []string {
-	var kept []string
-	for _, v := range environ {
-		if !strings.HasPrefix(v, envPrefix) {
-			kept = append(kept, v)
-		}
-	}
-	return kept
 }
 
 func (d *demo) show(network int, what string, m *kbusdev.Message) {
@@ -178,50 +153,21 @@ func (d *demo) announcement(ctx context.Context) error {
 		return err
 	}
 	defer far.Close()
-	heard, err := d.sendUntilHeard(ctx, far)
-	if err != nil {
+	// It goes over the link once that knows that somebody listens there.
+	if err := d.a.WaitInterest(ctx, "$.Weather.Rain", 1); err != nil {
 		return err
 	}
-	for {
-		m, err := near.Recv()
+	if _, err := d.a.Send(ctx, &kbusdev.Message{Name: "$.Weather.Rain", Data: []byte("from noon")}); err != nil {
+		return err
+	}
+	for i, l := range []*client.Listener{near, far} {
+		m, err := l.Recv()
 		if err != nil {
 			return err
 		}
-		if m.ID.Serial == heard.ID.Serial {
-			d.show(1, "the listener hears", m)
-			d.show(2, "the listener hears", heard)
-			return nil
-		}
+		d.show(i+1, "the listener hears", m)
 	}
-}
-
-// sendUntilHeard announces on bus a until the far listener hears it: an announcement
-// crosses once the link knows that somebody listens there.
-func (d *demo) sendUntilHeard(ctx context.Context, far *client.Listener) (*kbusdev.Message, error) {
-	heard := make(chan *kbusdev.Message, 1)
-	failed := make(chan error, 1)
-	go func() {
-		m, err := far.Recv()
-		if err != nil {
-			failed <- err
-			return
-		}
-		heard <- m
-	}()
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	for {
-		if _, err := d.a.Send(ctx, &kbusdev.Message{Name: "$.Weather.Rain", Data: []byte("from noon")}); err != nil {
-			return nil, err
-		}
-		select {
-		case m := <-heard:
-			return m, nil
-		case err := <-failed:
-			return nil, err
-		case <-again.C:
-		}
-	}
+	return nil
 }
 
 // waitReplier waits until a replier's binding has crossed the link.

@@ -5,6 +5,7 @@ import "github.com/kbus-limpet/limpet/kbusdev"
 // A snapshot is being read from our bus: it queued an event for every replier bound.
 type snapshot struct {
 	left       int    // how many messages may still belong to it
+	cut        bool   // the bus had no room for the rest of it
 	mark       uint32 // of the bindings it named
 	lastSerial uint32 // of its latest event, 0 before the first
 }
@@ -108,10 +109,15 @@ func (m *Machine) forwardEvent(fx []Effect, msg *kbusdev.Message, e kbusdev.Bind
 // the next queued messages from it, at most, hold all of them.
 func (m *Machine) SnapshotAsked(fx []Effect, queued int) []Effect {
 	m.snapshot = snapshot{left: queued, mark: m.snapshot.mark + 1}
-	if queued == 0 {
-		fx = m.reconcile(fx)
-	}
-	return fx
+	return m.snapshotOver(fx)
+}
+
+// SnapshotCut is SnapshotAsked for a bus that had no room for all the events: the first
+// part of the snapshot is queued. When that has been read, a Snapshot effect asks again.
+// The two must not be mixed up: each tells the newest first.
+func (m *Machine) SnapshotCut(fx []Effect, queued int) []Effect {
+	m.snapshot = snapshot{left: queued, cut: true, mark: m.snapshot.mark + 1}
+	return m.snapshotOver(fx)
 }
 
 // snapshotRead counts a message that was read, and ends the snapshot after its last.
@@ -119,10 +125,20 @@ func (m *Machine) snapshotRead(fx []Effect) []Effect {
 	if m.snapshot.left == 0 {
 		return fx
 	}
-	if m.snapshot.left--; m.snapshot.left > 0 {
+	m.snapshot.left--
+	return m.snapshotOver(fx)
+}
+
+// snapshotOver does what follows a snapshot once its last message has been read.
+func (m *Machine) snapshotOver(fx []Effect) []Effect {
+	switch {
+	case m.snapshot.left > 0:
 		return fx
+	case m.snapshot.cut:
+		return append(fx, Effect{Kind: Snapshot})
+	default:
+		return m.reconcile(fx)
 	}
-	return m.reconcile(fx)
 }
 
 // reconcile ends a snapshot: what it did not name is gone, here and at the peer.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/wire"
@@ -97,6 +98,20 @@ func (s *Service) find(name string) *limpet.Peering {
 
 func noLink(name string) error {
 	return status.Errorf(codes.NotFound, "there is no link %q; limpetctl links lists them", name)
+}
+
+// FindInterest tells over which links an announcement would go now.
+func (s *Service) FindInterest(_ context.Context, q *pb.FindInterestRequest) (*pb.FindInterestResponse, error) {
+	if err := kbusdev.CheckName(q.GetName()); err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "name %.100q: %v", q.GetName(), err)
+	}
+	r := new(pb.FindInterestResponse)
+	for _, p := range s.Node.Peerings() { // by name
+		if p.Wants(q.GetName()) {
+			r.Links = append(r.Links, p.Name())
+		}
+	}
+	return r, nil
 }
 
 // DrainLink ends a link in good order.

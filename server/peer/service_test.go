@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/counted"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
+	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/server/peer"
@@ -32,16 +34,18 @@ func newNode(t *testing.T, id uint32) *limpet.Node {
 	return n
 }
 
-// serve accepts links for a node until the test ends.
-func serve(t *testing.T, node *limpet.Node) net.Addr {
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve accepts links for a node until the test ends, or until kill cuts all connections
+// and listens no more.
+func serve(t *testing.T, node *limpet.Node, at string, cfg limpet.Config) (addr net.Addr, kill func()) {
 	t.Helper()
-	leaks := goleak.IgnoreCurrent()
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	tcp, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := counted.Listen(tcp)
-	host := peer.NewHost(node, limpet.Config{})
+	host := peer.NewHost(node, cfg)
 	server := grpc.NewServer()
 	host.Register(server)
 	done := make(chan error)
@@ -52,9 +56,19 @@ func serve(t *testing.T, node *limpet.Node) net.Addr {
 		host.Stop()
 		server.Stop()
 		<-done
-		goleak.VerifyNone(t, leaks)
 	})
-	return l.Addr()
+	return l.Addr(), l.CloseAll
+}
+
+// dialler keeps a link of a node up until it is stopped.
+func dialler(node *limpet.Node, a net.Addr, cfg limpet.Config) (stop func(cause error)) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		(&clientpeer.Dialler{Node: node, Address: sockaddr.Address{Network: "tcp", Address: a.String()}, Limpet: cfg}).Run(ctx)
+	}()
+	return func(cause error) { cancel(cause); <-ended }
 }
 
 func dial(t *testing.T, a net.Addr) *grpc.ClientConn {
@@ -70,7 +84,8 @@ func dial(t *testing.T, a net.Addr) *grpc.ClientConn {
 // A peer that opens a link and says nonsense is told so, and leaves nothing behind.
 func TestHostilePeer(t *testing.T) {
 	node := newNode(t, 1)
-	s, err := pb.NewLinkServiceClient(dial(t, serve(t, node))).Link(t.Context())
+	a, _ := serve(t, node, "127.0.0.1:0", limpet.Config{})
+	s, err := pb.NewLinkServiceClient(dial(t, a)).Link(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,22 +108,46 @@ func TestHostilePeer(t *testing.T) {
 // A daemon that stops tells its peer no more than that.
 func TestStopTellsPeerNoCause(t *testing.T) {
 	node := newNode(t, 1)
-	a := serve(t, node)
+	a, _ := serve(t, node, "127.0.0.1:0", limpet.Config{})
 	other := newNode(t, 2)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		(&clientpeer.Dialler{Node: other, Address: sockaddr.Address{Network: "tcp", Address: a.String()}}).Run(ctx)
-	}()
+	stop := dialler(other, a, limpet.Config{})
 	p := waitState(t, node, limpet.Up)
 	waitState(t, other, limpet.Up)
-	cancel(errors.New("a secret cause"))
-	<-ended
+	stop(errors.New("a secret cause"))
 	other.Close(t.Context(), "the test ends")
 	waitState(t, node, limpet.Connecting)
 	if why := p.Status().LastErr; why == nil || !strings.Contains(why.Error(), "the daemon is stopping") || strings.Contains(why.Error(), "secret") {
 		t.Errorf("the peer is told %v", why)
+	}
+}
+
+// A peer that was killed and started again is linked again at once: what the dialling
+// side expected of the session before is of no meaning in the new one.
+func TestPeerIsRestarted(t *testing.T) {
+	all := limpet.Config{AllInterest: true}
+	first, second, other := newNode(t, 1), newNode(t, 1), newNode(t, 2)
+	a, kill := serve(t, first, "127.0.0.1:0", all)
+	stop := dialler(other, a, all)
+	defer func() { stop(nil); other.Close(t.Context(), "the test ends") }()
+	waitState(t, first, limpet.Up)
+	p := waitState(t, other, limpet.Up)
+	k, err := first.Bus().Open(kbusdev.WriteOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	if _, err := k.Send(t.Context(), &kbusdev.Message{Name: "$.A"}); err != nil {
+		t.Fatal(err)
+	}
+	for p.Status().Counts.FromPeerEnded["delivered"] == 0 {
+		runtime.Gosched()
+	}
+	kill()
+	serve(t, second, a.String(), all)
+	waitState(t, second, limpet.Up)
+	waitState(t, other, limpet.Up)
+	if n := p.Status().Epochs; n != 2 {
+		t.Errorf("it took %d epochs, want 2: %v", n, p.Status().LastErr)
 	}
 }
 

@@ -10,10 +10,6 @@ import (
 	"time"
 )
 
-// linksResume says that a broken link's epoch goes on with the next stream: limpetd
-// has --grace, and a fault shorter than it loses no announcement.
-const linksResume = false
-
 var (
 	oneSeed    = flag.Uint64("seed", 0, "play the schedule of this seed only")
 	soakFor    = flag.Duration("soak", 10*time.Minute, "how long LIMPET_TEST=soak runs")

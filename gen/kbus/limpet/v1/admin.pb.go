@@ -85,6 +85,98 @@ func (LinkState) EnumDescriptor() ([]byte, []int) {
 	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
+// The name to look for.
+type FindInterestRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A message's name, without a wildcard.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindInterestRequest) Reset() {
+	*x = FindInterestRequest{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindInterestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindInterestRequest) ProtoMessage() {}
+
+func (x *FindInterestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindInterestRequest.ProtoReflect.Descriptor instead.
+func (*FindInterestRequest) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *FindInterestRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Who wants it.
+type FindInterestResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The names of the links, in order.
+	Links         []string `protobuf:"bytes,1,rep,name=links,proto3" json:"links,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindInterestResponse) Reset() {
+	*x = FindInterestResponse{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindInterestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindInterestResponse) ProtoMessage() {}
+
+func (x *FindInterestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindInterestResponse.ProtoReflect.Descriptor instead.
+func (*FindInterestResponse) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FindInterestResponse) GetLinks() []string {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
 // What to tell.
 type GetStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -103,7 +195,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -115,7 +207,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -128,7 +220,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *GetStatusRequest) GetLink() string {
@@ -173,7 +265,7 @@ type DrainLinkRequest struct {
 
 func (x *DrainLinkRequest) Reset() {
 	*x = DrainLinkRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -185,7 +277,7 @@ func (x *DrainLinkRequest) String() string {
 func (*DrainLinkRequest) ProtoMessage() {}
 
 func (x *DrainLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -198,7 +290,7 @@ func (x *DrainLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainLinkRequest.ProtoReflect.Descriptor instead.
 func (*DrainLinkRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *DrainLinkRequest) GetName() string {
@@ -226,7 +318,7 @@ type DrainLinkResponse struct {
 
 func (x *DrainLinkResponse) Reset() {
 	*x = DrainLinkResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +330,7 @@ func (x *DrainLinkResponse) String() string {
 func (*DrainLinkResponse) ProtoMessage() {}
 
 func (x *DrainLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +343,7 @@ func (x *DrainLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainLinkResponse.ProtoReflect.Descriptor instead.
 func (*DrainLinkResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DrainLinkResponse) GetUnfinished() uint64 {
@@ -290,7 +382,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -302,7 +394,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -315,7 +407,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -417,7 +509,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +521,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +534,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LinkStatus) GetName() string {
@@ -555,7 +647,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -567,7 +659,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -580,7 +672,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Drop) GetTime() *timestamppb.Timestamp {
@@ -675,7 +767,7 @@ type LinkCounts struct {
 
 func (x *LinkCounts) Reset() {
 	*x = LinkCounts{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +779,7 @@ func (x *LinkCounts) String() string {
 func (*LinkCounts) ProtoMessage() {}
 
 func (x *LinkCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +792,7 @@ func (x *LinkCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkCounts.ProtoReflect.Descriptor instead.
 func (*LinkCounts) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LinkCounts) GetRequests() uint64 {
@@ -861,7 +953,11 @@ var File_kbus_limpet_v1_admin_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckbus/limpet/v1/message.proto\"\x7f\n" +
+	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckbus/limpet/v1/message.proto\")\n" +
+	"\x13FindInterestRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\",\n" +
+	"\x14FindInterestResponse\x12\x14\n" +
+	"\x05links\x18\x01 \x03(\tR\x05links\"\x7f\n" +
 	"\x10GetStatusRequest\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\x12\x1b\n" +
 	"\tmax_drops\x18\x02 \x01(\rR\bmaxDrops\x12\x1b\n" +
@@ -954,10 +1050,11 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x15LINK_STATE_CONNECTING\x10\x01\x12\x11\n" +
 	"\rLINK_STATE_UP\x10\x02\x12\x17\n" +
 	"\x13LINK_STATE_DRAINING\x10\x03\x12\x17\n" +
-	"\x13LINK_STATE_DETACHED\x10\x042\xb2\x01\n" +
+	"\x13LINK_STATE_DETACHED\x10\x042\x8d\x02\n" +
 	"\fAdminService\x12P\n" +
 	"\tGetStatus\x12 .kbus.limpet.v1.GetStatusRequest\x1a!.kbus.limpet.v1.GetStatusResponse\x12P\n" +
-	"\tDrainLink\x12 .kbus.limpet.v1.DrainLinkRequest\x1a!.kbus.limpet.v1.DrainLinkResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\tDrainLink\x12 .kbus.limpet.v1.DrainLinkRequest\x1a!.kbus.limpet.v1.DrainLinkResponse\x12Y\n" +
+	"\fFindInterest\x12#.kbus.limpet.v1.FindInterestRequest\x1a$.kbus.limpet.v1.FindInterestResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_admin_proto_rawDescOnce sync.Once
@@ -972,42 +1069,46 @@ func file_kbus_limpet_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_kbus_limpet_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_kbus_limpet_v1_admin_proto_goTypes = []any{
 	(LinkState)(0),                // 0: kbus.limpet.v1.LinkState
-	(*GetStatusRequest)(nil),      // 1: kbus.limpet.v1.GetStatusRequest
-	(*DrainLinkRequest)(nil),      // 2: kbus.limpet.v1.DrainLinkRequest
-	(*DrainLinkResponse)(nil),     // 3: kbus.limpet.v1.DrainLinkResponse
-	(*GetStatusResponse)(nil),     // 4: kbus.limpet.v1.GetStatusResponse
-	(*LinkStatus)(nil),            // 5: kbus.limpet.v1.LinkStatus
-	(*Drop)(nil),                  // 6: kbus.limpet.v1.Drop
-	(*LinkCounts)(nil),            // 7: kbus.limpet.v1.LinkCounts
-	nil,                           // 8: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	nil,                           // 9: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	nil,                           // 10: kbus.limpet.v1.LinkCounts.LostEntry
-	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*Message)(nil),               // 13: kbus.limpet.v1.Message
+	(*FindInterestRequest)(nil),   // 1: kbus.limpet.v1.FindInterestRequest
+	(*FindInterestResponse)(nil),  // 2: kbus.limpet.v1.FindInterestResponse
+	(*GetStatusRequest)(nil),      // 3: kbus.limpet.v1.GetStatusRequest
+	(*DrainLinkRequest)(nil),      // 4: kbus.limpet.v1.DrainLinkRequest
+	(*DrainLinkResponse)(nil),     // 5: kbus.limpet.v1.DrainLinkResponse
+	(*GetStatusResponse)(nil),     // 6: kbus.limpet.v1.GetStatusResponse
+	(*LinkStatus)(nil),            // 7: kbus.limpet.v1.LinkStatus
+	(*Drop)(nil),                  // 8: kbus.limpet.v1.Drop
+	(*LinkCounts)(nil),            // 9: kbus.limpet.v1.LinkCounts
+	nil,                           // 10: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	nil,                           // 11: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	nil,                           // 12: kbus.limpet.v1.LinkCounts.LostEntry
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*Message)(nil),               // 15: kbus.limpet.v1.Message
 }
 var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
-	11, // 0: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
-	12, // 1: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	5,  // 2: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	13, // 0: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
+	14, // 1: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	7,  // 2: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
 	0,  // 3: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
-	12, // 4: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
-	7,  // 5: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
-	6,  // 6: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
-	12, // 7: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
-	13, // 8: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
-	8,  // 9: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	9,  // 10: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	10, // 11: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
-	1,  // 12: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
-	2,  // 13: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
-	4,  // 14: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	3,  // 15: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
-	14, // [14:16] is the sub-list for method output_type
-	12, // [12:14] is the sub-list for method input_type
+	14, // 4: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
+	9,  // 5: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
+	8,  // 6: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
+	14, // 7: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
+	15, // 8: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
+	10, // 9: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	11, // 10: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	12, // 11: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
+	3,  // 12: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
+	4,  // 13: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
+	1,  // 14: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
+	6,  // 15: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	5,  // 16: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	2,  // 17: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
+	15, // [15:18] is the sub-list for method output_type
+	12, // [12:15] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name
@@ -1025,7 +1126,7 @@ func file_kbus_limpet_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_admin_proto_rawDesc), len(file_kbus_limpet_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,8 +19,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_GetStatus_FullMethodName = "/kbus.limpet.v1.AdminService/GetStatus"
-	AdminService_DrainLink_FullMethodName = "/kbus.limpet.v1.AdminService/DrainLink"
+	AdminService_GetStatus_FullMethodName    = "/kbus.limpet.v1.AdminService/GetStatus"
+	AdminService_DrainLink_FullMethodName    = "/kbus.limpet.v1.AdminService/DrainLink"
+	AdminService_FindInterest_FullMethodName = "/kbus.limpet.v1.AdminService/FindInterest"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -35,6 +36,9 @@ type AdminServiceClient interface {
 	// that are open may finish until the timeout. It returns when the link has ended. The
 	// side that dials opens it again soon. NOT_FOUND if no link has that name.
 	DrainLink(ctx context.Context, in *DrainLinkRequest, opts ...grpc.CallOption) (*DrainLinkResponse, error)
+	// Tells over which links an announcement would go now: those behind which somebody is
+	// known to listen to its name, and those whose peer wants everything.
+	FindInterest(ctx context.Context, in *FindInterestRequest, opts ...grpc.CallOption) (*FindInterestResponse, error)
 }
 
 type adminServiceClient struct {
@@ -65,6 +69,16 @@ func (c *adminServiceClient) DrainLink(ctx context.Context, in *DrainLinkRequest
 	return out, nil
 }
 
+func (c *adminServiceClient) FindInterest(ctx context.Context, in *FindInterestRequest, opts ...grpc.CallOption) (*FindInterestResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindInterestResponse)
+	err := c.cc.Invoke(ctx, AdminService_FindInterest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -77,6 +91,9 @@ type AdminServiceServer interface {
 	// that are open may finish until the timeout. It returns when the link has ended. The
 	// side that dials opens it again soon. NOT_FOUND if no link has that name.
 	DrainLink(context.Context, *DrainLinkRequest) (*DrainLinkResponse, error)
+	// Tells over which links an announcement would go now: those behind which somebody is
+	// known to listen to its name, and those whose peer wants everything.
+	FindInterest(context.Context, *FindInterestRequest) (*FindInterestResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -92,6 +109,9 @@ func (UnimplementedAdminServiceServer) GetStatus(context.Context, *GetStatusRequ
 }
 func (UnimplementedAdminServiceServer) DrainLink(context.Context, *DrainLinkRequest) (*DrainLinkResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DrainLink not implemented")
+}
+func (UnimplementedAdminServiceServer) FindInterest(context.Context, *FindInterestRequest) (*FindInterestResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindInterest not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -150,6 +170,24 @@ func _AdminService_DrainLink_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_FindInterest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindInterestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).FindInterest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_FindInterest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).FindInterest(ctx, req.(*FindInterestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -164,6 +202,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DrainLink",
 			Handler:    _AdminService_DrainLink_Handler,
+		},
+		{
+			MethodName: "FindInterest",
+			Handler:    _AdminService_FindInterest_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,364 @@
+package limpet_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/link"
+)
+
+// A chain of linked buses, with network ids from 1.
+type chain struct {
+	t      *testing.T
+	buses  []*membus.Bus
+	nodes  []*limpet.Node
+	cables []*cable
+}
+
+func newChain(t *testing.T, n int, cfg limpet.Config) *chain {
+	t.Helper()
+	c := &chain{t: t}
+	for i := range n {
+		c.buses = append(c.buses, membus.New(membus.WithMaxMessages(10000)))
+		c.nodes = append(c.nodes, node(t, c.buses[i], uint32(i+1)))
+	}
+	for i := range n - 1 {
+		c.cables = append(c.cables, lay(t, c.nodes[i], c.nodes[i+1], cfg))
+	}
+	pass(time.Second)
+	return c
+}
+
+// sent returns how many messages the link from one bus to the next has given to its
+// stream, and how many it has kept back because nobody wants them.
+func (c *chain) sent(i int) (n, unwanted uint64) {
+	c.t.Helper()
+	counts := c.cables[i].from.Status().Counts
+	return counts.FromBusEnded["delivered"], counts.FromBusEnded["unwanted"]
+}
+
+// say sends an announcement on the first bus, and waits until it is where it can get.
+func (c *chain) say(name string) {
+	c.t.Helper()
+	k := open(c.t, c.buses[0])
+	sendTo(c.t, k, &kbusdev.Message{Name: name})
+	synctest.Wait()
+	if err := k.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	pass(10 * time.Millisecond) // the acknowledgement
+}
+
+// Announcements cross only where somebody behind wants them: a listener at the far end
+// makes them cross within 100 ms, and they stop when it has gone.
+func TestInterestAlongAChain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newChain(t, 3, limpet.Config{})
+		c.say("$.News.A")
+		for i := range 2 {
+			if n, unwanted := c.sent(i); n != 0 || unwanted != uint64(1-i) {
+				t.Errorf("link %d: %d sent, %d unwanted, with no listener at all", i, n, unwanted)
+			}
+		}
+		if drops := c.cables[0].from.Drops(); len(drops) != 0 {
+			t.Errorf("what nobody wants is shown as lost: %v", drops)
+		}
+		far, middle := open(t, c.buses[2]), open(t, c.buses[1])
+		start := time.Now()
+		bind(t, far, "$.News.*", kbusdev.Listener)
+		synctest.Wait()
+		if d := time.Since(start); d > 100*time.Millisecond {
+			t.Errorf("it took %v", d)
+		}
+		c.say("$.News.A")
+		c.say("$.Other")
+		if n := len(queuedOn(t, far)); n != 1 {
+			t.Errorf("the far listener hears %d", n)
+		}
+		if n, unwanted := c.sent(0); n != 1 || unwanted != 2 {
+			t.Errorf("link 0: %d sent, %d unwanted", n, unwanted)
+		}
+		// A second one for the same name, in the middle, and the far one goes.
+		bind(t, middle, "$.News.*", kbusdev.Listener)
+		if err := far.Unbind("$.News.*", kbusdev.Listener); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		c.say("$.News.A")
+		n0, _ := c.sent(0)
+		n1, _ := c.sent(1)
+		if n0 != 2 || n1 != 1 || len(queuedOn(t, middle)) != 1 || len(queuedOn(t, far)) != 0 {
+			t.Errorf("with a listener in the middle alone: %d and %d sent", n0, n1)
+		}
+		if err := middle.Close(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		c.say("$.News.A")
+		if n, _ := c.sent(0); n != 2 {
+			t.Errorf("%d sent after the last listener has gone", n)
+		}
+		lawful(t, true, c.nodes...)
+	})
+}
+
+// Whoever binds a name twice, or by two Ksocks, wants it until the last one has gone; and
+// a wildcard until it has gone, whatever else matches.
+func TestInterestIsCounted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newChain(t, 2, limpet.Config{})
+		first, other := open(t, c.buses[1]), open(t, c.buses[1])
+		wanted := func(want bool, when string) {
+			t.Helper()
+			synctest.Wait()
+			before, _ := c.sent(0)
+			c.say("$.News.A")
+			if n, _ := c.sent(0); (n > before) != want {
+				t.Errorf("%s: %d sent", when, n-before)
+			}
+		}
+		unbind := func(k kbusdev.Ksock, name string) {
+			t.Helper()
+			if err := k.Unbind(name, kbusdev.Listener); err != nil {
+				t.Fatal(err)
+			}
+		}
+		bind(t, first, "$.News.A", kbusdev.Listener)
+		bind(t, first, "$.News.A", kbusdev.Listener)
+		bind(t, other, "$.News.A", kbusdev.Listener)
+		bind(t, other, "$.News.%", kbusdev.Listener)
+		wanted(true, "four bindings")
+		unbind(first, "$.News.A")
+		unbind(other, "$.News.A")
+		wanted(true, "two left")
+		unbind(first, "$.News.A")
+		wanted(true, "the wildcard alone")
+		unbind(other, "$.News.%")
+		wanted(false, "none left")
+		// A replier is no listener.
+		bind(t, first, "$.News.A", kbusdev.Replier)
+		wanted(false, "a replier")
+	})
+}
+
+// AllInterest sends everything, wanted or not.
+func TestAllInterest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newChain(t, 2, limpet.Config{AllInterest: true})
+		for range 5 {
+			c.say("$.News")
+		}
+		if n, unwanted := c.sent(0); n != 5 || unwanted != 0 {
+			t.Errorf("%d sent, %d unwanted", n, unwanted)
+		}
+	})
+}
+
+// Copies of a request for its listeners cross where they are wanted, not flagged for a
+// second reply; the request itself crosses to its replier, wanted or not.
+func TestCopiesOfRequestsCrossAsWanted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newChain(t, 2, limpet.Config{})
+		asker, near := open(t, c.buses[0]), open(t, c.buses[0])
+		bind(t, near, "$.Near", kbusdev.Replier)
+		synctest.Wait()
+		ask(t, asker, "$.Near")
+		pass(10 * time.Millisecond)
+		if n, unwanted := c.sent(0); n != 0 || unwanted != 1 {
+			t.Errorf("%d copies sent, %d unwanted", n, unwanted)
+		}
+		listener := open(t, c.buses[1])
+		bind(t, listener, "$.Near", kbusdev.Listener)
+		synctest.Wait()
+		ask(t, asker, "$.Near")
+		pass(10 * time.Millisecond)
+		if msgs := queuedOn(t, listener); len(msgs) != 1 || msgs[0].WantsUsToReply() || msgs[0].IsRequest() {
+			t.Errorf("the listener hears %+v", msgs)
+		}
+		far := open(t, c.buses[1])
+		bind(t, far, "$.Far", kbusdev.Replier)
+		synctest.Wait()
+		ask(t, asker, "$.Far")
+		pass(10 * time.Millisecond)
+		if msgs := queuedOn(t, far); len(msgs) != 1 || !msgs[0].WantsUsToReply() {
+			t.Errorf("the replier gets %+v", msgs)
+		}
+	})
+}
+
+// What is wanted is right again after a stream has broken, and after either side was
+// started again, whatever was bound and unbound meanwhile.
+func TestInterestAfterABreak(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restart=%t", restart), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := newChain(t, 3, limpet.Config{Grace: 5 * time.Second})
+				stays, goes, comes := open(t, c.buses[2]), open(t, c.buses[2]), open(t, c.buses[2])
+				bind(t, stays, "$.Stays", kbusdev.Listener)
+				bind(t, goes, "$.Goes", kbusdev.Listener)
+				synctest.Wait()
+				c.cables[1].pull()
+				if err := goes.Unbind("$.Goes", kbusdev.Listener); err != nil {
+					t.Fatal(err)
+				}
+				bind(t, comes, "$.Comes", kbusdev.Listener)
+				if restart {
+					pass(10 * time.Second) // the grace is over
+					c.say("$.Stays")
+					if n, _ := c.sent(0); n != 0 {
+						t.Errorf("%d sent for a link that is gone", n)
+					}
+				}
+				c.cables[1].plug(nil)
+				pass(time.Second)
+				before, _ := c.sent(0)
+				c.say("$.Stays")
+				c.say("$.Goes")
+				c.say("$.Comes")
+				after, _ := c.sent(0)
+				if after-before != 2 {
+					t.Errorf("%d of 2 are sent", after-before)
+				}
+				if len(queuedOn(t, stays)) != 1 || len(queuedOn(t, comes)) != 1 || len(queuedOn(t, goes)) != 0 {
+					t.Error("the listeners do not hear what they listen to")
+				}
+				lawful(t, true, c.nodes...)
+			})
+		})
+	}
+}
+
+// While a link is down for less than the grace, what its peer wants is kept for it.
+func TestInterestIsKeptDuringTheGrace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newChain(t, 2, limpet.Config{})
+		listener := open(t, c.buses[1])
+		bind(t, listener, "$.News", kbusdev.Listener)
+		synctest.Wait()
+		c.cables[0].pull()
+		pass(time.Second)
+		c.say("$.News")
+		c.say("$.Other")
+		c.cables[0].plug(nil)
+		pass(time.Second)
+		if n := len(queuedOn(t, listener)); n != 1 {
+			t.Errorf("%d are heard", n)
+		}
+		if n, unwanted := c.sent(0); n != 1 || unwanted != 1 {
+			t.Errorf("%d sent, %d unwanted", n, unwanted)
+		}
+	})
+}
+
+// A peer that tells nonsense of what it wants is told so, and its link ends.
+func TestBogusInterest(t *testing.T) {
+	dial := func(t *testing.T) *puppet {
+		p := newPuppet(t, membus.New(), limpet.Config{})
+		p.greeting.Features = []string{"interest"}
+		p.dial()
+		return p
+	}
+	refused := func(t *testing.T, p *puppet) {
+		t.Helper()
+		p.listen(false)
+		p.stream.Close()
+		wantCode(t, "bogus interest", p.ending(), link.Protocol)
+	}
+	t.Run("names that are none", func(t *testing.T) {
+		for _, name := range []string{"", "nonsense", "$.A..B", "$.A.*.B"} {
+			bubble(t, func(t *testing.T) {
+				p := dial(t)
+				p.send(&link.Interest{Restart: true, Wanted: []string{"$.Fine", name}, Whole: true})
+				refused(t, p)
+			})
+		}
+	})
+	t.Run("too many", func(t *testing.T) {
+		if !isLong() {
+			t.Skip("262 144 names take some seconds; set LIMPET_TEST=long")
+		}
+		bubble(t, func(t *testing.T) {
+			p := dial(t)
+			n := 0
+			for p.peering().Status().State == limpet.Up && n < 2<<18 {
+				f := &link.Interest{}
+				for range link.MaxInterestNames {
+					f.Wanted = append(f.Wanted, fmt.Sprintf("$.N%d", n))
+					n++
+				}
+				if p.stream.Send(f) != nil {
+					break
+				}
+				synctest.Wait()
+			}
+			if n > 1<<18+link.MaxInterestNames {
+				t.Errorf("%d names are kept", n)
+			}
+			refused(t, p)
+		})
+	})
+	t.Run("unwanted before wanted", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			p := dial(t)
+			p.send(&link.Interest{Restart: true, Unwanted: []string{"$.Never"}, Whole: true})
+			p.send(&link.Interest{Unwanted: []string{"$.Never"}})
+			synctest.Wait()
+			sendTo(t, open(t, p.node.Bus()), &kbusdev.Message{Name: "$.Never"})
+			p.listen(true)
+			if n := len(p.named("$.Never")); n != 0 || p.status().State != limpet.Up {
+				t.Errorf("%d announcements, %s", n, p.status().State)
+			}
+		})
+	})
+}
+
+// A hub with many peers: a request to one of them costs the others nothing, and neither
+// does an announcement that one of them wants.
+func TestAHubSendsOnlyWhereItIsWanted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		hub := membus.New(membus.WithMaxMessages(10000))
+		n := node(t, hub, 1000)
+		peers := make([]*cable, 30)
+		buses := make([]*membus.Bus, len(peers))
+		for i := range peers {
+			buses[i] = membus.New()
+			peers[i] = lay(t, node(t, buses[i], uint32(i+1)), n, limpet.Config{})
+		}
+		pass(time.Second)
+		replier, listener := open(t, buses[0]), open(t, buses[1])
+		bind(t, replier, "$.Ask", kbusdev.Replier)
+		bind(t, listener, "$.News", kbusdev.Listener)
+		pass(time.Second)
+		before := make([]uint64, len(peers))
+		for i, c := range peers {
+			before[i] = c.from.Status().Counts.FromPeer
+		}
+		asker := open(t, hub)
+		for range 10 {
+			ask(t, asker, "$.Ask")
+			sendTo(t, asker, &kbusdev.Message{Name: "$.News"})
+			synctest.Wait()
+			q := queuedOn(t, replier)
+			sendTo(t, replier, &kbusdev.Message{Name: "$.Ask", To: q[0].From, InReplyTo: q[0].ID})
+			synctest.Wait()
+		}
+		if n := len(queuedOn(t, asker)); n != 10 {
+			t.Fatalf("%d of 10 requests are answered", n)
+		}
+		for i, c := range peers {
+			got := c.from.Status().Counts.FromPeer - before[i]
+			want := uint64(0)
+			if i < 2 {
+				want = 10
+			}
+			if got != want {
+				t.Errorf("peer %d gets %d messages, want %d", i+1, got, want)
+			}
+		}
+	})
+}

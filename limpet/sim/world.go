@@ -1,0 +1,258 @@
+package sim
+
+import (
+	"container/heap"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/table"
+)
+
+var sprintf = fmt.Sprintf
+
+// config is what a seed makes of a run.
+type config struct {
+	nodes         int
+	interest      bool
+	limpet        limpet.Config
+	limpetQueue   uint32
+	listenerQueue uint32
+	askerQueue    uint32
+	trouble       time.Duration // how long there are faults
+	faultEvery    time.Duration
+	restarts      bool
+	asksEvery     time.Duration
+	longest       time.Duration // of a fault
+}
+
+// A World is a network of buses under a seed.
+type World struct {
+	clock
+	cfg   config
+	rng   *rand.Rand
+	nodes []*node
+	wires []*wire
+	out   io.Writer
+	hash  interface {
+		io.Writer
+		Sum64() uint64
+	}
+	faults []string // what is wrong
+	start  time.Time
+
+	epochsBegun, mustHear int
+	streams, epochsEnded  int
+	restarts, refused     int
+	frames, steps         int
+	lastEnd               time.Time // of an epoch
+	healed                bool
+	linkedAt              time.Time // when all daemons were linked for the first time
+	lost                  bool      // something was dropped that may be missed
+
+	programs
+}
+
+// New returns the world that a seed makes. Every step is written to trace, unless that
+// is nil.
+func New(seed uint64, trace io.Writer) *World {
+	w := &World{rng: rand.New(rand.NewPCG(seed, 8)), out: trace, hash: fnv.New64a()}
+	w.now = time.Unix(1e9, 0)
+	w.start = w.now
+	w.configure()
+	for i := range w.cfg.nodes {
+		n := &node{w: w, network: uint32(i + 1), bus: membus.New()}
+		if w.chance(4) {
+			n.slow = w.upTo(20 * time.Millisecond)
+		}
+		n.start()
+		w.nodes = append(w.nodes, n)
+	}
+	for i := range w.cfg.nodes - 1 {
+		x := &wire{w: w, source: table.Source(i + 1), delay: w.upTo(w.upTo(100 * time.Millisecond))}
+		pair := [2]*node{w.nodes[i], w.nodes[i+1]}
+		if w.chance(2) {
+			pair[0], pair[1] = pair[1], pair[0]
+		}
+		for side, n := range pair {
+			p := &peering{n: n, wire: x, side: side}
+			x.ends[side] = p
+			n.peerings = append(n.peerings, p)
+		}
+		x.dialler = task{w: w, who: &pair[0].machine, run: x.dial}
+		w.wires = append(w.wires, x)
+		x.dialler.wake()
+	}
+	w.populate()
+	w.trouble()
+	return w
+}
+
+func (w *World) configure() {
+	pick := func(n ...int) int { return n[w.rng.IntN(len(n))] }
+	window := uint32(pick(4, 16, 64, 1000, 16384))
+	w.cfg = config{
+		nodes:    pick(2, 2, 3),
+		interest: w.chance(2),
+		limpet: limpet.Config{
+			Pattern:        "$.*",
+			MaxMessages:    uint32(pick(200, 1000, 65536)),
+			Grace:          30 * time.Second,
+			RequestHold:    5 * time.Second,
+			StallTimeout:   5 * time.Second,
+			WaitTimeout:    time.Second,
+			DrainTimeout:   5 * time.Second,
+			Forget:         10 * time.Minute,
+			WindowMessages: window,
+			WindowBytes:    uint64(pick(2000, 100000, 16<<20)),
+		},
+		listenerQueue: uint32(pick(20, 1000, 100000)),
+		askerQueue:    uint32(pick(5, 100, 1000)),
+		trouble:       time.Duration(pick(5, 15, 40)) * time.Second,
+		faultEvery:    time.Duration(pick(300, 1000, 4000)) * time.Millisecond,
+		restarts:      w.chance(2),
+		longest:       time.Duration(pick(1, 6, 20)) * time.Second,
+		asksEvery:     time.Duration(pick(5, 20, 100, 500)) * time.Millisecond,
+	}
+	// A run is to cost some ten thousand steps.
+	w.cfg.asksEvery = max(w.cfg.asksEvery, w.cfg.trouble/200)
+	w.cfg.limpetQueue = w.cfg.limpet.MaxMessages
+}
+
+// chance reports true once in n times.
+func (w *World) chance(n int) bool { return w.rng.IntN(n) == 0 }
+
+// upTo returns a duration of at most d.
+func (w *World) upTo(d time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(d) + 1)) }
+
+// jitter returns how long a step of a machine waits.
+func (w *World) jitter(m *machine) time.Duration {
+	d := m.slow
+	switch r := w.rng.IntN(100); {
+	case r < 70:
+		d += w.upTo(100 * time.Microsecond)
+	case r < 97:
+		d += w.upTo(2 * time.Millisecond)
+	default:
+		d += w.upTo(50 * time.Millisecond)
+	}
+	return d
+}
+
+func (w *World) randomID() (id [16]byte) {
+	binary.LittleEndian.PutUint64(id[:], w.rng.Uint64())
+	binary.LittleEndian.PutUint64(id[8:], w.rng.Uint64())
+	return id
+}
+
+// tracef writes what happens.
+func (w *World) tracef(format string, args ...any) {
+	if w.out == nil {
+		return
+	}
+	line := fmt.Sprintf("%12.6f ", w.now.Sub(w.start).Seconds()) + fmt.Sprintf(format, args...) + "\n"
+	_, _ = io.WriteString(w.out, line)
+}
+
+// linked notes when all daemons are linked for the first time.
+func (w *World) linked() {
+	if !w.linkedAt.IsZero() {
+		return
+	}
+	for _, x := range w.wires {
+		for _, p := range x.ends {
+			if p.stream == nil {
+				return
+			}
+		}
+	}
+	w.linkedAt = w.now
+}
+
+// wrong notes what must not be.
+func (w *World) wrong(format string, args ...any) {
+	line := fmt.Sprintf("%.6f: ", w.now.Sub(w.start).Seconds()) + fmt.Sprintf(format, args...)
+	w.tracef("WRONG: %s", line)
+	if len(w.faults) < 20 {
+		w.faults = append(w.faults, line)
+	}
+}
+
+// Hash returns a number for everything that has happened.
+func (w *World) Hash() uint64 { return w.hash.Sum64() }
+
+// Run runs the world: a time of trouble, then a time to come to rest. It returns what is
+// wrong.
+func (w *World) Run() []string {
+	w.runTo(w.start.Add(w.cfg.trouble))
+	w.heal()
+	w.runTo(w.now.Add(rest))
+	w.judge()
+	return w.faults
+}
+
+// Stats say how much a run has covered.
+type Stats struct {
+	Steps, Frames, Streams, Epochs, Restarts, Refused int
+	// Requests were sent; Answered have a reply of a replier.
+	Requests, Answered int
+	// Announced is how many announcements there were, MustHear how many copies were
+	// looked for, and Heard how many were heard.
+	Announced, MustHear, Heard int
+	// Ended counts messages by why they ended, over all limpets that were not killed.
+	Ended map[string]uint64
+	// Answers counts the answers by name; those of repliers are "".
+	Answers map[string]int
+}
+
+// Stats returns what the run has covered.
+func (w *World) Stats() Stats {
+	s := Stats{
+		Steps: w.steps, Frames: w.frames, Streams: w.streams, Epochs: w.epochsBegun, Restarts: w.restarts, Refused: w.refused,
+		Requests: len(w.requests), Announced: len(w.news), MustHear: w.mustHear,
+	}
+	s.Ended, s.Answers = make(map[string]uint64), make(map[string]int)
+	for _, q := range w.requests {
+		if q.answer == q.name {
+			s.Answered++
+			s.Answers[""]++
+		} else {
+			s.Answers[q.answer]++
+		}
+	}
+	for _, n := range w.nodes {
+		for _, p := range n.peerings {
+			c := p.counts()
+			for why, n := range c.FromBusEnded {
+				s.Ended[why] += n
+			}
+			for why, n := range c.FromPeerEnded {
+				s.Ended[why] += n
+			}
+		}
+	}
+	for _, l := range w.listeners {
+		s.Heard += len(l.heard)
+	}
+	return s
+}
+
+// rest is how long everything may take to come to rest after the last fault.
+const rest = 20 * time.Second
+
+func (w *World) runTo(end time.Time) {
+	var b [16]byte
+	for len(w.faults) == 0 && w.step(end) {
+		w.steps++
+		binary.LittleEndian.PutUint64(b[:], uint64(w.now.UnixNano()))
+		binary.LittleEndian.PutUint64(b[8:], w.turn)
+		_, _ = w.hash.Write(b[:])
+	}
+}
+
+var _ heap.Interface = (*eventHeap)(nil)
