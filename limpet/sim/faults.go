@@ -80,6 +80,16 @@ func (w *World) heal() {
 		r.stoppedUntil = time.Time{}
 		r.wake()
 	}
+	if w.chance(2) { // one last cut, when nobody says anything new
+		w.after(w.upTo(500*time.Millisecond), func() {
+			w.tracef("FAULT: everything is cut for the last time")
+			for _, x := range w.wires {
+				if x.stream != nil {
+					x.stream.cut()
+				}
+			}
+		})
+	}
 	for _, x := range w.wires {
 		x.delay, x.downTil = min(x.delay, 5*time.Millisecond), time.Time{}
 		if x.stream != nil && (x.stream.lost[0] || x.stream.lost[1]) {
