@@ -9,6 +9,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/recent"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
@@ -81,10 +82,13 @@ func (p *peering) inspect(where string, m *kbusdev.Message, fx *translate.Effect
 	p.n.w.tracef("%v: %s %s %s -> %s %s", p, where, describe(m), m.Data, fx.Kind, fx.Reason)
 }
 
-// dropped holds what is dropped as brought before against what was brought.
+// dropped holds what is dropped as brought before against what was brought. A daemon
+// that has been started again does not know which networks were so before it, and cannot
+// tell their old ids from new ones.
 func (p *peering) dropped(_ bool, why translate.Reason, m *kbusdev.Message) {
-	if why == translate.BroughtBefore && !p.n.brought[string(m.Data)] {
-		p.n.w.wrong("%v: %s %q was not brought before", p, describe(m), m.Data)
+	w := p.n.w
+	if why == translate.BroughtBefore && (p.n.started.Equal(w.start) || w.now.Sub(p.n.started) > 2*recent.For) && !p.n.brought[string(m.Data)] {
+		w.wrong("%v: %s %q was not brought before", p, describe(m), m.Data)
 	}
 }
 

@@ -28,6 +28,7 @@ type node struct {
 	network  uint32
 	bus      *membus.Bus
 	instance link.InstanceID
+	started  time.Time
 	ids      *recent.IDs
 	brought  map[string]bool // the data of what limpets have sent on the bus
 	peerings []*peering
@@ -44,6 +45,7 @@ func (n *node) open(queue uint32) ksock {
 
 // start starts the daemon, for the first time or again.
 func (n *node) start() {
+	n.started = n.w.now
 	n.brought = make(map[string]bool)
 	n.instance = link.InstanceID(n.w.randomID())
 	n.ids = recent.New(n.w.now)
