@@ -27,6 +27,7 @@ type node struct {
 	w        *World
 	network  uint32
 	bus      *membus.Bus
+	busAge   int // counts the buses
 	instance link.InstanceID
 	started  time.Time
 	ids      *recent.IDs
