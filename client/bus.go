@@ -407,6 +407,7 @@ func busError(op, name string, err error) error {
 		e.err = context.DeadlineExceeded
 	case codes.Canceled:
 		e.err = context.Canceled
+	default: // the errno says it, if there is one
 	}
 	return e
 }

@@ -240,7 +240,6 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resum
 		cur.end(link.Errorf(link.Expired, "the peer has begun anew"), true)
 		<-cur.finished
 		n.mu.Lock()
-		n.forgetOld(cur, peer)
 	}
 	n.wantAll(p)
 	told := n.told(p)
@@ -298,7 +297,6 @@ func (n *Node) joinOrReplace(ctx context.Context, p *Peering, peer *link.Greetin
 		other.end(link.Errorf(link.Expired, "the peer has begun anew"), true)
 		<-other.finished
 		n.mu.Lock()
-		n.forgetOld(other, peer)
 	}
 }
 

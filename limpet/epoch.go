@@ -35,7 +35,6 @@ type Epoch struct {
 	readOn     bool            // detached for so long that requests are looked for behind a full window
 	stalled    bool
 	snapshot   bool // the reader is to ask the bus for a snapshot
-	stop       bool // the termination message was read
 	full       bool // our queue on the bus was full
 
 	met          bool      // there has been a stream
@@ -50,9 +49,10 @@ type Epoch struct {
 	peerDraining bool
 
 	why      error // why the epoch ended; nil while it lives
-	answered bool  // after the end: the open requests have been answered
-	cutOff   int   // after the end: how many those were
-	carry    bool  // after the end: what the peer's next instance gets
+	endedAt  time.Time
+	answered bool // after the end: the open requests have been answered
+	cutOff   int  // after the end: how many those were
+	carry    bool // after the end: what the peer's next instance gets
 	carried  []link.Outgoing
 }
 
@@ -154,11 +154,11 @@ func (e *Epoch) Detach(now time.Time, why error) {
 // End ends the epoch. The peer is told of an *link.Error of our own, if there is a
 // stream. carry: the peer's next instance is to get the announcements that this one
 // has not acknowledged; see Carried. Dos then has what is left to do on the bus.
-func (e *Epoch) End(_ time.Time, why error, carry bool) {
+func (e *Epoch) End(now time.Time, why error, carry bool) {
 	if e.why != nil {
 		return
 	}
-	e.why, e.carry = why, carry
+	e.why, e.carry, e.endedAt = why, carry, now
 	e.session.End(ours(why))
 	e.held.giveUp()
 }
@@ -202,8 +202,14 @@ func (e *Epoch) Quiet(queued int) bool {
 	return c.Open == 0 && c.Asked == 0 && c.Busy == 0 && queued == 0 && len(e.overflow) == 0 && e.toTell.Len() == 0
 }
 
+// lastFrameWithin is how long the last frame may take to get out.
+const lastFrameWithin = time.Second
+
 // Stuck reports whether the peer lives but takes nothing: its stream is to be ended.
 func (e *Epoch) Stuck(now time.Time) bool {
+	if e.why != nil { // it may be a stream's flow control that keeps the last frame
+		return now.Sub(e.endedAt) >= lastFrameWithin
+	}
 	since := e.session.StuckSince()
 	if since.IsZero() || now.Sub(since) < link.StuckAfter {
 		return false

@@ -194,6 +194,7 @@ func (e *Epoch) apply(fx []translate.Effect, now *time.Time) {
 			e.todo = append(e.todo, Do{Effect: *f})
 		case translate.Snapshot:
 			e.snapshot = true
+		case translate.Drop, translate.Stop: // counted by who asked the rules
 		}
 	}
 	if cap(fx) > cap(e.fx) {

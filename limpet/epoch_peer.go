@@ -34,7 +34,7 @@ func (e *Epoch) MayReceive() bool { return e.why != nil || e.session.MayReceive(
 // has ended too.
 func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
 	if e.why != nil {
-		return nil // only the end of the stream is of interest now
+		return nil //nolint:nilerr // only the end of the stream is of interest now
 	}
 	switch f := f.(type) {
 	case *link.Error:

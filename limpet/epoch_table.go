@@ -87,7 +87,6 @@ type interest struct {
 	limited bool // the peer tells what it wants; else it wants everything
 	names   *table.Interest
 	whole   bool // all that it wants is known
-	count   int
 
 	// What the peer is to be told that is wanted here.
 	toTell  *table.Pending

@@ -202,3 +202,20 @@ func TestHeldIsSentOnce(t *testing.T) {
 		t.Errorf("counts: %+v", c)
 	}
 }
+
+// The last frame may be behind a Send that flow control holds up: the stream is given up
+// soon, so that a drain ends.
+func TestALastFrameThatDoesNotLeave(t *testing.T) {
+	now := time.Unix(1000, 0)
+	e := byHand(now)
+	if err := e.Attach(now, 1); err != nil {
+		t.Fatal(err)
+	}
+	if e.Stuck(now.Add(time.Hour)) {
+		t.Error("a peer that owes nothing is stuck")
+	}
+	e.End(now, link.Errorf(link.GoingAway, "enough"), false)
+	if e.Stuck(now.Add(500*time.Millisecond)) || !e.Stuck(now.Add(time.Second)) {
+		t.Error("an epoch that has ended is not stuck after a second, or before")
+	}
+}

@@ -324,9 +324,12 @@ func (l *live) TakeFrame(now time.Time, f link.Frame) error {
 	err := l.epoch.TakeFrame(now, f)
 	wake := !hungry && l.epoch.Appetite() > 0
 	l.mu.Unlock()
-	switch f.(type) {
+	switch f := f.(type) {
 	case *link.Batch:
 		signal(l.wakeBus)
+		if f.Ack != 0 {
+			signal(l.wakeSend)
+		}
 	case *link.Ack:
 		signal(l.wakeSend) // bind events may wait for this
 	default:

@@ -126,6 +126,7 @@ func (o *oldLimpet) do(fx []translate.Effect) error {
 			if err := o.do(o.rules.UnbindDone(nil, f.Name, n)); err != nil {
 				return err
 			}
+		case translate.Drop, translate.Snapshot, translate.Stop: // it takes no snapshot again, and does not stop
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package limpet
 
 import (
 	"errors"
+	"time"
 
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/topology"
@@ -50,22 +51,10 @@ func (n *Node) leave(p *Peering) {
 // bus starts its serial numbers again.
 func (n *Node) forgetRestarted() {
 	for _, id := range n.reach.Restarted() {
-		n.forgetIDs(id)
+		n.idsMu.Lock()
+		n.ids.Forget(id, time.Now())
+		n.idsMu.Unlock()
 	}
-}
-
-// forgetOld forgets the ids that an epoch, which is over, has brought since its peer was
-// known to be a new instance: what it had received before.
-func (n *Node) forgetOld(old *live, peer *link.Greeting) {
-	if peer.Instance != old.peer.Instance {
-		n.forgetIDs(peer.NetworkID)
-	}
-}
-
-func (n *Node) forgetIDs(network uint32) {
-	n.idsMu.Lock()
-	n.ids.Forget(network)
-	n.idsMu.Unlock()
 }
 
 // tellTopology tells the peers whose view has changed.

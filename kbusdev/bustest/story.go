@@ -265,7 +265,9 @@ func (s *storyteller) message() *Message {
 		m.Flags |= uint32(kbusdev.WantReply)
 	}
 	flags := []kbusdev.Flags{0, 0, kbusdev.Urgent, kbusdev.AllOrFail, kbusdev.AllOrWait, kbusdev.AllOrWait, kbusdev.Synthetic, kbusdev.WantYouToReply, 1 << 20}
-	m.Flags |= uint32(pick(r, flags) | pick(r, flags))
+	for range 2 {
+		m.Flags |= uint32(pick(r, flags))
+	}
 	if r.IntN(4) == 0 { // stateful, or an announcement with a "to"
 		m.To = s.ids[pick(r, s.open)]
 	}

@@ -43,6 +43,29 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 	}
 }
 
+// The data of a bind event is a value until somebody reads its bytes.
+func TestBindEventCountsItsDataToo(t *testing.T) {
+	const size = len(kbusdev.NameReplierBindEvent) + 3*4 + len("$.Q\x00")
+	bus := membus.New(membus.WithMaxBytes(size))
+	watcher, replier := open(t, bus), open(t, bus)
+	if _, err := watcher.ReportReplierBinds(kbusdev.On); err != nil {
+		t.Fatal(err)
+	}
+	bind(t, watcher, kbusdev.NameReplierBindEvent, kbusdev.Listener)
+	bind(t, replier, "$.Q", kbusdev.Replier)
+	if s := bus.Stats()[0]; s.QueuedBytes != size {
+		t.Errorf("%d bytes are queued, want %d", s.QueuedBytes, size)
+	}
+	if err := replier.Bind("$.R", kbusdev.Replier); !errors.Is(err, syscall.EAGAIN) {
+		t.Errorf("a bind while the watcher has no room: %v, want EAGAIN", err)
+	}
+	recv(t, watcher)
+	if s := bus.Stats()[0]; s.QueuedBytes != 0 {
+		t.Errorf("%d bytes are queued after all was read", s.QueuedBytes)
+	}
+	bind(t, replier, "$.R", kbusdev.Replier)
+}
+
 func TestMissedIsCounted(t *testing.T) {
 	bus := membus.New()
 	sender, k := open(t, bus), open(t, bus)

@@ -12,7 +12,7 @@ type queued struct {
 }
 
 // bytes is what the copy counts against the bound of its queue.
-func (e *queued) bytes() int { return len(e.msg.Name) + len(e.msg.Data) }
+func (e *queued) bytes() int { return e.msg.Size() }
 
 // A slot is a place in a queue. It is also in the list of what came through its
 // binding, so that an unbind finds that without a look at the whole queue.

@@ -111,9 +111,9 @@ func (s *Stream) write(b []byte) error {
 	}
 }
 
-// Heard returns a new number each time: an upstream limpet gives no sign of life, and
-// TCP finds out whether it is gone.
-func (s *Stream) Heard() uint64 { return s.life.Add(1) }
+// Heard returns a number that grows by link.AliveBytes each time: an upstream limpet gives
+// no sign of life, and TCP finds out whether it is gone.
+func (s *Stream) Heard() uint64 { return s.life.Add(link.AliveBytes) }
 
 func stalled(err error, what string) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {

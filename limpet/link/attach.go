@@ -4,19 +4,20 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// A Driver is who a stream is attached to: a session under the lock of its owner.
-// NextFrame and Flushed are called by the sending goroutine of Attach, TakeFrame and
-// MayReceive by the receiving one, Stuck by a third. None may block for long.
+// A Driver is what a stream is attached to: a session under the lock of its owner. The
+// sending goroutine of Attach calls NextFrame, Flushed and Wake, the receiving one
+// TakeFrame and MayReceive, a third Stuck. Only MayReceive may block.
 type Driver interface {
 	// NextFrame is Session.Next.
 	NextFrame(now time.Time) (f Frame, again time.Time, over bool)
 	// Flushed is Session.Flushed.
 	Flushed(now time.Time)
-	// TakeFrame takes a frame from the peer. An error ends the stream; if it is an
-	// *Error of our own, the driver makes it the last frame.
+	// TakeFrame takes a frame from the peer. An error ends the stream. If it is an *Error
+	// of our own, the driver makes it the last frame, which has a second to get out.
 	TakeFrame(now time.Time, f Frame) error
 	// MayReceive blocks until the next frame may be read, or ctx ends.
 	MayReceive(ctx context.Context)
@@ -26,10 +27,11 @@ type Driver interface {
 	Stuck(now time.Time) bool
 }
 
-// Attach carries frames between a driver and a stream, until the stream fails, the
-// driver has no more frames, the peer is silent or stuck, or ctx ends, and returns
-// why: nil if the driver ended it, else an error that is never nil. The stream is
-// closed then, and nothing is left running.
+// Attach carries frames between a driver and a stream until one of them ends it. It
+// blocks, and when it returns the stream is closed and nothing is left running. It
+// returns nil when the driver had no more frames and all of them were sent; ErrSilent,
+// ErrWedged or ErrNoProgress when the peer was given up; an *Error of the peer's, or
+// ErrPeerClosed; what the stream failed with; or the cause of ctx.
 func Attach(ctx context.Context, stream Stream, d Driver) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -37,7 +39,7 @@ func Attach(ctx context.Context, stream Stream, d Driver) error {
 	var all sync.WaitGroup
 	sent, received := make(chan struct{}), make(chan struct{})
 	all.Go(func() { defer close(sent); cancel(a.send(ctx)) })
-	all.Go(func() { defer close(received); cancel(a.receive(ctx)) })
+	all.Go(func() { defer close(received); cancel(a.receive(ctx, cancel)) })
 	all.Go(func() { a.watch(ctx, cancel) })
 
 	<-ctx.Done()
@@ -66,6 +68,7 @@ var errOver = errors.New("the conversation is over")
 type attachment struct {
 	stream Stream
 	driver Driver
+	frames atomic.Uint64 // received
 }
 
 // send sends what there is now, and never waits for more.
@@ -113,43 +116,45 @@ func (a *attachment) sendFailed(ctx context.Context, err error) error {
 	}
 }
 
-func (a *attachment) receive(ctx context.Context) error {
+// receive gives the driver what comes, until the stream ends.
+func (a *attachment) receive(ctx context.Context, cancel context.CancelCauseFunc) error {
+	over := false
 	for {
 		a.driver.MayReceive(ctx)
 		f, err := a.stream.Recv()
 		if err != nil {
 			return streamError("receiving from the peer", err)
 		}
-		if ctx.Err() != nil {
+		a.frames.Add(1)
+		if over || ctx.Err() != nil {
 			continue // only the end of the stream is of interest now
 		}
 		if err := a.driver.TakeFrame(time.Now(), f); err != nil {
 			var ours *Error
 			if errors.As(err, &ours) && !ours.Remote {
-				continue // the driver says it as the last frame, and the sender ends
+				// The sender sends it as the last frame, unless the peer takes nothing.
+				over = true
+				defer time.AfterFunc(closeTimeout, func() { cancel(err) }).Stop()
+				continue
 			}
 			return err
 		}
 	}
 }
 
-// watch ends a stream whose peer is silent or stuck.
+// watch ends a stream whose peer is silent, wedged or stuck.
 func (a *attachment) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
-	heard, at := a.stream.Heard(), time.Now()
+	peer := newLife(time.Now(), a.stream.Heard())
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-look.C:
-			if h := a.stream.Heard(); h != heard {
-				heard, at = h, now
-			}
-			switch {
-			case now.Sub(at) >= SilentAfter:
-				cancel(ErrSilent)
-			case a.driver.Stuck(now):
+			if err := peer.look(now, a.stream.Heard(), a.frames.Load()); err != nil {
+				cancel(err)
+			} else if a.driver.Stuck(now) {
 				cancel(ErrNoProgress)
 			}
 		}

@@ -10,7 +10,7 @@ import (
 // the protocol.
 type Code int32
 
-// The codes.
+// The codes. PROTOCOL.md describes when each is sent.
 const (
 	// SameNetworkID: both ends have the same network id.
 	SameNetworkID Code = 1
@@ -102,12 +102,10 @@ func Errorf(code Code, format string, args ...any) *Error {
 // reason. It wraps io.EOF.
 var ErrPeerClosed = fmt.Errorf("the peer closed the stream: %w", io.EOF)
 
-// ErrSilent ends a stream on which nothing has been heard of the peer for too long.
-var ErrSilent = errors.New("nothing was heard of the peer")
-
-// ErrNoProgress ends a stream whose peer lives, but whose bus takes nothing.
+// ErrNoProgress ends a stream whose peer lives, but takes no messages: see StuckAfter.
 var ErrNoProgress = errors.New("the peer takes no messages off its hands")
 
+// streamError says what a stream was doing when it failed, unless the error says more.
 func streamError(doing string, err error) error {
 	var verdict *Error
 	switch {

@@ -10,9 +10,6 @@ import (
 const (
 	// PingEvery is how often each side sends a ping.
 	PingEvery = 3 * time.Second
-	// SilentAfter is how long nothing may be heard of the peer before the stream is
-	// given up.
-	SilentAfter = 12 * time.Second
 	// StuckAfter is how long the peer may leave a message that it has received
 	// without an acknowledgement before the stream is given up.
 	StuckAfter = 10 * time.Second

@@ -28,6 +28,9 @@ type IDs struct {
 	newest  *page // the page used last; the others follow by older
 	oldest  *page
 	limpets map[kbusdev.KsockID]struct{}
+	closed  []kbusdev.KsockID // those of limpets that were closed last, which are still in it
+
+	restarted map[uint32]uint32 // network -> until when an id of it may be an old one
 }
 
 type pageKey struct {
@@ -48,26 +51,43 @@ type brought struct {
 	at     uint32 // seconds since start, plus 1; 0 is never
 }
 
+// doubtful is set in brought.at of an id that may have been brought by who had the
+// network id before.
+const doubtful = 1 << 31
+
+// maxClosed is how many Ksocks of limpets are known after they were closed.
+const maxClosed = 1024
+
 // New returns an empty memory. No later time may be before start.
 func New(start time.Time) *IDs {
-	return &IDs{start: start, pages: make(map[pageKey]*page), limpets: make(map[kbusdev.KsockID]struct{})}
+	return &IDs{start: start, pages: make(map[pageKey]*page), limpets: make(map[kbusdev.KsockID]struct{}), restarted: make(map[uint32]uint32)}
 }
 
 // Serve notes that k is the Ksock of a limpet on this bus.
 func (r *IDs) Serve(k kbusdev.KsockID) { r.limpets[k] = struct{}{} }
 
-// Unserve notes that k is no longer a limpet's.
-func (r *IDs) Unserve(k kbusdev.KsockID) { delete(r.limpets, k) }
+// Unserve notes that k, which is a limpet's, is closed. Others may still have to read
+// what it has sent.
+func (r *IDs) Unserve(k kbusdev.KsockID) {
+	if r.closed = append(r.closed, k); len(r.closed) > maxClosed {
+		delete(r.limpets, r.closed[0])
+		r.closed = r.closed[1:]
+	}
+}
 
 // Claim notes that somebody brings id to this bus, and reports whether it was
 // brought before, by whomever: the same link included.
 func (r *IDs) Claim(id kbusdev.MsgID, now time.Time) (before bool) {
 	at := r.seconds(now)
 	was := &r.page(id, at).ids[id.Serial%pageSize]
-	if was.at != 0 && was.serial == id.Serial && at-was.at <= uint32(For/time.Second) {
+	again := was.at != 0 && was.serial == id.Serial && at-was.at&^doubtful <= uint32(For/time.Second)
+	if again && was.at&doubtful == 0 {
 		return true
 	}
 	*was = brought{serial: id.Serial, at: at}
+	if !again && r.mayBeOld(id.Network, at) {
+		was.at |= doubtful
+	}
 	return false
 }
 
@@ -80,14 +100,32 @@ func (r *IDs) Read(id kbusdev.MsgID, from kbusdev.KsockID, now time.Time) {
 	}
 }
 
-// Forget drops the ids of a network, whose serial numbers start again.
-func (r *IDs) Forget(network uint32) {
+// Forget drops the ids of a network, whose serial numbers start again. What was under
+// way may still be brought, and must not be taken for what has the same number now: an
+// id that comes within For is let through a second time.
+func (r *IDs) Forget(network uint32, now time.Time) {
+	at := r.seconds(now)
+	for other, until := range r.restarted {
+		if at > until {
+			delete(r.restarted, other)
+		}
+	}
+	r.restarted[network] = at + uint32(For/time.Second)
 	for n := range uint32(networkPages) {
 		if p := r.pages[pageKey{network, n}]; p != nil {
 			r.unlink(p)
 			delete(r.pages, p.key)
 		}
 	}
+}
+
+// mayBeOld reports whether an id of a network may be from before its last restart.
+func (r *IDs) mayBeOld(network, at uint32) bool {
+	if len(r.restarted) == 0 {
+		return false
+	}
+	until, ok := r.restarted[network]
+	return ok && at <= until
 }
 
 // seconds is the time since start as entries have it.

@@ -9,6 +9,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/recent"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
@@ -65,6 +66,7 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 		Totals:   &p.totals,
 		Inspect:  inspect,
 	}, w.now)
+	p.totals.OnDrop = p.dropped
 	l.Adopt(w.now, p.carried)
 	l.reader = task{w: w, who: &n.machine, run: l.read}
 	l.writer = task{w: w, who: &n.machine, run: l.write}
@@ -78,6 +80,16 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 
 func (p *peering) inspect(where string, m *kbusdev.Message, fx *translate.Effect) {
 	p.n.w.tracef("%v: %s %s %s -> %s %s", p, where, describe(m), m.Data, fx.Kind, fx.Reason)
+}
+
+// dropped holds what is dropped as brought before against what was brought. A daemon
+// that has been started again does not know which networks were so before it, and cannot
+// tell their old ids from new ones.
+func (p *peering) dropped(_ bool, why translate.Reason, m *kbusdev.Message) {
+	w := p.n.w
+	if why == translate.BroughtBefore && (p.n.started.Equal(w.start) || w.now.Sub(p.n.started) > 2*recent.For) && !p.n.brought[string(m.Data)] {
+		w.wrong("%v: %s %q was not brought before", p, describe(m), m.Data)
+	}
 }
 
 // touch has everybody look at the epoch again.
@@ -200,6 +212,9 @@ func (l *epoch) perform(d *limpet.Do) {
 	case translate.Unbind:
 		err = k.Unbind(fx.Name, kbusdev.Replier)
 	default:
+		if !fx.Msg.IsReply() {
+			l.p.n.brought[string(fx.Msg.Data)] = true
+		}
 		_, err = k.Send(ended, &fx.Msg)
 	}
 	if err != nil {

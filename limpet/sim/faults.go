@@ -80,6 +80,16 @@ func (w *World) heal() {
 		r.stoppedUntil = time.Time{}
 		r.wake()
 	}
+	if w.chance(2) { // one last cut, when nobody says anything new
+		w.after(w.upTo(500*time.Millisecond), func() {
+			w.tracef("FAULT: everything is cut for the last time")
+			for _, x := range w.wires {
+				if x.stream != nil {
+					x.stream.cut()
+				}
+			}
+		})
+	}
 	for _, x := range w.wires {
 		x.delay, x.downTil = min(x.delay, 5*time.Millisecond), time.Time{}
 		if x.stream != nil && (x.stream.lost[0] || x.stream.lost[1]) {
@@ -99,7 +109,10 @@ func (n *node) restart(bus bool) {
 	for _, p := range n.peerings {
 		p.vanish()
 	}
-	if bus {
+	// Of three buses that start their serial numbers again within a minute, one is taken
+	// for another.
+	if bus && n.busAge == 0 {
+		n.busAge++
 		n.newBus()
 	}
 	n.start()

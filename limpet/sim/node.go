@@ -29,7 +29,9 @@ type node struct {
 	bus      *membus.Bus
 	busAge   int // counts the buses
 	instance link.InstanceID
+	started  time.Time
 	ids      *recent.IDs
+	brought  map[string]bool // the data of what limpets have sent on the bus
 	peerings []*peering
 	interest *interest
 	reach    *topology.Map
@@ -44,6 +46,8 @@ func (n *node) open(queue uint32) ksock {
 
 // start starts the daemon, for the first time or again.
 func (n *node) start() {
+	n.started = n.w.now
+	n.brought = make(map[string]bool)
 	n.instance = link.InstanceID(n.w.randomID())
 	n.ids = recent.New(n.w.now)
 	n.interest = newInterest(n)
@@ -114,9 +118,6 @@ func (p *peering) admit() {
 		return
 	}
 	p.asks = nil
-	if p.greets != nil && p.greets.Instance != g.Instance {
-		p.n.ids.Forget(g.NetworkID) // what the old epoch has brought since join
-	}
 	p.greets = g
 	if cur == nil {
 		session := g.Session

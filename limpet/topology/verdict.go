@@ -43,7 +43,7 @@ func (k Kind) String() string {
 
 // A Verdict refuses a peer or what it says lies behind it. errors.Is compares
 // kinds: errors.Is(err, &Verdict{Kind: Loop}).
-type Verdict struct {
+type Verdict struct { //nolint:errname // it is the word for it
 	// Kind is the reason.
 	Kind Kind
 	// Network is the one refused, zero for TooMany.

@@ -45,7 +45,7 @@ func together(t *testing.T, n, beside int, name func(int) string, test func(t *t
 }
 
 func play(t *testing.T, s *schedule) {
-	n := newNetwork(t, s.shape, s.network, s.grace)
+	n := newNetwork(t, s.shape, s.network, s.grace, s.seed%2 == 0)
 	n.populate(func(p *programs) { p.send, p.ask, p.dawdle = 50*time.Millisecond, 50*time.Millisecond, true })
 	n.suffer(s.faults)
 	n.settle()

@@ -21,6 +21,7 @@ type network struct {
 	t       testing.TB
 	shape   *shape
 	strict  bool // a link's fault loses nothing
+	all     bool // announcements cross whether or not anybody is known to listen
 	tr      *trace
 	nodes   []*node
 	cables  []*proxy // by link
@@ -30,10 +31,10 @@ type network struct {
 	hush, finish context.CancelFunc
 }
 
-// newNetwork starts the daemons, each link through a proxy.
-func newNetwork(t testing.TB, s *shape, kind string, grace time.Duration) *network {
+// newNetwork starts the daemons, each link through a proxy. everything turns interest off.
+func newNetwork(t testing.TB, s *shape, kind string, grace time.Duration, everything bool) *network {
 	t.Helper()
-	n := &network{t: t, shape: s, tr: newTrace(), strict: grace == 0}
+	n := &network{t: t, shape: s, tr: newTrace(), strict: grace == 0, all: everything}
 	listen := make([]string, s.nodes)
 	for i := range listen {
 		if listen[i] = filepath.Join(t.TempDir(), "link"); kind == "tcp" {
@@ -44,6 +45,9 @@ func newNetwork(t testing.TB, s *shape, kind string, grace time.Duration) *netwo
 	for i := range args {
 		if args[i] = []string{"--listen", listen[i]}; grace != 0 {
 			args[i] = append(args[i], "--grace", grace.String())
+		}
+		if everything {
+			args[i] = append(args[i], "--interest", "off")
 		}
 	}
 	for _, ends := range s.links {
@@ -165,7 +169,11 @@ func (n *network) apply(f fault) (over func()) {
 			if err := n.nodes[f.target].start(); err != nil {
 				n.tr.strange(err.Error())
 			}
-			found()
+			// With interest its new listeners may miss what is sent until the others know
+			// of them, and that takes longer while links are cut.
+			if n.all {
+				found()
+			}
 		}
 	case stop:
 		if !n.strict || f.lasts >= longerThanNoticed {
@@ -176,15 +184,12 @@ func (n *network) apply(f fault) (over func()) {
 		}
 		n.nodes[f.target].signal(syscall.SIGSTOP)
 		return func() { n.nodes[f.target].signal(syscall.SIGCONT) }
-	}
-	cable := n.cables[f.target]
-	switch f.kind {
 	case fin, rst:
-		cable.cut(f.kind == rst)
+		n.cables[f.target].cut(f.kind == rst)
 	case hole, drop, slow:
 		for _, way := range f.ways {
-			cable.set(way, map[kind]mode{hole: holdBack, drop: throwOff, slow: trickle}[f.kind], f.rate)
+			n.cables[f.target].set(way, map[kind]mode{hole: holdBack, drop: throwOff, slow: trickle}[f.kind], f.rate)
 		}
 	}
-	return cable.clean
+	return n.cables[f.target].clean
 }

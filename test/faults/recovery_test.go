@@ -47,7 +47,7 @@ func TestRecovery(t *testing.T) {
 // recovery hurts a pair, and gives how long it took until both sides had a reply from
 // the other and heard it.
 func recovery(t *testing.T, hurt func(*network)) time.Duration {
-	n := newNetwork(t, shapes[0], "tcp", 0)
+	n := newNetwork(t, shapes[0], "tcp", 0, false)
 	n.populate(func(p *programs) { p.send, p.ask = 20*time.Millisecond, 20*time.Millisecond })
 	began := n.tr.now()
 	hurt(n)

@@ -27,7 +27,7 @@ func TestSoak(t *testing.T) {
 		seed = rand.Uint64N(1e9)
 	}
 	t.Logf("seed %d", seed)
-	n := newNetwork(t, shapes[1], "tcp", 0)
+	n := newNetwork(t, shapes[1], "tcp", 0, false)
 	n.populate(func(p *programs) {
 		p.send = 50 * time.Millisecond
 		p.each = 10
