@@ -98,7 +98,6 @@ func (p *program) start(queue uint32) {
 type request struct {
 	number  int
 	name    string
-	by      string
 	ran     int    // how often a replier has read it
 	reply   string // what the replier that read it will say
 	answer  string // the name of the reply that came
@@ -419,7 +418,7 @@ func (l *listener) step() {
 	}
 	w.tracef("%d: listener ksock %d hears n%d", l.n.network, l.k.ID(), n)
 	told := w.news[n]
-	if last, any := l.last[told.by]; any && last > n && !told.urgent && !w.lastEnd.After(told.at) {
+	if last, ever := l.last[told.by]; ever && last > n && !told.urgent && !w.lastEnd.After(told.at) {
 		w.wrong("listener ksock %d on bus %d hears n%d after n%d", l.k.ID(), l.n.network, n, last)
 	}
 	if l.heard[n] && !w.lastEnd.After(told.at) {
