@@ -71,7 +71,7 @@ func run(t *testing.T, seed uint64, trace io.Writer) sim.Stats {
 // Seeds that have failed, and what for.
 func TestSeedsThatFailed(t *testing.T) {
 	for seed, why := range map[uint64]string{
-		5191: "what a limpet's closed Ksock had sent was taken for a program's, and its old ids stood in the way of new ones",
+		5191: "what a limpet's closed Ksock had sent was taken for a program's, and its old ids for new ones",
 		5272: "ids of a restarted daemon that came late over two links stood in the way of new ones",
 		23:   "an id that the old epoch of a restarted daemon brought late made a new announcement be dropped",
 	} {
