@@ -12,4 +12,8 @@
 // wrong program, a request that ran although its reply says that it never did, an
 // announcement twice, missing or out of order, counts that do not add up, and whatever
 // has not come to rest some time after the last fault.
+//
+// One seed again, with all that happens in it:
+//
+//	go test ./limpet/sim -run 'Seed$' -seed 17 -v
 package sim

@@ -418,7 +418,7 @@ func (l *listener) step() {
 	}
 	w.tracef("%d: listener ksock %d hears n%d", l.n.network, l.k.ID(), n)
 	told := w.news[n]
-	if last, ok := l.last[told.by]; ok && last > n && !told.urgent && !w.lastEnd.After(told.at) {
+	if last, ever := l.last[told.by]; ever && last > n && !told.urgent && !w.lastEnd.After(told.at) {
 		w.wrong("listener ksock %d on bus %d hears n%d after n%d", l.k.ID(), l.n.network, n, last)
 	}
 	if l.heard[n] && !w.lastEnd.After(told.at) {

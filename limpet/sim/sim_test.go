@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"flag"
+	"hash/fnv"
 	"io"
 	"os"
 	"testing"
@@ -71,21 +72,21 @@ func run(t *testing.T, seed uint64, trace io.Writer) sim.Stats {
 // Seeds that have failed, and what for.
 func TestSeedsThatFailed(t *testing.T) {
 	for seed, why := range map[uint64]string{
-		5191: "what a limpet's closed Ksock had sent was taken for a program's, and its old ids stood in the way of new ones",
+		5191: "what a limpet's closed Ksock had sent was taken for a program's, and its old ids for new ones",
 		5272: "ids of a restarted daemon that came late over two links stood in the way of new ones",
-		23:   "an id that the old epoch of a restarted daemon brought late made a new announcement be dropped",
+		192:  "ids of a restarted daemon that its old epoch had in hand stood in the way of new ones",
 	} {
 		t.Run(why, func(t *testing.T) { run(t, seed, nil) })
 	}
 }
 
-// A seed decides everything: the same one makes the same run.
+// A seed decides everything: the same one makes the same trace.
 func TestSameSeedSameRun(t *testing.T) {
-	for seed := range uint64(5) {
-		a, b := sim.New(seed, nil), sim.New(seed, nil)
-		a.Run()
-		b.Run()
-		if a.Hash() != b.Hash() {
+	for seed := range uint64(20) {
+		a, b := fnv.New64a(), fnv.New64a()
+		sim.New(seed, a).Run()
+		sim.New(seed, b).Run()
+		if a.Sum64() != b.Sum64() {
 			t.Errorf("seed %d: two runs differ", seed)
 		}
 	}

@@ -1,10 +1,8 @@
 package sim
 
 import (
-	"container/heap"
 	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"math/rand/v2"
 	"time"
@@ -34,15 +32,11 @@ type config struct {
 // A World is a network of buses under a seed.
 type World struct {
 	clock
-	cfg   config
-	rng   *rand.Rand
-	nodes []*node
-	wires []*wire
-	out   io.Writer
-	hash  interface {
-		io.Writer
-		Sum64() uint64
-	}
+	cfg    config
+	rng    *rand.Rand
+	nodes  []*node
+	wires  []*wire
+	out    io.Writer
 	faults []string // what is wrong
 	start  time.Time
 
@@ -61,7 +55,7 @@ type World struct {
 // New returns the world that a seed makes. Every step is written to trace, unless that
 // is nil.
 func New(seed uint64, trace io.Writer) *World {
-	w := &World{rng: rand.New(rand.NewPCG(seed, 8)), out: trace, hash: fnv.New64a()}
+	w := &World{rng: rand.New(rand.NewPCG(seed, 8)), out: trace}
 	w.now = time.Unix(1e9, 0)
 	w.start = w.now
 	w.configure()
@@ -183,9 +177,6 @@ func (w *World) wrong(format string, args ...any) {
 	}
 }
 
-// Hash returns a number for everything that has happened.
-func (w *World) Hash() uint64 { return w.hash.Sum64() }
-
 // Run runs the world: a time of trouble, then a time to come to rest. It returns what is
 // wrong.
 func (w *World) Run() []string {
@@ -246,13 +237,7 @@ func (w *World) Stats() Stats {
 const rest = 20 * time.Second
 
 func (w *World) runTo(end time.Time) {
-	var b [16]byte
 	for len(w.faults) == 0 && w.step(end) {
 		w.steps++
-		binary.LittleEndian.PutUint64(b[:], uint64(w.now.UnixNano()))
-		binary.LittleEndian.PutUint64(b[8:], w.turn)
-		_, _ = w.hash.Write(b[:])
 	}
 }
-
-var _ heap.Interface = (*eventHeap)(nil)
