@@ -26,6 +26,7 @@ type epoch struct {
 	inHand         []*kbusdev.Message // read, not given to the Epoch yet
 	asking         bool               // the bus is asked for a snapshot
 	asked          bool               // it has queued it; how much is to be told
+	cut            bool               // no more than a part of it
 	dos            []limpet.Do        // being done
 	done           int                // so many of them
 	stopping       bool               // the reader has been stopped
@@ -111,8 +112,12 @@ func (l *epoch) read() {
 	case len(l.inHand) > 0:
 		l.bring()
 	case l.asked:
-		l.asked = false
-		l.SnapshotAsked(must(l.ksock.NumMessages()))
+		told := l.SnapshotAsked
+		if l.cut {
+			told = l.SnapshotCut
+		}
+		l.asked, l.cut = false, false
+		told(must(l.ksock.NumMessages()))
 		l.touch()
 	case l.asking || l.WantsSnapshot():
 		l.asking = true
@@ -155,7 +160,7 @@ func (l *epoch) askSnapshot() {
 	if errno, _ := kbusdev.ErrnoOf(err); errno == syscall.EBUSY {
 		l.bound *= 2
 		must(l.ksock.MaxMessages(l.bound))
-		return
+		l.cut, err = true, nil
 	}
 	check(err)
 	l.p.n.w.tracef("%v asks for a snapshot", l.p)
