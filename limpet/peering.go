@@ -110,7 +110,7 @@ func (p *Peering) Dialled() bool { return p.dialled }
 
 // dropped keeps a lost message for people to look at.
 func (p *Peering) dropped(fromPeer bool, why translate.Reason, m *kbusdev.Message) {
-	d := Dropped{At: time.Now(), FromPeer: fromPeer, Reason: why, Message: *m, Size: len(m.Data)}
+	d := Dropped{At: time.Now(), FromPeer: fromPeer, Reason: why, Message: *m, Size: m.Size() - len(m.Name)}
 	d.Message.Data = nil
 	p.dropsMu.Lock()
 	defer p.dropsMu.Unlock()
