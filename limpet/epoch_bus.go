@@ -100,7 +100,7 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 		e.counts.fromBus(translate.BindEventUsed, read)
 		e.tell(m.Event)
 	case e.answered:
-		e.lost(m)
+		e.late(m)
 	case !m.IsReply() && !m.WantsUsToReply() && !e.wants.wants(m.Name):
 		e.counts.fromBus(translate.Unwanted, read)
 	case len(e.overflow) == 0 && e.session.Room(link.Normal):
@@ -118,11 +118,15 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 	}
 }
 
-// lost ends what was read when the epoch was over already.
-func (e *Epoch) lost(m *kbusdev.Message) {
-	if m.WantsUsToReply() {
+// late ends what was read when the epoch was over already, or keeps it for the peer's
+// next instance.
+func (e *Epoch) late(m *kbusdev.Message) {
+	switch {
+	case m.WantsUsToReply():
 		e.abandon(m, kbusdev.NameNotDelivered, translate.LinkLost)
-	} else {
+	case e.carry && !m.IsReply():
+		e.carried = append(e.carried, link.Outgoing{Msg: *m, FromBus: true})
+	default:
 		e.counts.fromBus(translate.LinkLost, m)
 	}
 }

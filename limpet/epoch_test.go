@@ -219,3 +219,21 @@ func TestALastFrameThatDoesNotLeave(t *testing.T) {
 		t.Error("an epoch that has ended is not stuck after a second, or before")
 	}
 }
+
+// What was announced when the peer had been started again goes to its next instance,
+// however late it is read.
+func TestReadLateForTheNextInstance(t *testing.T) {
+	now := time.Unix(1000, 0)
+	e := byHand(now)
+	e.End(now, link.Errorf(link.Expired, "the peer has begun anew"), true)
+	carryOut(e, now, allGoesWell)
+	e.FromBus(now, []*kbusdev.Message{{ID: kbusdev.MsgID{Serial: 3}, Name: "$.News", From: 5}, request(4)})
+	carryOut(e, now, allGoesWell)
+	carried := e.Carried()
+	if !e.Over() || len(carried) != 1 || carried[0].Msg.Name != "$.News" {
+		t.Errorf("kept: %+v", carried)
+	}
+	if c := e.Counts(); c.FromBus != 2 || c.FromBusInFlight != 1 || c.Synthetic != 1 {
+		t.Errorf("counts: %+v", c)
+	}
+}

@@ -137,7 +137,8 @@ func (l *live) run() {
 	l.write()
 	stopReading()
 	reading.Wait()
-	l.write() // what the reader had in its hand
+	l.readRest()
+	l.write() // what the reader had in its hand, and the rest
 	n := l.peering.node
 	if err := l.ksock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		l.log.Warn("closing the Ksock", "error", err)

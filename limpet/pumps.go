@@ -55,6 +55,23 @@ func (l *live) read(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// readRest reads what waits in our queue when the epoch is over: closing the Ksock would
+// lose it, and nobody would know. It reads no more than waits there now.
+func (l *live) readRest() {
+	left, _ := l.ksock.NumMessages() // of a bus that has failed there is nothing to read
+	var memory [readBatch]*kbusdev.Message
+	for left > 0 {
+		got, err := l.ksock.RecvBatch(noWait, memory[:min(left, readBatch)])
+		if err != nil {
+			return
+		}
+		l.mu.Lock()
+		l.epoch.FromBus(time.Now(), memory[:got])
+		l.mu.Unlock()
+		left -= got
+	}
+}
+
 // queueFull reports whether our queue on the bus is near its bound.
 func (l *live) queueFull(more bool) bool {
 	if !more {

@@ -2,7 +2,6 @@ package limpet
 
 import (
 	"errors"
-	"time"
 
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/topology"
@@ -52,7 +51,7 @@ func (n *Node) leave(p *Peering) {
 func (n *Node) forgetRestarted() {
 	for _, id := range n.reach.Restarted() {
 		n.idsMu.Lock()
-		n.ids.Forget(id, time.Now())
+		n.ids.Forget(id)
 		n.idsMu.Unlock()
 	}
 }

@@ -33,7 +33,7 @@ func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect .
 	dir := tb.TempDir()
 	d := &node{api: filepath.Join(dir, "api")}
 	c := daemon.Config{
-		Bus: daemon.Embedded, NetworkID: id, Limpet: cfg, Version: "test", Connect: connect,
+		Bus: daemon.Embedded, FirstSerial: 1, NetworkID: id, Limpet: cfg, Version: "test", Connect: connect,
 		API: &sockaddr.Address{Network: "unix", Address: d.api},
 	}
 	network, old := strings.CutPrefix(listen, "classic-")

@@ -93,6 +93,14 @@ func TestHeldUpDevice(t *testing.T) {
 	if dir == "/dev" {
 		return // with CUSE the programs wait for their memory themselves
 	}
+	limit := time.After(20 * time.Second)
+	for strings.Count(log.String(), "level=WARN") < len(held) { // a warning may come after the answer
+		select {
+		case <-limit:
+			t.Fatalf("the log has no %d warnings:\n%s", len(held), log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 	for _, cmd := range held { // with FUSE, the kernel lets them die when they have their answer
 		if !strings.Contains(log.String(), fmt.Sprintf("pid=%d", cmd.Process.Pid)) {
 			t.Errorf("the log does not name program %d", cmd.Process.Pid)

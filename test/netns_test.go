@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
@@ -76,8 +77,8 @@ func TestCutCable(t *testing.T) {
 			t.Run(fmt.Sprintf("limpetd%s/busy=%v", protocol, busy), func(t *testing.T) {
 				t.Parallel()
 				c := newCable(t, fmt.Sprintf("%d%.1v", i, busy))
-				a := c.limpetd(0, "--listen"+protocol, "10.99.0.1:7000")
-				b := c.limpetd(1, "--connect"+protocol, "10.99.0.1:7000")
+				a := c.limpetd(0, "--listen"+protocol, "10.99.0.1:7000", "--grace", "5s")
+				b := c.limpetd(1, "--connect"+protocol, "10.99.0.1:7000", "--grace", "5s")
 				a.waitLinked(t, 1)
 				b.waitLinked(t, 1)
 				if _, err := a.bus.Serve(within(t), 0, "$.Far"); err != nil {
@@ -100,7 +101,7 @@ func TestCutCable(t *testing.T) {
 						}
 						linked = false
 						for _, l := range st.GetLinks() {
-							linked = linked || l.GetCounts() != nil
+							linked = linked || l.GetState() == pb.LinkState_LINK_STATE_UP
 						}
 						select {
 						case <-limit:

@@ -29,6 +29,10 @@ type Config struct {
 	// Expose, unless "", is the file called kbus0 as which the embedded bus is served to
 	// local programs. With it Auto means Embedded.
 	Expose string
+	// FirstSerial is the serial number of the first message on the embedded bus; 0 is one
+	// by chance, so that what the daemon before this one has sent, and is still under
+	// way, is not taken for what this one sends.
+	FirstSerial uint32
 	// NetworkID is that of the bus, above 0 if it is linked.
 	NetworkID uint32
 	// Listen and ListenClassic are where peers and upstream's limpets dial us, Connect

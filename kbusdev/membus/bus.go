@@ -26,6 +26,7 @@ type options struct {
 	maxMessages uint32
 	maxSize     uint32
 	maxBytes    int
+	firstSerial uint32
 }
 
 // DefaultMaxBytes bounds what waits in a queue, in bytes, unless WithMaxBytes says
@@ -60,6 +61,11 @@ func WithMaxMessageSize(n uint32) Option {
 // counted in each.
 func WithMaxBytes(n int) Option { return func(o *options) { o.maxBytes = max(n, 1) } }
 
+// WithFirstSerial sets the serial number of the first message of each bus; the default
+// is 1, as with the module. A bus that is made anew under the same network id should
+// begin somewhere else than the one before: what that has sent may still be under way.
+func WithFirstSerial(n uint32) Option { return func(o *options) { o.firstSerial = n } }
+
 // NewSet makes a set with one bus, number 0.
 func NewSet(opts ...Option) *Set {
 	o := options{
@@ -67,6 +73,7 @@ func NewSet(opts ...Option) *Set {
 		maxMessages: kbusdev.DefaultMaxMessages,
 		maxSize:     kbusdev.AbsoluteMaxMessageSize,
 		maxBytes:    DefaultMaxBytes,
+		firstSerial: 1,
 	}
 	for _, opt := range opts {
 		opt(&o)
@@ -99,12 +106,13 @@ func (s *Set) Add() (uint32, bool) {
 	}
 	n := uint32(len(s.buses))
 	s.buses = append(s.buses, &Bus{
-		set:     s,
-		number:  n,
-		layout:  s.opts.layout,
-		maxSize: s.opts.maxSize,
-		ksocks:  make(map[kbusdev.KsockID]*Ksock),
-		names:   newIndex(),
+		set:        s,
+		number:     n,
+		layout:     s.opts.layout,
+		maxSize:    s.opts.maxSize,
+		lastSerial: s.opts.firstSerial - 1, // it wraps round
+		ksocks:     make(map[kbusdev.KsockID]*Ksock),
+		names:      newIndex(),
 	})
 	return n, true
 }

@@ -29,8 +29,6 @@ type IDs struct {
 	oldest  *page
 	limpets map[kbusdev.KsockID]struct{}
 	closed  []kbusdev.KsockID // those of limpets that were closed last, which are still in it
-
-	restarted map[uint32]uint32 // network -> until when an id of it may be an old one
 }
 
 type pageKey struct {
@@ -51,16 +49,12 @@ type brought struct {
 	at     uint32 // seconds since start, plus 1; 0 is never
 }
 
-// doubtful is set in brought.at of an id that may have been brought by who had the
-// network id before.
-const doubtful = 1 << 31
-
 // maxClosed is how many Ksocks of limpets are known after they were closed.
 const maxClosed = 1024
 
 // New returns an empty memory. No later time may be before start.
 func New(start time.Time) *IDs {
-	return &IDs{start: start, pages: make(map[pageKey]*page), limpets: make(map[kbusdev.KsockID]struct{}), restarted: make(map[uint32]uint32)}
+	return &IDs{start: start, pages: make(map[pageKey]*page), limpets: make(map[kbusdev.KsockID]struct{})}
 }
 
 // Serve notes that k is the Ksock of a limpet on this bus.
@@ -80,14 +74,10 @@ func (r *IDs) Unserve(k kbusdev.KsockID) {
 func (r *IDs) Claim(id kbusdev.MsgID, now time.Time) (before bool) {
 	at := r.seconds(now)
 	was := &r.page(id, at).ids[id.Serial%pageSize]
-	again := was.at != 0 && was.serial == id.Serial && at-was.at&^doubtful <= uint32(For/time.Second)
-	if again && was.at&doubtful == 0 {
+	if was.at != 0 && was.serial == id.Serial && at-was.at <= uint32(For/time.Second) {
 		return true
 	}
 	*was = brought{serial: id.Serial, at: at}
-	if !again && r.mayBeOld(id.Network, at) {
-		was.at |= doubtful
-	}
 	return false
 }
 
@@ -100,32 +90,16 @@ func (r *IDs) Read(id kbusdev.MsgID, from kbusdev.KsockID, now time.Time) {
 	}
 }
 
-// Forget drops the ids of a network, whose serial numbers start again. What was under
-// way may still be brought, and must not be taken for what has the same number now: an
-// id that comes within For is let through a second time.
-func (r *IDs) Forget(network uint32, now time.Time) {
-	at := r.seconds(now)
-	for other, until := range r.restarted {
-		if at > until {
-			delete(r.restarted, other)
-		}
-	}
-	r.restarted[network] = at + uint32(For/time.Second)
+// Forget drops the ids of a network whose serial numbers may start again: a kernel's do
+// when its machine is started. Those of an embedded bus start anywhere, so that what is
+// still under way is not taken for what is new.
+func (r *IDs) Forget(network uint32) {
 	for n := range uint32(networkPages) {
 		if p := r.pages[pageKey{network, n}]; p != nil {
 			r.unlink(p)
 			delete(r.pages, p.key)
 		}
 	}
-}
-
-// mayBeOld reports whether an id of a network may be from before its last restart.
-func (r *IDs) mayBeOld(network, at uint32) bool {
-	if len(r.restarted) == 0 {
-		return false
-	}
-	until, ok := r.restarted[network]
-	return ok && at <= until
 }
 
 // seconds is the time since start as entries have it.

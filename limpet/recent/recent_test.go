@@ -1,7 +1,6 @@
 package recent_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -60,7 +59,7 @@ func TestForget(t *testing.T) {
 		r.Claim(id(2, n), start)
 	}
 	r.Claim(id(3, 1), start)
-	r.Forget(2, start)
+	r.Forget(2)
 	for _, n := range []uint32{0, 511, 512, 131071} {
 		if r.Claim(id(2, n), start) {
 			t.Errorf("serial %d is still remembered", n)
@@ -76,31 +75,9 @@ func TestForgetWhatWasUsedLast(t *testing.T) {
 	for _, network := range []uint32{2, 3, 2} {
 		r.Claim(id(network, 1), start)
 	}
-	r.Forget(2, start)
+	r.Forget(2)
 	if r.Claim(id(2, 1), start) || !r.Claim(id(3, 1), start) {
 		t.Error("the network used last is still remembered, or the other is not")
-	}
-}
-
-// What was under way when a network was started again does not stand in the way of what
-// has the same ids now, and a loop of these is stopped all the same.
-func TestOldIDsAfterForget(t *testing.T) {
-	r := recent.New(start)
-	r.Forget(2, start)
-	claims := func(network uint32, now time.Time) (before string) {
-		for range 3 {
-			before += fmt.Sprint(r.Claim(id(network, 7), now), " ")
-		}
-		return before
-	}
-	if got := claims(2, start.Add(recent.For)); got != "false false true " {
-		t.Errorf("soon after the restart: %s", got)
-	}
-	if got := claims(3, start); got != "false true true " {
-		t.Errorf("another network: %s", got)
-	}
-	if got := claims(2, start.Add(3*recent.For)); got != "false true true " {
-		t.Errorf("long after the restart: %s", got)
 	}
 }
 
@@ -127,8 +104,6 @@ func TestReadFromAClosedLimpet(t *testing.T) {
 func TestTwin(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	r, twin := recent.New(start), map[kbusdev.MsgID]time.Time{}
-	twice := map[kbusdev.MsgID]bool{} // those in twin that may come again
-	restarted := map[uint32]time.Time{}
 	now, latest := start, uint32(1)
 	for i := range 300_000 {
 		if rng.IntN(1000) == 0 {
@@ -139,8 +114,7 @@ func TestTwin(t *testing.T) {
 			if rng.IntN(2) == 0 {
 				network = latest
 			}
-			r.Forget(network, now)
-			restarted[network] = now
+			r.Forget(network)
 			for other := range twin {
 				if other.Network == network {
 					delete(twin, other)
@@ -150,14 +124,12 @@ func TestTwin(t *testing.T) {
 		at := id(uint32(1+rng.IntN(100)), uint32(rng.IntN(2000)))
 		latest = at.Network
 		was, ok := twin[at]
-		again := ok && now.Sub(was) <= recent.For
-		want := again && !twice[at]
+		want := ok && now.Sub(was) <= recent.For
 		if got := r.Claim(at, now); got != want {
 			t.Fatalf("step %d: claim of %v: before %v, want %v", i, at, got, want)
 		}
 		if !want {
-			since, ever := restarted[at.Network]
-			twin[at], twice[at] = now, !again && ever && now.Sub(since) <= recent.For
+			twin[at] = now
 		}
 	}
 }

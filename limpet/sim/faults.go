@@ -149,7 +149,7 @@ func (p *peering) vanish() {
 // newBus replaces the bus: every program on it dies, and comes back on the new one.
 func (n *node) newBus() {
 	w := n.w
-	n.bus = membus.New()
+	n.bus = membus.New(membus.WithFirstSerial(w.rng.Uint32() >> 1))
 	for _, r := range w.repliers {
 		if r.n == n {
 			r.die()

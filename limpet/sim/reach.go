@@ -36,7 +36,7 @@ func (p *peering) join(g *link.Greeting) error {
 
 func (n *node) forgetRestarted() {
 	for _, id := range n.reach.Restarted() {
-		n.ids.Forget(id, n.w.now)
+		n.ids.Forget(id)
 	}
 }
 
