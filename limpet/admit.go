@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
@@ -234,11 +235,11 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resum
 		n.mu.Unlock()
 		return cur, true, nil
 	}
+	var k kbusdev.Ksock
 	if cur != nil {
 		p.replaced = cur
 		n.mu.Unlock()
-		cur.end(link.Errorf(link.Expired, "the peer has begun anew"), true)
-		<-cur.finished
+		k = cur.makeWay(link.Errorf(link.Expired, "the peer has begun anew"))
 		n.mu.Lock()
 	}
 	n.wantAll(p)
@@ -247,7 +248,10 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resum
 	id, err := session()
 	var l *live
 	if err == nil {
-		l, err = p.begin(peer, id, told)
+		l, err = p.begin(peer, id, told, k)
+	} else if k != nil {
+		_ = k.Close()
+		n.serve(k.ID(), false)
 	}
 	if err != nil {
 		n.mu.Lock()

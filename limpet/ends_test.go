@@ -3,6 +3,8 @@ package limpet_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -290,6 +292,57 @@ func TestDialledPeerRestarted(t *testing.T) {
 			t.Errorf("%d announcements were heard", n)
 		}
 		lawful(t, true, a, again)
+	})
+}
+
+// While one epoch makes way for the next, for the peer was started again, programs go on
+// announcing: all of it is heard, by the one or the other.
+func TestNothingFallsBetweenEpochs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		near, far := membus.New(), membus.New()
+		hears, says := open(t, far), open(t, near)
+		if _, err := hears.MaxMessages(1 << 20); err != nil {
+			t.Fatal(err)
+		}
+		bind(t, hears, "$.News", kbusdev.Listener)
+		a := node(t, near, 1)
+		c := lay(t, a, node(t, far, 2), limpet.Config{AllInterest: true})
+		pass(time.Second)
+		sent := 0
+		for range 10 {
+			c.pull()
+			stop, stopped := make(chan struct{}), make(chan int)
+			go func() {
+				tick := time.NewTicker(10 * time.Millisecond) // also when the cable is dialled
+				defer tick.Stop()
+				for n := sent; ; {
+					select {
+					case <-stop:
+						stopped <- n
+						return
+					case <-tick.C:
+					}
+					for range 100 {
+						sendTo(t, says, &kbusdev.Message{Name: "$.News", Data: []byte(strconv.Itoa(n))})
+						n++
+						runtime.Gosched()
+					}
+				}
+			}()
+			c.plug(node(t, far, 2))
+			close(stop)
+			sent = <-stopped
+			pass(time.Second)
+		}
+		heard := make(map[string]bool)
+		for _, m := range queuedOn(t, hears) {
+			heard[string(m.Data)] = true
+		}
+		for n := range sent {
+			if !heard[strconv.Itoa(n)] {
+				t.Errorf("of %d announcements number %d was not heard", sent, n)
+			}
+		}
 	})
 }
 

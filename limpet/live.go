@@ -33,6 +33,9 @@ type live struct {
 	wakeRead chan struct{} // the window may have room
 	mayRead  chan struct{} // the next frame may be read
 	finished chan struct{} // the epoch is over, and the Ksock closed
+
+	followed bool          // guarded by mu: another epoch follows at once
+	next     kbusdev.Ksock // for that one, once this one is finished; nil if there is none
 	heardNow atomic.Pointer[func() uint64]
 
 	claimMu sync.Mutex
@@ -46,13 +49,15 @@ type claim struct {
 	gone   chan struct{}
 }
 
-// begin opens a Ksock for a new epoch and starts its pumps. The epoch has no stream
-// yet. The error is for the peer.
-func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link.Network) (*live, error) {
+// begin starts the pumps of a new epoch, which has no stream yet. k is its Ksock; nil is
+// one to be opened. The error is for the peer.
+func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link.Network, k kbusdev.Ksock) (*live, error) {
 	n, cfg := p.node, p.cfg
-	k, err := n.openKsock(cfg)
-	if err != nil {
-		return nil, link.Errorf(link.BusFailed, "opening %s: %v", n.bus, err)
+	if k == nil {
+		var err error
+		if k, err = n.openKsock(cfg); err != nil {
+			return nil, link.Errorf(link.BusFailed, "opening %s: %v", n.bus, err)
+		}
 	}
 	l := &live{
 		peering:  p,
@@ -137,6 +142,7 @@ func (l *live) run() {
 	l.write()
 	stopReading()
 	reading.Wait()
+	l.openNext()
 	l.readRest()
 	l.write() // what the reader had in its hand, and the rest
 	n := l.peering.node
@@ -146,6 +152,31 @@ func (l *live) run() {
 	n.serve(l.ksock.ID(), false)
 	l.peering.epochOver(l)
 	close(l.finished)
+}
+
+// openNext opens the Ksock of the epoch that follows at once, so that no announcement
+// falls between the two. Nothing that the peer has sent is given to the bus any more, so
+// the new one reads none of that; and what both have read the peer knows by its id.
+func (l *live) openNext() {
+	l.mu.Lock()
+	followed := l.followed
+	l.mu.Unlock()
+	if !followed || l.peering.classic { // an upstream limpet knows no ids
+		return
+	}
+	l.next, _ = l.peering.node.openKsock(l.peering.cfg) // begin tries again, and says what is wrong
+}
+
+// makeWay ends the epoch for one that follows at once, waits until it is over, and
+// returns the Ksock for the other, or nil.
+func (l *live) makeWay(why error) kbusdev.Ksock {
+	l.mu.Lock()
+	l.followed = true
+	l.epoch.End(time.Now(), why, true)
+	l.mu.Unlock()
+	l.wake()
+	<-l.finished
+	return l.next
 }
 
 // busFailed ends the epoch because of the bus, unless it has ended.
