@@ -43,9 +43,7 @@ func (p *Peering) Dial(ctx context.Context, stream link.Stream, onUp func()) err
 	if err != nil {
 		return err
 	}
-	l, _, err := n.admit(ctx, p, peer, func(cur *live) bool {
-		return peer.Instance == cur.peer.Instance && peer.Session == cur.session && !p.classic
-	}, func() (link.SessionID, error) {
+	l, _, err := n.admit(ctx, p, peer, func() (link.SessionID, error) {
 		if peer.Session == ours.Session && !p.classic {
 			return peer.Session, link.Errorf(link.Expired, "the session that was to be resumed is over")
 		}
@@ -101,9 +99,7 @@ func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeti
 	case <-ctx.Done():
 		return refuse(errClosed)
 	}
-	l, resumed, err := n.admit(ctx, p, peer, func(cur *live) bool {
-		return peer.Instance == cur.peer.Instance && peer.Session == cur.session && !classic
-	}, newSessionID)
+	l, resumed, err := n.admit(ctx, p, peer, newSessionID)
 	if err != nil {
 		<-p.turn
 		return refuse(err)
@@ -200,9 +196,9 @@ func (n *Node) accepted(peer *link.Greeting, cfg Config, classic bool) (*Peering
 }
 
 // admit judges a peer, and returns the epoch that the stream is for: the current one
-// if resumes says so, else a new one with a session from session, after the current one
-// has been ended. A peer that is refused changes nothing. The error is for the peer.
-func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resumes func(*live) bool, session func() (link.SessionID, error)) (_ *live, resumed bool, err error) {
+// if the peer resumes it, else a new one with a session from session, after the current
+// one has been ended. A peer that is refused changes nothing. The error is for the peer.
+func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, session func() (link.SessionID, error)) (_ *live, resumed bool, err error) {
 	n.mu.Lock()
 	if n.closed {
 		n.mu.Unlock()
@@ -230,7 +226,8 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, resum
 		p.linkID = peer.LinkID
 	}
 	p.peer, p.behind = peer, peer.Behind
-	if cur != nil && cur.why() == nil && resumes(cur) {
+	if cur != nil && cur.why() == nil && cur.resumedBy(peer) {
+		cur.told = n.told(p)
 		n.tellTopology()
 		n.mu.Unlock()
 		return cur, true, nil

@@ -26,6 +26,7 @@ type Epoch struct {
 	doing   int            // Dos that are being carried out
 	held    held           // what waits for room on our bus
 	fx      []translate.Effect
+	now     time.Time         // of the event that is being processed
 	inbox   []kbusdev.Message // memory for what is taken from the session
 	inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
 
@@ -54,6 +55,7 @@ type Epoch struct {
 	cutOff   int  // after the end: how many those were
 	carry    bool // after the end: what the peer's next instance gets
 	carried  []link.Outgoing
+	carrying int // the bytes of that
 }
 
 // EpochConfig is what an epoch is made with.
@@ -189,7 +191,7 @@ func (e *Epoch) Drain(reason string) {
 	}
 	e.draining = true
 	e.session.SetDrain(reason)
-	e.apply(e.rules.Drain(e.fx[:0]), nil)
+	e.apply(e.rules.Drain(e.fx[:0]))
 }
 
 // Drained reports whether the peer is draining.
@@ -223,7 +225,8 @@ func (e *Epoch) Stuck(now time.Time) bool {
 
 // Tick makes what has become due happen.
 func (e *Epoch) Tick(now time.Time) {
-	e.apply(e.rules.Tick(e.fx[:0], now), nil)
+	e.now = now
+	e.apply(e.rules.Tick(e.fx[:0], now))
 	if e.why != nil {
 		return
 	}
@@ -331,7 +334,7 @@ func (e *Epoch) withdraw(now time.Time, done func(out *link.Outgoing, at time.Ti
 // abandon answers a request of our bus that does not go to the peer.
 func (e *Epoch) abandon(out *kbusdev.Message, name string, why translate.Reason) {
 	e.counts.fromBus(why, out)
-	e.apply(e.rules.Abandon(nil, out, name, why), nil)
+	e.apply(e.rules.Abandon(nil, out, name, why))
 }
 
 // NextTime returns when Tick must be called at the latest; zero is not before

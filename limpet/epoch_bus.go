@@ -11,8 +11,8 @@ import (
 // readBatch is how many messages are read from the bus at once, at most.
 const readBatch = 64
 
-// awayBytes bounds what is read for a peer that has been away for long, beyond what the
-// window takes.
+// awayBytes bounds what is read for a peer that has been away for long, or starts again,
+// beyond what the window takes.
 const awayBytes = 16 << 20
 
 // Appetite returns how many messages may be read from the bus now: 0 while the window
@@ -39,13 +39,13 @@ func (e *Epoch) WantsSnapshot() bool {
 // SnapshotAsked tells that the bus has queued the snapshot, and that queued messages
 // wait in our Ksock since.
 func (e *Epoch) SnapshotAsked(queued int) {
-	e.apply(e.rules.SnapshotAsked(e.fx[:0], queued), nil)
+	e.apply(e.rules.SnapshotAsked(e.fx[:0], queued))
 }
 
 // SnapshotCut tells that the bus could queue no more than the first part of a snapshot.
 // When that has been read, WantsSnapshot reports true again.
 func (e *Epoch) SnapshotCut(queued int) {
-	e.apply(e.rules.SnapshotCut(e.fx[:0], queued), nil)
+	e.apply(e.rules.SnapshotCut(e.fx[:0], queued))
 }
 
 // QueueFull tells whether our queue on the bus was seen at its bound, when the bus may
@@ -84,9 +84,9 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 			return true
 		default: // an answer of ours, a snapshot to be asked for, or nothing
 			e.counts.fromBus(own.Reason, m)
-			e.apply(fx[:1], nil)
+			e.apply(fx[:1])
 		}
-		e.apply(fx[1:], nil)
+		e.apply(fx[1:])
 	}
 	return false
 }
@@ -125,10 +125,21 @@ func (e *Epoch) late(m *kbusdev.Message) {
 	case m.WantsUsToReply():
 		e.abandon(m, kbusdev.NameNotDelivered, translate.LinkLost)
 	case e.carry && !m.IsReply():
-		e.carried = append(e.carried, link.Outgoing{Msg: *m, FromBus: true})
+		e.keep(&link.Outgoing{Msg: *m, FromBus: true})
 	default:
 		e.counts.fromBus(translate.LinkLost, m)
 	}
+}
+
+// keep keeps an announcement for the peer's next instance. No more is kept than a window
+// and our queue hold: a peer may be started again and again, and take nothing.
+func (e *Epoch) keep(out *link.Outgoing) {
+	if len(e.carried) >= e.cfg.Session.WindowMessages+int(e.cfg.MaxMessages) || e.carrying >= e.cfg.Session.WindowBytes+awayBytes {
+		e.counts.fromBus(translate.LinkLost, &out.Msg)
+		return
+	}
+	e.carried = append(e.carried, *out)
+	e.carrying += out.Msg.Size()
 }
 
 // giveUp ends what a peer that is stalled, or has been away for long, does not take.
@@ -136,7 +147,7 @@ func (e *Epoch) late(m *kbusdev.Message) {
 func (e *Epoch) giveUp(now time.Time, out *link.Outgoing) {
 	switch {
 	case out.Msg.IsReply():
-		e.roomForAnswer(now)
+		e.roomForAnswer()
 		e.session.Put(now, link.Answers, out)
 	case out.Msg.WantsUsToReply():
 		if e.readOn {

@@ -111,7 +111,7 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 		case translate.Send, translate.Bind, translate.Unbind:
 			dst = append(dst, Do{Effect: fx[i]})
 		default:
-			e.apply(fx[i:i+1], &now)
+			e.apply(fx[i : i+1])
 		}
 	}
 	return dst, mayWait
@@ -125,6 +125,7 @@ func (e *Epoch) fate(now time.Time, seq uint64, m *kbusdev.Message, why translat
 
 // Outcomes takes back what Dos gave, in its order, with Errno set.
 func (e *Epoch) Outcomes(now time.Time, dos []Do) {
+	e.now = now
 	for i := range dos {
 		e.outcome(now, &dos[i])
 		e.doing--
@@ -135,9 +136,9 @@ func (e *Epoch) outcome(now time.Time, d *Do) {
 	fx := &d.Effect
 	switch {
 	case fx.Kind == translate.Bind:
-		e.apply(e.rules.BindDone(e.fx[:0], fx.Name, d.Errno), &now)
+		e.apply(e.rules.BindDone(e.fx[:0], fx.Name, d.Errno))
 	case fx.Kind == translate.Unbind:
-		e.apply(e.rules.UnbindDone(e.fx[:0], fx.Name, d.Errno), &now)
+		e.apply(e.rules.UnbindDone(e.fx[:0], fx.Name, d.Errno))
 	case d.Errno == 0:
 		if fx.Msg.IsReply() {
 			e.rules.Sent(fx)
@@ -156,7 +157,7 @@ func (e *Epoch) outcome(now time.Time, d *Do) {
 				why = after[i].Reason
 			}
 		}
-		e.apply(after, &now)
+		e.apply(after)
 		e.decided(now, d, why)
 	}
 }
@@ -175,17 +176,12 @@ func (e *Epoch) decided(now time.Time, d *Do, why translate.Reason) {
 	e.held.passed(d.from)
 }
 
-// apply carries out effects here, or leaves them for Dos. now is nil where nothing is
-// sent to the peer.
-func (e *Epoch) apply(fx []translate.Effect, now *time.Time) {
-	var at time.Time
-	if now != nil {
-		at = *now
-	}
+// apply carries out effects here, or leaves them for Dos.
+func (e *Epoch) apply(fx []translate.Effect) {
 	for i := range fx {
 		switch f := &fx[i]; f.Kind {
 		case translate.Bounce:
-			e.answer(at, f)
+			e.answer(f)
 		case translate.Forward:
 			if f.Msg.Event != nil {
 				e.tell(f.Msg.Event)
@@ -203,19 +199,19 @@ func (e *Epoch) apply(fx []translate.Effect, now *time.Time) {
 }
 
 // answer queues an answer to a request that the peer keeps open.
-func (e *Epoch) answer(now time.Time, fx *translate.Effect) {
-	if e.why == nil && e.roomForAnswer(now) {
-		e.session.Put(now, link.Answers, &link.Outgoing{Msg: fx.Msg})
+func (e *Epoch) answer(fx *translate.Effect) {
+	if e.why == nil && e.roomForAnswer() {
+		e.session.Put(e.now, link.Answers, &link.Outgoing{Msg: fx.Msg})
 	}
 }
 
 // roomForAnswer reports whether there is room for an answer. If not, the peer takes none
 // of too many, and the epoch ends.
-func (e *Epoch) roomForAnswer(now time.Time) bool {
+func (e *Epoch) roomForAnswer() bool {
 	if e.session.Room(link.Answers) {
 		return true
 	}
-	e.End(now, link.Errorf(link.Stalled, "the peer takes none of our answers to its requests"), false)
+	e.End(e.now, link.Errorf(link.Stalled, "the peer takes none of our answers to its requests"), false)
 	return false
 }
 
@@ -232,8 +228,8 @@ func (e *Epoch) answerAll(dst []Do) []Do {
 				neverHanded[m.ID] = true
 			}
 		case e.carry && !m.IsReply() && m.Event == nil && out.FromBus:
-			e.carried = append(e.carried, *out)
-			return // still in flight
+			e.keep(out)
+			return
 		}
 		if out.FromBus {
 			e.counts.fromBus(translate.LinkLost, m)

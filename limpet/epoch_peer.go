@@ -33,6 +33,7 @@ func (e *Epoch) MayReceive() bool { return e.why != nil || e.session.MayReceive(
 // An error ends the stream; unless it is that of a stream that was replaced, the epoch
 // has ended too.
 func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
+	e.now = now
 	if e.why != nil {
 		return nil //nolint:nilerr // only the end of the stream is of interest now
 	}
@@ -45,7 +46,7 @@ func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
 	case *link.Drain:
 		if !e.peerDraining {
 			e.peerDraining = true
-			e.apply(e.rules.Drain(e.fx[:0]), nil)
+			e.apply(e.rules.Drain(e.fx[:0]))
 		}
 		return nil
 	case *link.Interest:

@@ -78,7 +78,7 @@ func (e *Epoch) takeTable(f *link.Table) {
 	case link.TableResync:
 		e.retelling = beginning
 	case link.TableBegin, link.TableEnd:
-		e.apply(e.rules.PeerSnapshot(e.fx[:0], f.Kind == link.TableBegin), nil)
+		e.apply(e.rules.PeerSnapshot(e.fx[:0], f.Kind == link.TableBegin))
 	}
 }
 

@@ -237,3 +237,28 @@ func TestReadLateForTheNextInstance(t *testing.T) {
 		t.Errorf("counts: %+v", c)
 	}
 }
+
+// A peer that is started again and again, and takes nothing, is kept no more than the
+// bounds of a window and a queue.
+func TestKeptForTheNextInstanceIsBounded(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var carried []link.Outgoing
+	var serial uint32
+	for range 5 {
+		e := byHand(now)
+		e.Adopt(now, carried)
+		e.End(now, link.Errorf(link.Expired, "the peer has begun anew"), true)
+		carryOut(e, now, allGoesWell)
+		for range 150 {
+			serial++
+			e.FromBus(now, []*kbusdev.Message{{ID: kbusdev.MsgID{Serial: serial}, Name: "$.News", From: 5}})
+		}
+		carried = e.Carried()
+		if len(carried) > 200 { // WindowMessages and MaxMessages are 100
+			t.Fatalf("%d messages are kept", len(carried))
+		}
+		if c := e.Counts(); c.FromBusEnded["link_lost"] == 0 && serial > 200 {
+			t.Error("what is not kept is not counted")
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package limpet
 
 import (
+	"slices"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -11,7 +12,7 @@ import (
 // senders' messages go on.
 type held struct {
 	queues map[kbusdev.Address]*heldQueue
-	order  []*heldQueue // the same, in the order in which they were made
+	order  []*heldQueue // the same, in the order in which they were made, and some that are empty
 	giving bool         // no message waits any more
 }
 
@@ -78,18 +79,13 @@ func (h *held) passed(q *heldQueue) {
 	if len(q.dos) > 0 {
 		return
 	}
-	delete(h.queues, q.sender)
-	for i := range h.order {
-		if h.order[i] == q {
-			h.order = append(h.order[:i], h.order[i+1:]...)
-			break
-		}
-	}
+	delete(h.queues, q.sender) // due takes it out of the order
 }
 
 // due appends the messages that are to be tried now to dst. late are those that have
 // expired, and are not to be tried.
 func (h *held) due(now time.Time, dst []Do) (_, late []Do) {
+	h.order = slices.DeleteFunc(h.order, func(q *heldQueue) bool { return len(q.dos) == 0 })
 	for _, q := range h.order {
 		if q.out || !h.giving && now.Before(q.retry) {
 			continue
@@ -109,7 +105,7 @@ func (h *held) due(now time.Time, dst []Do) (_, late []Do) {
 // held.
 func (h *held) next() (next time.Time) {
 	for _, q := range h.order {
-		if !q.out && (next.IsZero() || q.retry.Before(next)) {
+		if !q.out && len(q.dos) > 0 && (next.IsZero() || q.retry.Before(next)) {
 			next = q.retry
 		}
 	}

@@ -140,27 +140,19 @@ func (n *Node) tellInterest(c table.Change) {
 	}
 }
 
-// wanted is what the peer of a link wants to hear, as the other links are told.
-type wanted struct {
-	names map[string]struct{}
-	next  map[string]struct{} // while the peer tells everything anew
-	all   bool                // it counts as wanting everything
-}
-
 // wantAll makes a peer count as wanting everything, until it has told what it wants.
 // n.mu is held.
 func (n *Node) wantAll(p *Peering) {
 	n.wantNothing(p)
-	p.wanted = wanted{names: make(map[string]struct{}), all: true}
-	n.changeInterest(p, "$.*", true)
+	var changes []table.Change
+	p.wanted, changes = n.interest.Begin(tableSource(p))
+	n.tellAll(changes)
 }
 
 // wantNothing forgets what a peer wants. n.mu is held.
 func (n *Node) wantNothing(p *Peering) {
-	p.wanted = wanted{}
-	for _, c := range n.interest.Drop(table.Source(p.key)) {
-		n.tellInterest(c)
-	}
+	p.wanted = nil
+	n.tellAll(n.interest.Drop(tableSource(p)))
 }
 
 // takeInterest notes what a peer says that it wants, for the other links. Its epoch
@@ -168,60 +160,14 @@ func (n *Node) wantNothing(p *Peering) {
 func (n *Node) takeInterest(p *Peering, f *link.Interest) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := &p.wanted
-	if w.names == nil {
-		return // its epoch has ended
-	}
-	if f.Restart {
-		w.next = make(map[string]struct{})
-	}
-	for _, name := range f.Wanted {
-		if w.next != nil {
-			w.next[name] = struct{}{}
-		} else if _, known := w.names[name]; !known {
-			w.names[name] = struct{}{}
-			n.changeInterest(p, name, true)
-		}
-	}
-	for _, name := range f.Unwanted {
-		if w.next != nil {
-			delete(w.next, name)
-		} else if _, known := w.names[name]; known {
-			delete(w.names, name)
-			n.changeInterest(p, name, false)
-		}
-	}
-	if f.Whole && w.next != nil {
-		n.replaceWanted(p)
+	if p.wanted != nil { // else its epoch has ended
+		n.tellAll(p.wanted.Take(f.Restart, f.Wanted, f.Unwanted, f.Whole))
 	}
 }
 
-// replaceWanted makes what the peer has told anew hold. What is still wanted is never
-// unwanted in between. n.mu is held.
-func (n *Node) replaceWanted(p *Peering) {
-	w := &p.wanted
-	for name := range w.next {
-		if _, known := w.names[name]; !known {
-			n.changeInterest(p, name, true)
-		}
-	}
-	for name := range w.names {
-		if _, still := w.next[name]; !still {
-			n.changeInterest(p, name, false)
-		}
-	}
-	if w.all {
-		n.changeInterest(p, "$.*", false)
-	}
-	*w = wanted{names: w.next}
-}
-
-func (n *Node) changeInterest(p *Peering, name string, more bool) {
-	change := n.interest.Remove
-	if more {
-		change = n.interest.Add
-	}
-	if c, changed := change(table.Source(p.key), name); changed {
+// tellAll tells the peers of changes. n.mu is held.
+func (n *Node) tellAll(changes []table.Change) {
+	for _, c := range changes {
 		n.tellInterest(c)
 	}
 }

@@ -22,7 +22,7 @@ type live struct {
 	log     *slog.Logger
 	peer    *link.Greeting
 	session link.SessionID
-	told    []link.Network // what our greeting says lies behind us
+	told    []link.Network // what our greeting says lies behind us; set by admit for the stream that it admits
 	streams int            // how many have been attached; guarded by Node.mu
 
 	mu    sync.Mutex // guards epoch; taken after Node.mu, never before
@@ -294,6 +294,11 @@ func (l *live) awaitStream() {
 	if holder != nil {
 		<-holder.gone
 	}
+}
+
+// resumedBy reports whether a greeting is of the same instance, and for this session.
+func (l *live) resumedBy(peer *link.Greeting) bool {
+	return peer.Instance == l.peer.Instance && peer.Session == l.session && !l.peering.classic
 }
 
 // replacing reports whether another stream waits for the turn.

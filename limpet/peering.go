@@ -11,6 +11,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
@@ -54,7 +55,7 @@ type Peering struct {
 	current  *live
 	peer     *link.Greeting // the last one's
 	behind   []link.Network
-	wanted   wanted
+	wanted   *table.Wanted // nil unless there is an epoch
 	state    State
 	since    time.Time
 	lastErr  error

@@ -46,8 +46,8 @@ func (n *Node) leave(p *Peering) {
 	n.tellTopology()
 }
 
-// forgetRestarted forgets the ids of networks whose daemon is a new one: an embedded
-// bus starts its serial numbers again.
+// forgetRestarted forgets the ids of networks whose daemon is a new one: its machine may
+// have been started again, and the serial numbers with it.
 func (n *Node) forgetRestarted() {
 	for _, id := range n.reach.Restarted() {
 		n.idsMu.Lock()

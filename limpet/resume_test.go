@@ -255,3 +255,32 @@ func TestStaleStreamIsReplacedAndResumed(t *testing.T) {
 		}
 	})
 }
+
+// A stream that is resumed tells what lies behind us now, not what did when the epoch
+// began.
+func TestResumedTopologyIsOfNow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var nodes []*limpet.Node
+		for id := range uint32(3) {
+			nodes = append(nodes, node(t, membus.New(), id+1))
+		}
+		first := lay(t, nodes[0], nodes[1], limpet.Config{})
+		pass(time.Second)
+		lay(t, nodes[1], nodes[2], limpet.Config{}) // the acceptor of the first link has told of it in a frame
+		pass(time.Second)
+		behind := func() (ids []uint32) {
+			for _, n := range first.from.Status().Behind {
+				ids = append(ids, n.ID)
+			}
+			return ids
+		}
+		if got := fmt.Sprint(behind()); got != "[3]" {
+			t.Fatalf("behind the acceptor are %s", got)
+		}
+		first.cut()
+		pass(time.Second)
+		if st := first.from.Status(); st.Resumed != 1 || fmt.Sprint(behind()) != "[3]" {
+			t.Errorf("resumed %d times, behind the acceptor are %v", st.Resumed, behind())
+		}
+	})
+}

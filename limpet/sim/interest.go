@@ -1,9 +1,6 @@
 package sim
 
 import (
-	"maps"
-	"slices"
-
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/table"
@@ -15,13 +12,6 @@ type interest struct {
 	n     *node
 	names *table.Interest
 	stop  func()
-}
-
-// wanted is what the peer of a link has said that it wants.
-type wanted struct {
-	names map[string]bool
-	next  map[string]bool // while it tells everything anew
-	all   bool
 }
 
 // The source that our own bus is; wires count from 1.
@@ -64,58 +54,24 @@ func (i *interest) tell(c table.Change) {
 // wantAll makes a peer count as wanting everything, until it has told what it wants.
 func (i *interest) wantAll(p *peering) {
 	i.wantNothing(p)
-	p.wanted = wanted{names: make(map[string]bool), all: true}
-	i.change(p.wire.source, "$.*", true)
+	var changes []table.Change
+	p.wanted, changes = i.names.Begin(p.wire.source)
+	i.tellAll(changes)
 }
 
 func (i *interest) wantNothing(p *peering) {
-	p.wanted = wanted{}
-	for _, c := range i.names.Drop(p.wire.source) {
-		i.tell(c)
-	}
+	p.wanted = nil
+	i.tellAll(i.names.Drop(p.wire.source))
 }
 
 func (i *interest) take(p *peering, f *link.Interest) {
-	w, s := &p.wanted, p.wire.source
-	if w.names == nil {
-		return
+	if p.wanted != nil {
+		i.tellAll(p.wanted.Take(f.Restart, f.Wanted, f.Unwanted, f.Whole))
 	}
-	if f.Restart {
-		w.next = make(map[string]bool)
+}
+
+func (i *interest) tellAll(changes []table.Change) {
+	for _, c := range changes {
+		i.tell(c)
 	}
-	for _, name := range f.Wanted {
-		switch {
-		case w.next != nil:
-			w.next[name] = true
-		case !w.names[name]:
-			w.names[name] = true
-			i.change(s, name, true)
-		}
-	}
-	for _, name := range f.Unwanted {
-		switch {
-		case w.next != nil:
-			delete(w.next, name)
-		case w.names[name]:
-			delete(w.names, name)
-			i.change(s, name, false)
-		}
-	}
-	if !f.Whole || w.next == nil {
-		return
-	}
-	for _, name := range slices.Sorted(maps.Keys(w.next)) {
-		if !w.names[name] {
-			i.change(s, name, true)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(w.names)) {
-		if !w.next[name] {
-			i.change(s, name, false)
-		}
-	}
-	if w.all {
-		i.change(s, "$.*", false)
-	}
-	*w = wanted{names: w.next}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/recent"
+	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 )
 
@@ -61,7 +62,7 @@ type peering struct {
 	side   int // 0 dials
 	totals limpet.Totals
 	greets *link.Greeting // the peer's last greeting
-	wanted wanted
+	wanted *table.Wanted
 
 	current *epoch
 	carried []link.Outgoing

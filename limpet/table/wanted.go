@@ -1,0 +1,87 @@
+package table
+
+import (
+	"maps"
+	"slices"
+)
+
+// A Wanted is what one link's peer wants to hear, as it has said in one message after
+// the other. Until it has told everything it counts as wanting everything.
+type Wanted struct {
+	of     *Interest
+	source Source
+	names  map[string]struct{}
+	next   map[string]struct{} // while the peer tells everything anew
+	all    bool                // it counts as wanting everything
+}
+
+// everything is the name that matches all others.
+const everything = "$.*"
+
+// Begin makes the peer of a link, of which Interest must know nothing, count as wanting
+// everything, and returns what is noted of it from now on. Interest.Drop ends that.
+func (i *Interest) Begin(link Source) (*Wanted, []Change) {
+	w := &Wanted{of: i, source: link, names: make(map[string]struct{}), all: true}
+	return w, w.change(nil, everything, true)
+}
+
+// Take notes what the peer says: with restart, that it tells everything anew; the names
+// that it wants, then those that it no longer wants; with whole, that everything has been
+// told. What it wants before and after a restart is never unwanted in between. It returns
+// the changes for the other links' peers.
+func (w *Wanted) Take(restart bool, wanted, unwanted []string, whole bool) (changes []Change) {
+	if restart {
+		w.next = make(map[string]struct{})
+	}
+	for _, name := range wanted {
+		if w.next != nil {
+			w.next[name] = struct{}{}
+		} else if _, known := w.names[name]; !known {
+			w.names[name] = struct{}{}
+			changes = w.change(changes, name, true)
+		}
+	}
+	for _, name := range unwanted {
+		if w.next != nil {
+			delete(w.next, name)
+		} else if _, known := w.names[name]; known {
+			delete(w.names, name)
+			changes = w.change(changes, name, false)
+		}
+	}
+	if whole && w.next != nil {
+		changes = w.replace(changes)
+	}
+	return changes
+}
+
+// replace makes hold what has been told anew.
+func (w *Wanted) replace(changes []Change) []Change {
+	for _, name := range slices.Sorted(maps.Keys(w.next)) {
+		if _, known := w.names[name]; !known {
+			changes = w.change(changes, name, true)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.names)) {
+		if _, still := w.next[name]; !still {
+			changes = w.change(changes, name, false)
+		}
+	}
+	if w.all {
+		changes = w.change(changes, everything, false)
+	}
+	w.names, w.next, w.all = w.next, nil, false
+	return changes
+}
+
+// change appends what changes for the others when the peer wants a name, or no longer.
+func (w *Wanted) change(changes []Change, name string, more bool) []Change {
+	do := w.of.Remove
+	if more {
+		do = w.of.Add
+	}
+	if c, changed := do(w.source, name); changed {
+		changes = append(changes, c)
+	}
+	return changes
+}
