@@ -108,6 +108,17 @@ func TestChecks(t *testing.T) {
 			tr.forget(5, 5)
 			tr.heard[ear{1, 1}] = append(tr.heard[ear{1, 1}], hearing{5, time.Second})
 		}, "5 was heard after 9"},
+		{"out of order, for the node between was killed", func(tr *trace) {
+			for i := range tr.heard[ear{2, 2}] {
+				tr.heard[ear{2, 2}][i].at += time.Second
+			}
+			tr.heard[ear{2, 2}][4], tr.heard[ear{2, 2}][5] = tr.heard[ear{2, 2}][5], tr.heard[ear{2, 2}][4]
+			tr.kills = []death{{1, 900 * ms}}
+		}, ""},
+		{"out of order, though an end was killed, or the node between too early", func(tr *trace) {
+			tr.heard[ear{2, 2}][4], tr.heard[ear{2, 2}][5] = tr.heard[ear{2, 2}][5], tr.heard[ear{2, 2}][4]
+			tr.kills = []death{{2, 505 * ms}, {1, 300 * ms}}
+		}, "4 was heard after 5"},
 		{"late, when nobody said that it was taken", func(tr *trace) {
 			tr.sent[5].accepted = false
 			tr.forget(5, 5)

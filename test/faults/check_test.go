@@ -95,7 +95,9 @@ func (tr *trace) disturbed(n *shape, c *call) bool {
 
 // checkHeard: in order and never twice, on each stream of the listener; and none
 // missing but those that an outage on the path between may have lost. One whose sender
-// was not told that it was accepted may come late: it went on to the next.
+// was not told that it was accepted may come late: it went on to the next. So may one
+// that a daemon between the two was killed with, for its new life is given it again,
+// and the old one may have passed on what came after it.
 func (tr *trace) checkHeard(sender, listener int, path, links []int) (bad []string) {
 	at := make(map[int]time.Duration)
 	say := func(format string, args ...any) {
@@ -116,7 +118,7 @@ func (tr *trace) checkHeard(sender, listener int, path, links []int) (bad []stri
 			switch {
 			case before[h.number]:
 				say("%d was heard twice", h.number)
-			case !tr.sent[h.number].accepted:
+			case !tr.sent[h.number].accepted, h.number < last && tr.killedBetween(path, tr.sent[h.number].start, h.at):
 			case h.number < last:
 				say("%d was heard after %d", h.number, last)
 			default:
@@ -142,6 +144,14 @@ func (tr *trace) checkHeard(sender, listener int, path, links []int) (bad []stri
 		}
 	}
 	return bad
+}
+
+// killedBetween reports whether a node of a path that is not one of its ends was killed
+// in a time.
+func (tr *trace) killedBetween(path []int, from, to time.Duration) bool {
+	return len(path) > 2 && slices.ContainsFunc(tr.kills, func(d death) bool {
+		return slices.Contains(path[1:len(path)-1], d.node) && d.at >= from && d.at <= to
+	})
 }
 
 // lostIn gives those of the numbers that were sent in the window and not heard

@@ -165,6 +165,7 @@ func (n *network) apply(f fault) (over func()) {
 	case kill:
 		found := n.tr.outage(f.target, -1)
 		n.nodes[f.target].kill()
+		n.tr.killed(f.target)
 		return func() {
 			if err := n.nodes[f.target].start(); err != nil {
 				n.tr.strange(err.Error())

@@ -16,6 +16,7 @@ type trace struct {
 	calls   []*call
 	runs    map[string][]int // who read a request, by its key
 	outages []outage
+	kills   []death
 	settled []time.Duration // when all was seen to work
 	odd     []string        // what should not happen at all
 
@@ -121,6 +122,18 @@ func (tr *trace) ran(key string, replier int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.runs[key] = append(tr.runs[key], replier)
+}
+
+// A death is when a node was killed.
+type death struct {
+	node int
+	at   time.Duration
+}
+
+func (tr *trace) killed(node int) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.kills = append(tr.kills, death{node, tr.now()})
 }
 
 // outage notes the beginning of one, and gives what notes its end.
