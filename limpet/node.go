@@ -171,6 +171,8 @@ func (n *Node) serve(k kbusdev.KsockID, serves bool) {
 	n.idsMu.Unlock()
 	if serves {
 		n.listeners.exclude(k)
+	} else {
+		n.listeners.include(k)
 	}
 }
 
