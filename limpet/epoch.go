@@ -77,6 +77,8 @@ type EpochConfig struct {
 	IDs IDs
 	// Interest reports that the peer tells what it wants to hear.
 	Interest bool
+	// DigestEvery is how often the peer is told the digest of our table; 0 is a minute.
+	DigestEvery time.Duration
 	// DrainDone reports that the peer says when our drain need not wait for it any more.
 	DrainDone bool
 	// Totals are counted on; they belong to the peering.
@@ -97,6 +99,7 @@ type IDs interface {
 
 // NewEpoch returns an epoch that is detached at now, and wants a snapshot.
 func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
+	setDefault(&cfg.DigestEvery, digestEvery)
 	return &Epoch{
 		cfg: cfg,
 		rules: translate.New(translate.Config{
