@@ -367,3 +367,40 @@ func TestAHubSendsOnlyWhereItIsWanted(t *testing.T) {
 		}
 	})
 }
+
+// A hub that stops does not tell the peers that it still waits for of those that go.
+func TestAHubThatStops(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		hub, busy := membus.New(), membus.New()
+		n := node(t, hub, 1000)
+		var topologies atomic.Int64
+		cables := make([]*cable, 30)
+		for i := range cables {
+			bus := busy
+			if i > 0 {
+				bus = membus.New()
+			}
+			from := node(t, bus, uint32(i+1)).NewDialled("hub", limpet.Config{}, false)
+			cables[i] = layFrom(t, from, n, limpet.Config{}, func(w *wires) {
+				w.onFrame = func(f link.Frame) {
+					if _, ok := f.(*link.Topology); ok {
+						topologies.Add(1)
+					}
+				}
+			})
+		}
+		bind(t, open(t, busy), "$.Ask", kbusdev.Replier) // and never answers
+		pass(time.Second)
+		ask(t, open(t, hub), "$.Ask")
+		if topologies.Swap(0) == 0 {
+			t.Fatal("no peer is told of the others")
+		}
+		for _, c := range cables {
+			c.unplug()
+		}
+		n.Close(t.Context(), "test")
+		if got := topologies.Load(); got > 0 {
+			t.Errorf("%d times a peer is told what lies behind a hub that stops", got)
+		}
+	})
+}
