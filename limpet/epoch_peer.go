@@ -14,6 +14,9 @@ func (e *Epoch) NextFrame(now time.Time) (f link.Frame, again time.Time, over bo
 		if f := e.tables(now); f != nil {
 			return f, time.Time{}, false
 		}
+		if e.done() {
+			return &link.Drain{Done: true}, time.Time{}, false
+		}
 	}
 	return e.session.Next(now)
 }
@@ -44,7 +47,10 @@ func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
 		}
 		return f
 	case *link.Drain:
-		if !e.peerDraining {
+		switch {
+		case f.Done:
+			e.peerDone = true
+		case !e.peerDraining:
 			e.peerDraining = true
 			e.apply(e.rules.Drain(e.fx[:0]))
 		}

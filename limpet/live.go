@@ -87,6 +87,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		LosesUnread: losesUnread(n.bus),
 		IDs:         lockedIDs{n},
 		Interest:    hasFeature(peer, featureInterest),
+		DrainDone:   hasFeature(peer, featureDrain),
 		Totals:      &p.totals,
 	}
 	if cfg.Trace {

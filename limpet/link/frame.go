@@ -29,8 +29,14 @@ type Ack struct{ Sequence uint64 }
 // before.
 type Topology struct{ Networks []Network }
 
-// A Drain says that the sender is about to end the epoch, and why, for people.
-type Drain struct{ Reason string }
+// A Drain says that the sender is about to end the epoch.
+type Drain struct {
+	// Reason is why, for people.
+	Reason string
+	// Done makes it the answer to the other side's Drain instead: the sender waits for no
+	// reply, and asks nothing any more.
+	Done bool
+}
 
 // A Ping is a sign of life that each side sends every PingEvery. It has no answer.
 type Ping struct {

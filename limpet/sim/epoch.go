@@ -62,10 +62,12 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 			WindowMessages: int(w.cfg.limpet.WindowMessages),
 			WindowBytes:    int(w.cfg.limpet.WindowBytes),
 		},
-		IDs:      n.ids,
-		Interest: w.cfg.interest,
-		Totals:   &p.totals,
-		Inspect:  inspect,
+		IDs:         n.ids,
+		Interest:    w.cfg.interest,
+		DigestEvery: w.cfg.digestEvery,
+		DrainDone:   true,
+		Totals:      &p.totals,
+		Inspect:     inspect,
 	}, w.now)
 	p.totals.OnDrop = p.dropped
 	l.Adopt(w.now, p.carried)

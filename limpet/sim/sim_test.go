@@ -33,6 +33,10 @@ func TestSeeds(t *testing.T) {
 		all.Epochs += s.Epochs
 		all.Restarts += s.Restarts
 		all.Refused += s.Refused
+		all.Drains += s.Drains
+		all.Quiet += s.Quiet
+		all.Spoiled += s.Spoiled
+		all.Resyncs += s.Resyncs
 		all.Requests += s.Requests
 		all.Answered += s.Answered
 		all.Announced += s.Announced
