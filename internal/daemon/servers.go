@@ -18,6 +18,7 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/admin"
 	"github.com/kbus-limpet/limpet/server/bus"
 	"github.com/kbus-limpet/limpet/server/peer"
@@ -79,6 +80,7 @@ func newServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.N
 		}),
 	}
 	server := grpc.NewServer(append(more,
+		grpc.ForceServerCodecV2(wire.Codec),
 		grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), logging.UnaryServerInterceptor(logger, logs...), recovery.UnaryServerInterceptor(panicked)),
 		grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), logging.StreamServerInterceptor(logger, logs...), recovery.StreamServerInterceptor(panicked)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),

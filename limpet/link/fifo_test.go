@@ -6,7 +6,10 @@ import (
 	"testing"
 )
 
-// The ring does what a slice does, and its size follows what is in it.
+// size returns how many items a fifo has memory for.
+func size[T any](f *fifo[T]) int { return chunkLen * (len(f.chunks) + len(f.spare)) }
+
+// A fifo does what a slice does, and its size follows what is in it.
 func TestFifoIsASlice(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
@@ -32,8 +35,8 @@ func TestFifoIsASlice(t *testing.T) {
 			if f.n != len(twin) || f.n > 0 && (*f.at(0) != twin[0] || *f.at(f.n - 1) != twin[f.n-1]) {
 				t.Fatalf("seed %d, step %d: %d items, want %d", seed, step, f.n, len(twin))
 			}
-			if size := len(f.ring); size > keepRing && size > 4*f.n+4 {
-				t.Fatalf("seed %d, step %d: a ring of %d for %d items", seed, step, size, f.n)
+			if got := size(&f); got > f.n+chunkLen*(maxSpare+2) {
+				t.Fatalf("seed %d, step %d: memory for %d for %d items", seed, step, got, f.n)
 			}
 		}
 		for i, want := range twin {
@@ -44,7 +47,7 @@ func TestFifoIsASlice(t *testing.T) {
 	}
 }
 
-// What has been dropped or withdrawn is not kept alive by the ring.
+// What has been dropped or withdrawn is not kept alive.
 func TestFifoForgets(t *testing.T) {
 	var f fifo[*int]
 	for i := range 40 {
@@ -54,12 +57,14 @@ func TestFifoForgets(t *testing.T) {
 	f.drop()
 	f.withdraw(func(p **int) bool { return **p%3 == 0 })
 	kept := 0
-	for _, p := range f.ring {
-		if p != nil {
-			kept++
+	for _, c := range slices.Concat(f.chunks, f.spare) {
+		for _, p := range c {
+			if p != nil {
+				kept++
+			}
 		}
 	}
 	if kept != f.n || f.n != 26 {
-		t.Errorf("the ring holds %d items, %d are in it, want 26", kept, f.n)
+		t.Errorf("the chunks hold %d items, %d are in the queue, want 26", kept, f.n)
 	}
 }

@@ -274,26 +274,26 @@ func TestNoMoreIsHandedThanTheReceiverTakes(t *testing.T) {
 // After a burst there is no more memory in use than after a few messages.
 func TestMemoryIsGivenBack(t *testing.T) {
 	o := &outbox{windowMessages: 1 << 20, windowBytes: 1 << 30}
-	rings := func() (n int) {
+	memory := func() (n int) {
 		for i := range o.queues {
-			n += len(o.queues[i].ring)
+			n += size(&o.queues[i])
 		}
-		return n + len(o.unacked.ring)
+		return n + size(&o.unacked)
 	}
 	put(o, slices.Repeat([]string{"n", "u", "a"}, 20_000)...)
 	for b := o.take(); b != nil; b = o.take() {
 		continue
 	}
-	if rings() < 60_000 {
-		t.Fatalf("60000 messages are in rings of %d", rings())
+	if memory() < 60_000 {
+		t.Fatalf("60000 messages are in memory for %d", memory())
 	}
 	o.ack(o.sent - 10) // it is never quite empty
-	if rings() > 4*keepRing {
-		t.Errorf("rings of %d are kept for 10 messages", rings())
+	if memory() > 4*chunkLen*(maxSpare+2) {
+		t.Errorf("memory for %d is kept for 10 messages", memory())
 	}
 	put(o, slices.Repeat([]string{"n", "u", "a"}, 20_000)...)
 	o.withdraw(func(*item) bool { return true })
-	if rings() > 4*keepRing {
-		t.Errorf("rings of %d are kept after all was withdrawn", rings())
+	if memory() > 4*chunkLen*(maxSpare+2) {
+		t.Errorf("memory for %d is kept after all was withdrawn", memory())
 	}
 }
