@@ -118,13 +118,13 @@ func (k *Ksock) Replier(name string) (id kbusdev.KsockID, ok bool, err error) {
 }
 
 // bindEvent makes the announcement of a replier (un)bound; it uses a serial.
-func (b *Bus) bindEvent(e kbusdev.BindEvent) *kbusdev.Message {
-	return &kbusdev.Message{
+func (b *Bus) bindEvent(e kbusdev.BindEvent) *posted {
+	return &posted{Message: kbusdev.Message{
 		ID:    b.nextID(),
 		Flags: kbusdev.Synthetic | kbusdev.AllOrFail,
 		Name:  kbusdev.NameReplierBindEvent,
 		Event: &e,
-	}
+	}}
 }
 
 // reportBind announces a bind or unbind that is about to happen. EAGAIN, and
@@ -141,7 +141,7 @@ func (b *Bus) reportBind(k *Ksock, name string, bound bool) error {
 
 // announce gives a bind event to all its listeners, or to nobody, and reports
 // which. The listeners are left in b.found.
-func (b *Bus) announce(event *kbusdev.Message) bool {
+func (b *Bus) announce(event *posted) bool {
 	b.names.lookup(event.Name, &b.found)
 	for _, l := range b.found.listeners {
 		if !l.ksock.hasRoom(0) {

@@ -2,10 +2,18 @@ package membus
 
 import "github.com/kbus-limpet/limpet/kbusdev"
 
+// A posted is a message on the bus. It is one piece of memory with the slot for the
+// first queue that it is put into, for most messages have one recipient.
+type posted struct {
+	kbusdev.Message
+	slot   slot
+	queued int // how often it was put into a queue
+}
+
 // A queued is one recipient's copy of a message: the message is shared, the
 // flags are its own.
 type queued struct {
-	msg     *kbusdev.Message
+	msg     *posted
 	via     *binding // the binding it came through; nil for replies and synthetic ones
 	flags   kbusdev.Flags
 	request bool // it is the replier's copy of a request
@@ -34,7 +42,10 @@ type queue struct {
 }
 
 func (q *queue) push(e queued) {
-	s := q.spare.take()
+	s := &e.msg.slot
+	if e.msg.queued++; e.msg.queued > 1 {
+		s = q.spare.take()
+	}
 	s.queued = e
 	q.n++
 	q.bytes += e.bytes()
@@ -96,7 +107,11 @@ func (q *queue) remove(s *slot) queued {
 	e := s.queued
 	q.n--
 	q.bytes -= e.bytes()
-	q.spare.give(s)
+	if s == &e.msg.slot {
+		*s = slot{}
+	} else {
+		q.spare.give(s)
+	}
 	return e
 }
 

@@ -15,17 +15,23 @@ func (k *Ksock) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, er
 	if err := k.admit(m); err != nil {
 		return kbusdev.MsgID{}, opError("write", m.Name, err)
 	}
-	copied := *m
-	out := &outgoing{msg: &copied, from: k, asleep: true}
+	memory := &struct { // one piece
+		posted
+		outgoing
+	}{posted: posted{Message: *m}}
+	out := &memory.outgoing
+	*out = outgoing{msg: &memory.posted, from: k, asleep: true}
 	err := b.transmit(k, out)
+	id := out.msg.ID // before anybody else has the message
 	if err == syscall.EAGAIN {
 		b.park(out)
 		err = k.sleep(ctx, out)
 	}
+	*out = outgoing{} // a message that is kept for long does not keep its sender
 	if err != nil {
-		return copied.ID, opError("send", copied.Name, err)
+		return id, opError("send", m.Name, err)
 	}
-	return copied.ID, nil
+	return id, nil
 }
 
 // admit makes the checks that the module makes while a message is written.
@@ -162,14 +168,14 @@ func (b *Bus) synthetic(name string, from, to kbusdev.KsockID, request kbusdev.M
 	if requester == nil {
 		return
 	}
-	m := &kbusdev.Message{
+	m := &posted{Message: kbusdev.Message{
 		ID:        b.nextID(),
 		InReplyTo: request,
 		To:        to,
 		From:      from,
 		Flags:     kbusdev.Synthetic,
 		Name:      name,
-	}
+	}}
 	requester.awaited.remove(request)
 	b.push(requester, queued{msg: m, flags: m.Flags})
 }
@@ -204,7 +210,7 @@ func (k *Ksock) commit(fetch *fetched) (id kbusdev.MsgID, err error) {
 		if err != nil {
 			return id, opError("send", "", err)
 		}
-		out = &outgoing{msg: m, from: k}
+		out = &outgoing{msg: &posted{Message: *m}, from: k}
 	}
 	err = b.transmit(k, out)
 	if err == syscall.EAGAIN {
