@@ -6,17 +6,20 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// A Frame is one of *Greeting, *Batch, *Ack, *Topology, *Interest, *Table, *Drain,
+// A Frame is one of *Greeting, *BatchOf, *Ack, *Topology, *Interest, *Table, *Drain,
 // *Ping, *Error and *Unknown. Whoever gave a frame to a stream must not change it afterwards.
 type Frame interface{ frame() }
 
 // A Batch is messages in the order in which the receiver's bus is to get them.
-type Batch struct {
+type Batch = BatchOf[kbusdev.Message]
+
+// A BatchOf is messages of some kind in the order in which they were put.
+type BatchOf[T any] struct {
 	// First is the sequence number of the first message; the others follow without
 	// gaps. The first number of a session is 1.
 	First uint64
 	// Messages are at least one and at most MaxBatchMessages.
-	Messages []kbusdev.Message
+	Messages []T
 	// Ack is an acknowledgement that is piggybacked; 0 is none.
 	Ack uint64
 }
@@ -89,16 +92,16 @@ type Table struct {
 // ignored.
 type Unknown struct{}
 
-func (*Greeting) frame() {}
-func (*Batch) frame()    {}
-func (*Ack) frame()      {}
-func (*Topology) frame() {}
-func (*Drain) frame()    {}
-func (*Ping) frame()     {}
-func (*Error) frame()    {}
-func (*Interest) frame() {}
-func (*Table) frame()    {}
-func (*Unknown) frame()  {}
+func (*Greeting) frame()   {}
+func (*BatchOf[T]) frame() {}
+func (*Ack) frame()        {}
+func (*Topology) frame()   {}
+func (*Drain) frame()      {}
+func (*Ping) frame()       {}
+func (*Error) frame()      {}
+func (*Interest) frame()   {}
+func (*Table) frame()      {}
+func (*Unknown) frame()    {}
 
 // An InstanceID is made at random when a process starts. It tells two daemons with
 // the same network id apart, and a daemon from the one before its restart.

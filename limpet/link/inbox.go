@@ -1,16 +1,15 @@
 package link
 
-import "github.com/kbus-limpet/limpet/kbusdev"
-
 // An inbox holds what the peer has sent until its fate is decided. Fates may be
 // decided out of order; what is acknowledged is cumulative.
-type inbox struct {
+type inbox[T any] struct {
+	size           func(*T) int
 	windowMessages int
 	windowBytes    int
 
-	waiting  fifo[kbusdev.Message] // received, and not fetched by the caller
-	received uint64                // the last sequence number
-	done     uint64                // every message up to this one has its fate decided
+	waiting  fifo[T] // received, and not fetched by the caller
+	received uint64  // the last sequence number
+	done     uint64  // every message up to this one has its fate decided
 	early    map[uint64]struct{}
 	bytes    int // of what is not done
 	ackSent  uint64
@@ -18,7 +17,7 @@ type inbox struct {
 
 // add takes a batch in. The error is an *Error of code Protocol, and nothing has changed
 // then.
-func (x *inbox) add(b *Batch) error {
+func (x *inbox[T]) add(b *BatchOf[T]) error {
 	n := len(b.Messages)
 	if n == 0 || n > MaxBatchMessages {
 		return Errorf(Protocol, "a batch of %d messages, 1 to %d are allowed", n, MaxBatchMessages)
@@ -28,7 +27,7 @@ func (x *inbox) add(b *Batch) error {
 	}
 	size := 0
 	for i := range b.Messages {
-		size += b.Messages[i].Size()
+		size += x.size(&b.Messages[i])
 	}
 	mostMessages, mostBytes := mostInFlight(x.windowMessages, x.windowBytes)
 	inFlight := x.received - x.done + uint64(n)
@@ -44,13 +43,13 @@ func (x *inbox) add(b *Batch) error {
 }
 
 // full reports whether a peer that keeps no window must be held up.
-func (x *inbox) full() bool {
+func (x *inbox[T]) full() bool {
 	return x.received-x.done >= uint64(x.windowMessages) || x.bytes >= x.windowBytes
 }
 
 // take returns up to most messages that wait, and the number of the first. spare is
 // memory for them.
-func (x *inbox) take(spare []kbusdev.Message, most int) (first uint64, msgs []kbusdev.Message) {
+func (x *inbox[T]) take(spare []T, most int) (first uint64, msgs []T) {
 	first = x.received - uint64(x.waiting.n) + 1
 	msgs = spare[:0]
 	for x.waiting.n > 0 && len(msgs) < most {
@@ -61,7 +60,7 @@ func (x *inbox) take(spare []kbusdev.Message, most int) (first uint64, msgs []kb
 }
 
 // decided notes that the fate of message seq, of size bytes, is decided.
-func (x *inbox) decided(seq uint64, size int) {
+func (x *inbox[T]) decided(seq uint64, size int) {
 	x.bytes -= size
 	if seq != x.done+1 {
 		if x.early == nil {

@@ -28,7 +28,7 @@ func wantProtocol(t *testing.T, err error, words string) {
 }
 
 func TestInboxTakesBatches(t *testing.T) {
-	x := &inbox{windowMessages: 8, windowBytes: 1000}
+	x := &inboxOfLink{size: (*kbusdev.Message).Size, windowMessages: 8, windowBytes: 1000}
 	for _, b := range []*Batch{numbered(1, 1, 3), numbered(2, MaxBatchMessages, 1), numbered(258, 2, 0)} {
 		if err := x.add(b); err != nil {
 			t.Fatal(err)
@@ -65,7 +65,7 @@ func TestInboxRefuses(t *testing.T) {
 		{"the last number", numbered(1<<64-1, 1, 1), "sequence number 18446744073709551615"},
 		{"more bytes than all lanes take", numbered(4, 1, 3*(1000+1<<20)+1), "the window has room for 8 and 1000"},
 	} {
-		x := &inbox{windowMessages: 8, windowBytes: 1000}
+		x := &inboxOfLink{size: (*kbusdev.Message).Size, windowMessages: 8, windowBytes: 1000}
 		if err := x.add(numbered(1, 3, 0)); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestInboxRefuses(t *testing.T) {
 func TestInboxIsBounded(t *testing.T) {
 	for _, size := range []int{0, 1, 100, 1 << 20} {
 		for _, taken := range []bool{false, true} {
-			x := &inbox{windowMessages: 8, windowBytes: 1000}
+			x := &inboxOfLink{size: (*kbusdev.Message).Size, windowMessages: 8, windowBytes: 1000}
 			var err error
 			for err == nil {
 				if err = x.add(numbered(x.received+1, 1, size)); taken {
@@ -101,7 +101,7 @@ func TestInboxIsBounded(t *testing.T) {
 			}
 		}
 	}
-	x := &inbox{windowMessages: 8, windowBytes: int(^uint(0) >> 1)} // what is said to be no bound
+	x := &inboxOfLink{size: (*kbusdev.Message).Size, windowMessages: 8, windowBytes: int(^uint(0) >> 1)} // what is said to be no bound
 	if err := x.add(numbered(1, 1, 1)); err != nil {
 		t.Error(err)
 	}
@@ -112,7 +112,7 @@ func TestInboxIsBounded(t *testing.T) {
 func TestFatesInAnyOrder(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
-		x := &inbox{windowMessages: 1000, windowBytes: 1 << 20}
+		x := &inboxOfLink{size: (*kbusdev.Message).Size, windowMessages: 1000, windowBytes: 1 << 20}
 		var open []uint64
 		decided := make([]bool, 1002)
 		for x.done < 1000 {
@@ -144,7 +144,7 @@ func TestFatesInAnyOrder(t *testing.T) {
 }
 
 func TestInboxFull(t *testing.T) {
-	x := &inbox{windowMessages: 3, windowBytes: 10}
+	x := &inboxOfLink{size: (*kbusdev.Message).Size, windowMessages: 3, windowBytes: 10}
 	full := func(want bool) {
 		t.Helper()
 		if x.full() != want {
@@ -166,7 +166,7 @@ func TestInboxFull(t *testing.T) {
 
 // Messages that wait cost the same whether there are few or many: they are not moved.
 func BenchmarkInboxNearlyFull(b *testing.B) {
-	x := &inbox{windowMessages: 1 << 14, windowBytes: 1 << 30}
+	x := &inboxOfLink{size: (*kbusdev.Message).Size, windowMessages: 1 << 14, windowBytes: 1 << 30}
 	for x.received < 1<<14 {
 		x.add(numbered(x.received+1, 1, 16))
 	}

@@ -6,27 +6,51 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// An Outgoing is a message for the peer.
-type Outgoing struct {
-	Msg kbusdev.Message
+// An OutgoingOf is a message for the peer.
+type OutgoingOf[T any] struct {
+	Msg T
 	// FromBus reports that the message was read from our bus, so that it is counted as
 	// delivered when it is acknowledged.
 	FromBus bool
 }
 
-type item struct {
-	Outgoing
-	lane Lane
-	at   time.Time // when it was queued
+// An Outgoing is a message of a link.
+type Outgoing = OutgoingOf[kbusdev.Message]
+
+// A Measure is what a session must know of a message that it is to send.
+type Measure struct {
+	// Size is what the message counts for in the window, in bytes.
+	Size int
+	// Overhead is the most that it takes in a batch beyond Size, in bytes.
+	Overhead uint16
+	// Urgent messages overtake those of their lane that were never handed to a stream.
+	Urgent bool
 }
+
+func measureMessage(m *kbusdev.Message) Measure {
+	return Measure{Size: m.Size(), Overhead: messageOverhead, Urgent: m.Flags&kbusdev.Urgent != 0}
+}
+
+type item[T any] struct {
+	OutgoingOf[T]
+	at       time.Time // when it was queued
+	lane     Lane
+	overhead uint16 // these two are measured
+	bytes    uint32
+}
+
+func (it *item[T]) size() int    { return int(it.bytes) }
+func (it *item[T]) encoded() int { return int(it.bytes) + int(it.overhead) }
 
 // An outbox holds what goes to the peer until it is acknowledged. A message gets its
 // number when it is first handed to a stream; acked <= sent <= handed are cursors over
 // the numbers. After a rewind what has been handed, but not sent on this stream, is sent
 // again under the same numbers.
-type outbox struct {
-	queues  [3]fifo[item] // not handed yet, in the order in which they are served
-	unacked fifo[item]    // handed: acked+1 to handed
+type outbox[T any] struct {
+	measure func(*T) Measure
+	next    item[T]          // is being added
+	queues  [3]fifo[item[T]] // not handed yet, in the order in which they are served
+	unacked fifo[item[T]]    // handed: acked+1 to handed
 	handed  uint64
 	sent    uint64
 	acked   uint64
@@ -47,7 +71,7 @@ const (
 )
 
 // room reports whether the lane takes one more message.
-func (o *outbox) room(l Lane) bool {
+func (o *outbox[T]) room(l Lane) bool {
 	used := o.inLane[l]
 	if lanes[l].windowed {
 		return used.messages < o.windowMessages && used.bytes < o.windowBytes
@@ -55,20 +79,27 @@ func (o *outbox) room(l Lane) bool {
 	return used.messages < lanes[l].maxMessages && used.bytes < o.windowBytes
 }
 
-func (o *outbox) add(it *item) {
+// add queues a copy of out. What measure is given must live on the heap, so it is copied to
+// there first.
+func (o *outbox[T]) add(out *item[T]) {
+	o.next = *out
+	it := &o.next
+	m := o.measure(&it.Msg)
+	it.bytes, it.overhead = uint32(m.Size), m.Overhead
 	o.inLane[it.lane].messages++
-	o.inLane[it.lane].bytes += it.Msg.Size()
+	o.inLane[it.lane].bytes += it.size()
 	q := orderedQueue
 	switch {
 	case it.lane == Binds:
 		q = bindQueue
-	case it.Msg.Flags&kbusdev.Urgent != 0:
+	case m.Urgent:
 		q = urgentQueue
 	}
 	o.queues[q].push(it)
+	*it = item[T]{}
 }
 
-func (o *outbox) queued() (n int) {
+func (o *outbox[T]) queued() (n int) {
 	for i := range o.queues {
 		n += o.queues[i].n
 	}
@@ -78,12 +109,12 @@ func (o *outbox) queued() (n int) {
 // take returns the next batch for the stream: first what has to be sent again. It
 // returns nil if there is nothing to send, or the peer takes no more before it has
 // acknowledged something.
-func (o *outbox) take() *Batch {
+func (o *outbox[T]) take() *BatchOf[T] {
 	n := o.nextBatch()
 	if n == 0 {
 		return nil
 	}
-	b := &Batch{First: o.sent + 1, Messages: make([]kbusdev.Message, n)}
+	b := &BatchOf[T]{First: o.sent + 1, Messages: make([]T, n)}
 	for i := range n {
 		b.Messages[i] = o.toSend(i).Msg
 	}
@@ -95,7 +126,7 @@ func (o *outbox) take() *Batch {
 }
 
 // nextBatch returns how many messages the next batch has.
-func (o *outbox) nextBatch() (n int) {
+func (o *outbox[T]) nextBatch() (n int) {
 	// This bound is met only when messages were put into a lane without room, as those
 	// of a past epoch with a larger window are.
 	mostMessages, mostBytes := mostInFlight(o.windowMessages, o.windowBytes)
@@ -105,13 +136,13 @@ func (o *outbox) nextBatch() (n int) {
 		if it == nil {
 			return n
 		}
-		if size += EncodedSize(&it.Msg); n > 0 && size > MaxBatchBytes {
+		if size += it.encoded(); n > 0 && size > MaxBatchBytes {
 			return n
 		}
 		if n < again {
 			continue
 		}
-		handed, bytes = handed+1, bytes+it.Msg.Size()
+		handed, bytes = handed+1, bytes+it.size()
 		if handed > 1 && (uint64(handed) > mostMessages || uint64(bytes) > mostBytes) {
 			return n
 		}
@@ -121,7 +152,7 @@ func (o *outbox) nextBatch() (n int) {
 
 // toSend returns the i-th message that is to be sent on this stream, nil if there are
 // fewer.
-func (o *outbox) toSend(i int) *item {
+func (o *outbox[T]) toSend(i int) *item[T] {
 	if i += int(o.sent - o.acked); i < o.unacked.n {
 		return o.unacked.at(i)
 	}
@@ -129,7 +160,7 @@ func (o *outbox) toSend(i int) *item {
 }
 
 // waiting returns the i-th message that was never handed, nil if there are fewer.
-func (o *outbox) waiting(i int) *item {
+func (o *outbox[T]) waiting(i int) *item[T] {
 	for q := range o.queues {
 		if i < o.queues[q].n {
 			return o.queues[q].at(i)
@@ -140,13 +171,13 @@ func (o *outbox) waiting(i int) *item {
 }
 
 // hand gives the first message that was never handed its number.
-func (o *outbox) hand() {
+func (o *outbox[T]) hand() {
 	q := 0
 	for o.queues[q].n == 0 {
 		q++
 	}
 	it := o.queues[q].at(0)
-	o.unackedBytes += it.Msg.Size()
+	o.unackedBytes += it.size()
 	o.unacked.push(it)
 	o.queues[q].drop()
 	o.handed++
@@ -154,14 +185,14 @@ func (o *outbox) hand() {
 
 // ack forgets the messages up to seq, which the peer has acknowledged. It returns false,
 // and changes nothing, if they were not all sent.
-func (o *outbox) ack(seq uint64) bool {
+func (o *outbox[T]) ack(seq uint64) bool {
 	if seq > o.sent {
 		return false
 	}
 	for o.acked < seq {
 		it := o.unacked.at(0)
 		o.forget(it)
-		o.unackedBytes -= it.Msg.Size()
+		o.unackedBytes -= it.size()
 		if it.FromBus {
 			o.delivered++
 		}
@@ -171,15 +202,15 @@ func (o *outbox) ack(seq uint64) bool {
 	return true
 }
 
-func (o *outbox) forget(it *item) {
+func (o *outbox[T]) forget(it *item[T]) {
 	o.inLane[it.lane].messages--
-	o.inLane[it.lane].bytes -= it.Msg.Size()
+	o.inLane[it.lane].bytes -= it.size()
 }
 
 // rewind starts a new stream, on which the peer expects the number next. It returns
 // false, and changes nothing, if the peer cannot expect that number: it has acknowledged
 // it, or none before it was handed.
-func (o *outbox) rewind(next uint64) bool {
+func (o *outbox[T]) rewind(next uint64) bool {
 	if next <= o.acked || next > o.handed+1 {
 		return false
 	}
@@ -188,9 +219,9 @@ func (o *outbox) rewind(next uint64) bool {
 }
 
 // withdraw removes the messages that were never handed and that unwanted reports.
-func (o *outbox) withdraw(unwanted func(*item) bool) {
+func (o *outbox[T]) withdraw(unwanted func(*item[T]) bool) {
 	for q := range o.queues {
-		o.queues[q].withdraw(func(it *item) bool {
+		o.queues[q].withdraw(func(it *item[T]) bool {
 			if !unwanted(it) {
 				return false
 			}

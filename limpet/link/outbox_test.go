@@ -9,16 +9,23 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
+// The boxes of a link.
+type (
+	inboxOfLink  = inbox[kbusdev.Message]
+	outboxOfLink = outbox[kbusdev.Message]
+	itemOfLink   = item[kbusdev.Message]
+)
+
 // put queues messages by name: "u" is URGENT, "a" an answer, "b" a bind event, any
 // other is an announcement of our bus.
-func put(o *outbox, names ...string) {
+func put(o *outboxOfLink, names ...string) {
 	for _, name := range names {
 		o.add(named(name))
 	}
 }
 
-func named(name string) *item {
-	it := &item{Outgoing: Outgoing{Msg: kbusdev.Message{Name: name}}}
+func named(name string) *itemOfLink {
+	it := &itemOfLink{OutgoingOf: Outgoing{Msg: kbusdev.Message{Name: name}}}
 	switch name[0] {
 	case 'u':
 		it.FromBus, it.Msg.Flags = true, kbusdev.Urgent
@@ -44,14 +51,14 @@ func shows(b *Batch) string {
 	return fmt.Sprintf("%d: %s", b.First, strings.Join(names, " "))
 }
 
-func wantTake(t *testing.T, o *outbox, want string) {
+func wantTake(t *testing.T, o *outboxOfLink, want string) {
 	t.Helper()
 	if got := shows(o.take()); got != want {
 		t.Errorf("took %q, want %q", got, want)
 	}
 }
 
-func wantUsed(t *testing.T, o *outbox, l Lane, messages, bytes int) {
+func wantUsed(t *testing.T, o *outboxOfLink, l Lane, messages, bytes int) {
 	t.Helper()
 	if got := o.inLane[l]; got.messages != messages || got.bytes != bytes {
 		t.Errorf("lane %d holds %d messages and %d bytes, want %d and %d", l, got.messages, got.bytes, messages, bytes)
@@ -59,7 +66,7 @@ func wantUsed(t *testing.T, o *outbox, l Lane, messages, bytes int) {
 }
 
 func TestOutboxNumbersInTheOrderOfServing(t *testing.T) {
-	o := &outbox{windowMessages: 8, windowBytes: 1000}
+	o := &outboxOfLink{measure: measureMessage, windowMessages: 8, windowBytes: 1000}
 	wantTake(t, o, "none")
 	put(o, "n1", "a1", "u1", "n2", "b1", "u2", "b2")
 	wantTake(t, o, "1: b1 b2 u1 u2 n1 a1 n2")
@@ -69,7 +76,7 @@ func TestOutboxNumbersInTheOrderOfServing(t *testing.T) {
 }
 
 func TestUrgentOvertakesOnlyWhatWasNeverHanded(t *testing.T) {
-	o := &outbox{windowMessages: 8, windowBytes: 1000}
+	o := &outboxOfLink{measure: measureMessage, windowMessages: 8, windowBytes: 1000}
 	put(o, "n1", "n2")
 	wantTake(t, o, "1: n1 n2")
 	put(o, "n3", "u1", "b1")
@@ -80,7 +87,7 @@ func TestUrgentOvertakesOnlyWhatWasNeverHanded(t *testing.T) {
 }
 
 func TestOutboxAck(t *testing.T) {
-	o := &outbox{windowMessages: 8, windowBytes: 1000}
+	o := &outboxOfLink{measure: measureMessage, windowMessages: 8, windowBytes: 1000}
 	put(o, "n1", "a1", "n2", "n3")
 	if o.ack(1) {
 		t.Error("what was never sent can be acknowledged")
@@ -107,7 +114,7 @@ func TestOutboxAck(t *testing.T) {
 }
 
 func TestOutboxRewind(t *testing.T) {
-	o := &outbox{windowMessages: 8, windowBytes: 1000}
+	o := &outboxOfLink{measure: measureMessage, windowMessages: 8, windowBytes: 1000}
 	put(o, "n1", "n2", "n3", "n4")
 	wantTake(t, o, "1: n1 n2 n3 n4")
 	o.ack(1)
@@ -132,12 +139,12 @@ func TestOutboxRewind(t *testing.T) {
 }
 
 func TestOutboxWithdraw(t *testing.T) {
-	o := &outbox{windowMessages: 8, windowBytes: 1000}
+	o := &outboxOfLink{measure: measureMessage, windowMessages: 8, windowBytes: 1000}
 	put(o, "n1", "u1")
 	wantTake(t, o, "1: u1 n1")
 	put(o, "n2", "u2", "n3", "a2", "b2", "n4")
 	var asked []string
-	o.withdraw(func(it *item) bool {
+	o.withdraw(func(it *itemOfLink) bool {
 		asked = append(asked, it.Msg.Name)
 		return strings.HasSuffix(it.Msg.Name, "2")
 	})
@@ -163,7 +170,7 @@ func TestLanesAreFull(t *testing.T) {
 	}{
 		{"n", Normal, 8}, {"a", Answers, 32768}, {"b", Binds, 512},
 	} {
-		o := &outbox{windowMessages: 8, windowBytes: 1 << 20}
+		o := &outboxOfLink{measure: measureMessage, windowMessages: 8, windowBytes: 1 << 20}
 		n := 0
 		for ; o.room(c.lane); n++ {
 			put(o, c.name)
@@ -188,7 +195,7 @@ func TestLanesAreFull(t *testing.T) {
 		o.ack(uint64(n))
 		wantUsed(t, o, c.lane, 0, 0)
 
-		o = &outbox{windowMessages: 8, windowBytes: 100}
+		o = &outboxOfLink{measure: measureMessage, windowMessages: 8, windowBytes: 100}
 		put(o, c.name+strings.Repeat("x", 98))
 		if !o.room(c.lane) {
 			t.Errorf("lane %d is full with 99 of 100 bytes", c.lane)
@@ -201,7 +208,7 @@ func TestLanesAreFull(t *testing.T) {
 }
 
 func TestBatchesAreBounded(t *testing.T) {
-	o := &outbox{windowMessages: 10_000, windowBytes: 1 << 30}
+	o := &outboxOfLink{measure: measureMessage, windowMessages: 10_000, windowBytes: 1 << 30}
 	for i := range 1000 {
 		it := named("n")
 		switch i % 7 {
@@ -238,8 +245,8 @@ func TestBatchesAreBounded(t *testing.T) {
 // messages of an epoch with a larger window may be put into one with a smaller one.
 func TestNoMoreIsHandedThanTheReceiverTakes(t *testing.T) {
 	for _, size := range []int{2, 5000, 40_000} {
-		o := &outbox{windowMessages: 8, windowBytes: 1000}
-		x := &inbox{windowMessages: 8, windowBytes: 1000}
+		o := &outboxOfLink{measure: measureMessage, windowMessages: 8, windowBytes: 1000}
+		x := &inboxOfLink{size: (*kbusdev.Message).Size, windowMessages: 8, windowBytes: 1000}
 		name := "n" + strings.Repeat("x", size-1)
 		const total = 70_000
 		n := min(total, 100<<20/size)
@@ -264,7 +271,7 @@ func TestNoMoreIsHandedThanTheReceiverTakes(t *testing.T) {
 		}
 	}
 	// One message alone may be larger than any bound.
-	o := &outbox{windowMessages: 8, windowBytes: 1000}
+	o := &outboxOfLink{measure: measureMessage, windowMessages: 8, windowBytes: 1000}
 	put(o, "n"+strings.Repeat("x", 4<<20))
 	if b := o.take(); b == nil {
 		t.Error("a very large message is never sent")
@@ -273,7 +280,7 @@ func TestNoMoreIsHandedThanTheReceiverTakes(t *testing.T) {
 
 // After a burst there is no more memory in use than after a few messages.
 func TestMemoryIsGivenBack(t *testing.T) {
-	o := &outbox{windowMessages: 1 << 20, windowBytes: 1 << 30}
+	o := &outboxOfLink{measure: measureMessage, windowMessages: 1 << 20, windowBytes: 1 << 30}
 	memory := func() (n int) {
 		for i := range o.queues {
 			n += size(&o.queues[i])
@@ -292,7 +299,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		t.Errorf("memory for %d is kept for 10 messages", memory())
 	}
 	put(o, slices.Repeat([]string{"n", "u", "a"}, 20_000)...)
-	o.withdraw(func(*item) bool { return true })
+	o.withdraw(func(*itemOfLink) bool { return true })
 	if memory() > 4*chunkLen*(maxSpare+2) {
 		t.Errorf("memory for %d is kept after all was withdrawn", memory())
 	}

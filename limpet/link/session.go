@@ -31,12 +31,16 @@ type SessionConfig struct {
 	NoAcks bool
 }
 
-// A Session is the conversation of two limpets, over one stream after the other. It is
-// pure, and not safe for concurrent use.
-type Session struct {
+// A Session is the conversation of two limpets.
+type Session = SessionOf[kbusdev.Message, kbusdev.Message]
+
+// A SessionOf is a conversation over one stream after the other, in which this side sends
+// messages of kind Out and the peer those of kind In. It is pure, and not safe for
+// concurrent use.
+type SessionOf[Out, In any] struct {
 	cfg SessionConfig
-	out outbox
-	in  inbox
+	out outbox[Out]
+	in  inbox[In]
 
 	attached bool
 	topology *Topology
@@ -52,25 +56,32 @@ type Session struct {
 	unknown uint64
 }
 
-// NewSession returns a session that is detached.
+// NewSession returns a session of two limpets that is detached.
 func NewSession(cfg SessionConfig) *Session {
-	return &Session{
+	return NewSessionOf(cfg, measureMessage, (*kbusdev.Message).Size)
+}
+
+// NewSessionOf returns a session that is detached. measure is asked once for each message
+// that is put; size returns what a message of the peer's counts for in the window, in
+// bytes.
+func NewSessionOf[Out, In any](cfg SessionConfig, measure func(*Out) Measure, size func(*In) int) *SessionOf[Out, In] {
+	return &SessionOf[Out, In]{
 		cfg: cfg,
-		out: outbox{windowMessages: cfg.WindowMessages, windowBytes: cfg.WindowBytes},
-		in:  inbox{windowMessages: cfg.WindowMessages, windowBytes: cfg.WindowBytes},
+		out: outbox[Out]{measure: measure, windowMessages: cfg.WindowMessages, windowBytes: cfg.WindowBytes},
+		in:  inbox[In]{size: size, windowMessages: cfg.WindowMessages, windowBytes: cfg.WindowBytes},
 	}
 }
 
 // ID returns the session's name.
-func (s *Session) ID() SessionID { return s.cfg.ID }
+func (s *SessionOf[Out, In]) ID() SessionID { return s.cfg.ID }
 
 // Expected returns the next sequence number that we expect: for our greeting.
-func (s *Session) Expected() uint64 { return s.in.received + 1 }
+func (s *SessionOf[Out, In]) Expected() uint64 { return s.in.received + 1 }
 
 // Attach starts a stream at now, on which the peer expects the number peerExpected
 // next: what it has not received will be sent again. The error is an *Error, and the
 // session has not changed then.
-func (s *Session) Attach(now time.Time, peerExpected uint64) error {
+func (s *SessionOf[Out, In]) Attach(now time.Time, peerExpected uint64) error {
 	if !s.out.rewind(peerExpected) {
 		return Errorf(Protocol, "the peer expects sequence number %d, %d are acknowledged and %d were sent", peerExpected, s.out.acked, s.out.handed)
 	}
@@ -87,44 +98,46 @@ func (s *Session) Attach(now time.Time, peerExpected uint64) error {
 }
 
 // Detach ends the stream. What was sent on it and not acknowledged is kept.
-func (s *Session) Detach() { s.attached = false }
+func (s *SessionOf[Out, In]) Detach() { s.attached = false }
 
 // Attached reports whether there is a stream.
-func (s *Session) Attached() bool { return s.attached }
+func (s *SessionOf[Out, In]) Attached() bool { return s.attached }
 
 // Room reports whether a lane takes one more message.
-func (s *Session) Room(l Lane) bool { return s.out.room(l) }
+func (s *SessionOf[Out, In]) Room(l Lane) bool { return s.out.room(l) }
 
 // Empty reports whether nothing of a lane waits for the peer's acknowledgement.
-func (s *Session) Empty(l Lane) bool { return s.out.inLane[l].messages == 0 }
+func (s *SessionOf[Out, In]) Empty(l Lane) bool { return s.out.inLane[l].messages == 0 }
 
 // Acknowledged returns how many messages the peer has acknowledged.
-func (s *Session) Acknowledged() uint64 { return s.out.acked }
+func (s *SessionOf[Out, In]) Acknowledged() uint64 { return s.out.acked }
 
 // Waiting returns how many messages of the peer's Take has not returned.
-func (s *Session) Waiting() int { return s.in.waiting.n }
+func (s *SessionOf[Out, In]) Waiting() int { return s.in.waiting.n }
 
 // Put queues a message for the peer, whether or not its lane has room: callers ask Room
 // before. now is given to Withdraw. The message is copied; its Data is shared, and must
 // not be changed until the message is acknowledged.
-func (s *Session) Put(now time.Time, l Lane, out *Outgoing) {
-	s.out.add(&item{Outgoing: *out, lane: l, at: now})
+func (s *SessionOf[Out, In]) Put(now time.Time, l Lane, out *OutgoingOf[Out]) {
+	s.out.add(&item[Out]{OutgoingOf: *out, lane: l, at: now})
 }
 
 // SetTopology tells the peer what lies behind us; only the latest is sent.
-func (s *Session) SetTopology(networks []Network) { s.topology = &Topology{Networks: networks} }
+func (s *SessionOf[Out, In]) SetTopology(networks []Network) {
+	s.topology = &Topology{Networks: networks}
+}
 
 // SetDrain tells the peer that we are about to end the epoch, and why.
-func (s *Session) SetDrain(reason string) { s.drain = &Drain{Reason: reason} }
+func (s *SessionOf[Out, In]) SetDrain(reason string) { s.drain = &Drain{Reason: reason} }
 
 // End ends the session: nothing but why is sent any more. If why is nil, the stream ends
 // without a reason.
-func (s *Session) End(why *Error) { s.final, s.ended = why, true }
+func (s *SessionOf[Out, In]) End(why *Error) { s.final, s.ended = why, true }
 
 // Next returns the next frame for the stream. If there is none now, f is nil, and again
 // is when to ask again unless something happens before. over reports that nothing will
 // follow.
-func (s *Session) Next(now time.Time) (f Frame, again time.Time, over bool) {
+func (s *SessionOf[Out, In]) Next(now time.Time) (f Frame, again time.Time, over bool) {
 	switch {
 	case s.ended && s.final != nil:
 		f, s.final = s.final, nil
@@ -156,7 +169,7 @@ func (s *Session) Next(now time.Time) (f Frame, again time.Time, over bool) {
 }
 
 // takeAck returns the acknowledgement that is pending, 0 if none is.
-func (s *Session) takeAck() uint64 {
+func (s *SessionOf[Out, In]) takeAck() uint64 {
 	s.ackAt = time.Time{}
 	if s.cfg.NoAcks || s.in.done == s.in.ackSent {
 		return 0
@@ -166,7 +179,7 @@ func (s *Session) takeAck() uint64 {
 }
 
 // Flushed tells that the stream has taken everything that Next has returned so far.
-func (s *Session) Flushed() {
+func (s *SessionOf[Out, In]) Flushed() {
 	if s.cfg.NoAcks {
 		s.out.ack(s.out.sent)
 	}
@@ -176,9 +189,9 @@ func (s *Session) Flushed() {
 // other frames. The session keeps the messages of a batch and shares their data. The
 // error is an *Error of code Protocol: the peer has broken the protocol, and the session
 // must be ended.
-func (s *Session) Receive(now time.Time, f Frame) error {
+func (s *SessionOf[Out, In]) Receive(now time.Time, f Frame) error {
 	switch f := f.(type) {
-	case *Batch:
+	case *BatchOf[In]:
 		if err := s.in.add(f); err != nil {
 			return err
 		}
@@ -201,7 +214,7 @@ func (s *Session) Receive(now time.Time, f Frame) error {
 	return nil
 }
 
-func (s *Session) acked(now time.Time, seq uint64) error {
+func (s *SessionOf[Out, In]) acked(now time.Time, seq uint64) error {
 	before := s.out.acked
 	if !s.out.ack(seq) {
 		return Errorf(Protocol, "an acknowledgement of sequence number %d, only %d were sent", seq, s.out.sent)
@@ -213,7 +226,7 @@ func (s *Session) acked(now time.Time, seq uint64) error {
 	return nil
 }
 
-func (s *Session) noteOwed(now time.Time) {
+func (s *SessionOf[Out, In]) noteOwed(now time.Time) {
 	switch {
 	case s.peerReceived <= s.out.acked:
 		s.owedSince = time.Time{}
@@ -225,18 +238,18 @@ func (s *Session) noteOwed(now time.Time) {
 // StuckSince returns since when the peer has left messages that it has received
 // without an acknowledgement; zero if it has not. It says nothing of the time that a
 // message needs to get there: a slow link is not stuck.
-func (s *Session) StuckSince() time.Time { return s.owedSince }
+func (s *SessionOf[Out, In]) StuckSince() time.Time { return s.owedSince }
 
 // Take returns up to most messages that the peer has sent, and the sequence number of
 // the first. spare is memory for them; the result is the caller's.
-func (s *Session) Take(spare []kbusdev.Message, most int) (first uint64, msgs []kbusdev.Message) {
+func (s *SessionOf[Out, In]) Take(spare []In, most int) (first uint64, msgs []In) {
 	return s.in.take(spare, most)
 }
 
 // Decided tells that the fate of message seq is decided on our bus. It must be called
-// once for each message that Take has returned, in any order; size is the message's Size.
+// once for each message that Take has returned, in any order; size is the message's size.
 // The message is acknowledged when every message before it is decided too.
-func (s *Session) Decided(now time.Time, seq uint64, size int) {
+func (s *SessionOf[Out, In]) Decided(now time.Time, seq uint64, size int) {
 	s.in.decided(seq, size)
 	switch owed := s.in.done - s.in.ackSent; {
 	case s.cfg.NoAcks || owed == 0:
@@ -249,23 +262,23 @@ func (s *Session) Decided(now time.Time, seq uint64, size int) {
 
 // MayReceive reports whether the next frame may be read from the stream: a peer that
 // keeps no window is held up while ours is full.
-func (s *Session) MayReceive() bool { return !s.cfg.NoAcks || !s.in.full() }
+func (s *SessionOf[Out, In]) MayReceive() bool { return !s.cfg.NoAcks || !s.in.full() }
 
 // Withdraw removes the messages that were never handed to a stream, so that the peer
 // cannot have seen them, and that unwanted reports; at is when a message was queued.
-func (s *Session) Withdraw(unwanted func(out *Outgoing, at time.Time) bool) {
-	s.out.withdraw(func(it *item) bool { return unwanted(&it.Outgoing, it.at) })
+func (s *SessionOf[Out, In]) Withdraw(unwanted func(out *OutgoingOf[Out], at time.Time) bool) {
+	s.out.withdraw(func(it *item[Out]) bool { return unwanted(&it.OutgoingOf, it.at) })
 }
 
 // Unacknowledged calls f for each message that the peer has not acknowledged, in the
 // order of sending; handed reports whether it was ever handed to a stream, so that the
 // peer may have it. f must not change the message.
-func (s *Session) Unacknowledged(f func(out *Outgoing, handed bool)) {
+func (s *SessionOf[Out, In]) Unacknowledged(f func(out *OutgoingOf[Out], handed bool)) {
 	for i := range s.out.unacked.n {
-		f(&s.out.unacked.at(i).Outgoing, true)
+		f(&s.out.unacked.at(i).OutgoingOf, true)
 	}
 	for i := range s.out.queued() {
-		f(&s.out.waiting(i).Outgoing, false)
+		f(&s.out.waiting(i).OutgoingOf, false)
 	}
 }
 
@@ -284,7 +297,7 @@ type Stats struct {
 }
 
 // Stats returns the counts now.
-func (s *Session) Stats() Stats {
+func (s *SessionOf[Out, In]) Stats() Stats {
 	return Stats{
 		Delivered:     s.out.delivered,
 		Waiting:       s.out.queued(),

@@ -354,3 +354,43 @@ func TestUnacknowledgedInOrder(t *testing.T) {
 		t.Errorf("after a withdrawal: %+v", s.Stats())
 	}
 }
+
+// A word is what a session of something else than a link's messages may carry.
+type word string
+
+// Both sides of a session may carry something of their own.
+func TestSessionsOfOtherMessages(t *testing.T) {
+	cfg := link.SessionConfig{WindowMessages: 4, WindowBytes: 100}
+	words := link.NewSessionOf(cfg, func(w *word) link.Measure {
+		return link.Measure{Size: len(*w), Overhead: 4, Urgent: (*w)[0] == '!'}
+	}, func(*int) int { return 8 })
+	numbers := link.NewSessionOf(cfg, func(*int) link.Measure { return link.Measure{Size: 8} }, func(w *word) int { return len(*w) })
+	for _, err := range []error{words.Attach(start, 1), numbers.Attach(start, 1)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, w := range []word{"one", "two", "!now"} {
+		words.Put(start, link.Normal, &link.OutgoingOf[word]{Msg: w})
+	}
+	f, _, _ := words.Next(start)
+	if err := numbers.Receive(start, f); err != nil {
+		t.Fatal(err)
+	}
+	first, got := numbers.Take(nil, 9)
+	if first != 1 || !reflect.DeepEqual(got, []word{"!now", "one", "two"}) {
+		t.Errorf("%d: %q", first, got)
+	}
+	numbers.Decided(start, 1, 4)
+	numbers.Put(start, link.Normal, &link.OutgoingOf[int]{Msg: 7})
+	f, _, _ = numbers.Next(start)
+	if err := words.Receive(start, f); err != nil {
+		t.Fatal(err)
+	}
+	if _, got := words.Take(nil, 9); !reflect.DeepEqual(got, []int{7}) || words.Acknowledged() != 1 {
+		t.Errorf("%d, %d acknowledged", got, words.Acknowledged())
+	}
+	if err := words.Receive(start, &link.BatchOf[word]{First: 2, Messages: []word{"x"}}); err == nil {
+		t.Error("it takes what only it sends")
+	}
+}
