@@ -26,8 +26,7 @@ type Epoch struct {
 	doing   int            // Dos that are being carried out
 	held    held           // what waits for room on our bus
 	fx      []translate.Effect
-	now     time.Time         // of the event that is being processed
-	inbox   []kbusdev.Message // memory for what is taken from the session
+	now     time.Time // of the event that is being processed
 	inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
 
 	overflow   []link.Outgoing // read from the bus, no room in the window

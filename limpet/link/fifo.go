@@ -1,19 +1,38 @@
 package link
 
-// A fifo is a queue in chunks, so that nothing is moved when it grows. When a burst is
-// over, it gives its memory back. The zero value is empty.
+// A fifo is a queue in chunks, so that nothing is moved when it grows. The zero value is
+// empty. Chunks come from spares, which several queues may share.
 type fifo[T any] struct {
 	chunks []*[chunkLen]T
 	first  int // where the first item is in the first chunk
 	n      int
-	spare  []*[chunkLen]T // empty ones
 }
 
 const (
 	chunkLen = 32
 	// maxSpare chunks are kept for the next burst.
-	maxSpare = 1024 / chunkLen
+	maxSpare = 4096 / chunkLen
 )
+
+// Spares are empty chunks. The zero value has none.
+type spares[T any] []*[chunkLen]T
+
+func (s *spares[T]) take() *[chunkLen]T {
+	last := len(*s) - 1
+	if last < 0 {
+		return new([chunkLen]T)
+	}
+	c := (*s)[last]
+	*s = (*s)[:last]
+	return c
+}
+
+// keep keeps an empty chunk, unless there are enough.
+func (s *spares[T]) keep(c *[chunkLen]T) {
+	if len(*s) < maxSpare {
+		*s = append(*s, c)
+	}
+}
 
 // at returns the i-th item, 0 <= i < n. The pointer is valid until the item is dropped,
 // or something is withdrawn.
@@ -22,47 +41,39 @@ func (f *fifo[T]) at(i int) *T {
 	return &f.chunks[i/chunkLen][i%chunkLen]
 }
 
-func (f *fifo[T]) push(it *T) {
+// grow adds an item, which is zero, and returns it.
+func (f *fifo[T]) grow(s *spares[T]) *T {
 	if f.first+f.n == len(f.chunks)*chunkLen {
-		f.chunks = append(f.chunks, f.chunk())
+		f.chunks = append(f.chunks, s.take())
 	}
 	f.n++
-	*f.at(f.n - 1) = *it
-}
-
-func (f *fifo[T]) chunk() *[chunkLen]T {
-	last := len(f.spare) - 1
-	if last < 0 {
-		return new([chunkLen]T)
-	}
-	c := f.spare[last]
-	f.spare = f.spare[:last]
-	return c
+	return f.at(f.n - 1)
 }
 
 // drop removes the first item.
-func (f *fifo[T]) drop() {
+func (f *fifo[T]) drop(s *spares[T]) {
 	var zero T
 	*f.at(0) = zero
 	f.first++
 	f.n--
 	if f.first == chunkLen {
-		f.keep(f.chunks[0])
+		s.keep(f.chunks[0])
 		f.chunks[0] = nil
 		f.chunks = f.chunks[1:]
 		f.first = 0
 	}
 }
 
-// keep keeps an empty chunk, unless there are enough.
-func (f *fifo[T]) keep(c *[chunkLen]T) {
-	if len(f.spare) < maxSpare {
-		f.spare = append(f.spare, c)
-	}
+// dropLast removes the last item.
+func (f *fifo[T]) dropLast(s *spares[T]) {
+	var zero T
+	*f.at(f.n - 1) = zero
+	f.n--
+	f.trim(s)
 }
 
 // withdraw removes the items that unwanted reports, and keeps the order of the others.
-func (f *fifo[T]) withdraw(unwanted func(*T) bool) {
+func (f *fifo[T]) withdraw(s *spares[T], unwanted func(*T) bool) {
 	kept := 0
 	for i := range f.n {
 		it := f.at(i)
@@ -79,9 +90,14 @@ func (f *fifo[T]) withdraw(unwanted func(*T) bool) {
 		*f.at(i) = zero
 	}
 	f.n = kept
+	f.trim(s)
+}
+
+// trim gives back the chunks behind the last item.
+func (f *fifo[T]) trim(s *spares[T]) {
 	used := (f.first + f.n + chunkLen - 1) / chunkLen
 	for _, c := range f.chunks[used:] {
-		f.keep(c)
+		s.keep(c)
 	}
 	clear(f.chunks[used:])
 	f.chunks = f.chunks[:used]

@@ -2,12 +2,14 @@ package link
 
 import (
 	"encoding/hex"
+	"slices"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
 // A Frame is one of *Greeting, *BatchOf, *Ack, *Topology, *Interest, *Table, *Drain,
-// *Ping, *Error and *Unknown. Whoever gave a frame to a stream must not change it afterwards.
+// *Ping, *Error and *Unknown. A stream is done with a frame when Send returns, but for the
+// data of messages, which is never changed.
 type Frame interface{ frame() }
 
 // A Batch is messages in the order in which the receiver's bus is to get them.
@@ -22,6 +24,11 @@ type BatchOf[T any] struct {
 	Messages []T
 	// Ack is an acknowledgement that is piggybacked; 0 is none.
 	Ack uint64
+}
+
+// Clone returns a batch of its own memory, but for the data of its messages.
+func (b *BatchOf[T]) Clone() *BatchOf[T] {
+	return &BatchOf[T]{First: b.First, Messages: slices.Clone(b.Messages), Ack: b.Ack}
 }
 
 // An Ack says that the fate of every message up to Sequence has been decided on the

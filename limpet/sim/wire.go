@@ -112,6 +112,9 @@ func (e *end) send(f link.Frame) {
 		at = to.arrives
 	}
 	to.arrives = at
+	if b, ok := f.(*link.Batch); ok {
+		f = b.Clone() // the session uses its memory again
+	}
 	to.inbox = append(to.inbox, f)
 	w.at(at, to.deliver)
 }

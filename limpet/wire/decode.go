@@ -37,8 +37,8 @@ func (r *Receiver) unmarshal(data mem.BufferSlice) error {
 }
 
 // ownedFrom is how long a frame must be to get memory of its own, which its messages
-// may keep.
-const ownedFrom = 8 << 10
+// may keep: longer than a batch of several, whose messages are small.
+const ownedFrom = link.MaxBatchBytes
 
 // contiguous returns the bytes of a received message in one piece, until free is called.
 // owned reports that they are nobody else's, and may be kept.
