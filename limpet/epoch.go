@@ -353,6 +353,9 @@ func (e *Epoch) abandon(out *kbusdev.Message, name string, why translate.Reason)
 	e.apply(e.rules.Abandon(nil, out, name, why))
 }
 
+// Busy reports whether Dos may have something now.
+func (e *Epoch) Busy() bool { return len(e.todo) > 0 || e.session.Waiting() > 0 || e.why != nil }
+
 // NextTime returns when Tick must be called at the latest; zero is not before
 // something else has happened.
 func (e *Epoch) NextTime() time.Time {

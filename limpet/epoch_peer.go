@@ -21,6 +21,19 @@ func (e *Epoch) NextFrame(now time.Time) (f link.Frame, again time.Time, over bo
 	return e.session.Next(now)
 }
 
+// Due returns when NextFrame will have a frame; zero is now, or perhaps now. Before that
+// time it has none unless something happens.
+func (e *Epoch) Due() time.Time {
+	if e.toTell.Len() > 0 || e.retelling != toldOnce || e.wants.pending() || e.peerDraining {
+		return time.Time{}
+	}
+	due := e.session.Due()
+	if !e.digestAt.IsZero() && e.digestAt.Before(due) {
+		return e.digestAt
+	}
+	return due
+}
+
 // Flushed is link.Driver's.
 func (e *Epoch) Flushed(now time.Time) {
 	e.session.Flushed()

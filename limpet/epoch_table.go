@@ -169,6 +169,11 @@ func (e *Epoch) Wants(name string) bool {
 	return e.why == nil && (!w.limited || w.whole) && w.wants(name)
 }
 
+// pending reports whether frame has something to tell.
+func (w *interest) pending() bool {
+	return w.resync || w.telling && (!w.toldAll || w.toTell.Len() > 0)
+}
+
 // frame returns what the peer is to be told next about interest or tables at once, nil
 // if there is nothing.
 func (w *interest) frame() link.Frame {
@@ -176,7 +181,7 @@ func (w *interest) frame() link.Frame {
 		w.resync = false
 		return &link.Table{Kind: link.TableResync}
 	}
-	if !w.telling || w.toldAll && w.toTell.Len() == 0 {
+	if !w.pending() {
 		return nil
 	}
 	f := &link.Interest{Restart: !w.begun}

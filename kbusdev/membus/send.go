@@ -2,6 +2,7 @@ package membus
 
 import (
 	"context"
+	"slices"
 	"syscall"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -76,6 +77,9 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 
 	b.names.lookup(m.Name, &b.found)
 	replier, listeners := b.found.replier, b.found.listeners
+	if k.notOwn {
+		listeners = slices.DeleteFunc(listeners, func(l *binding) bool { return l.ksock == k })
+	}
 	noRoom := syscall.EBUSY
 	if m.Flags&kbusdev.AllOrWait != 0 {
 		noRoom = syscall.EAGAIN

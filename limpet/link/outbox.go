@@ -106,6 +106,9 @@ func (o *outbox[T]) queued() (n int) {
 	return n
 }
 
+// unsent reports whether anything has not been sent on this stream.
+func (o *outbox[T]) unsent() bool { return o.sent < o.handed || o.queued() > 0 }
+
 // take returns the next batch for the stream: first what has to be sent again. It
 // returns nil if there is nothing to send, or the peer takes no more before it has
 // acknowledged something. The batch is valid until the next take, or flushed.

@@ -170,6 +170,19 @@ func (s *SessionOf[Out, In]) Next(now time.Time) (f Frame, again time.Time, over
 	}
 }
 
+// Due returns when Next will have a frame; zero is now, or perhaps now. Before that time
+// it has none unless something happens.
+func (s *SessionOf[Out, In]) Due() time.Time {
+	switch {
+	case s.ended || s.topology != nil || s.drain != nil || s.out.unsent():
+		return time.Time{}
+	case !s.ackAt.IsZero() && s.ackAt.Before(s.pingAt):
+		return s.ackAt
+	default:
+		return s.pingAt
+	}
+}
+
 // takeAck returns the acknowledgement that is pending, 0 if none is.
 func (s *SessionOf[Out, In]) takeAck() uint64 {
 	s.ackAt = time.Time{}

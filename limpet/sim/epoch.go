@@ -45,6 +45,7 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 	w, n := p.n.w, p.n
 	k := n.open(w.cfg.limpetQueue)
 	must(k.OnlyOnce(kbusdev.On))
+	k.NotOwn()
 	check(k.Bind("$.*", kbusdev.Listener))
 	l := &epoch{p: p, ksock: k, session: session, peer: peer.Instance, bound: w.cfg.limpetQueue}
 	n.ids.Serve(k.ID())

@@ -84,7 +84,11 @@ func (e *end) next() {
 	if e.closed || e.over || e.p.stream != e {
 		return
 	}
+	due := l.Due()
 	f, again, over := l.NextFrame(w.now)
+	if w.now.Before(due) && (f != nil || over) {
+		w.wrong("%v: a frame %s at %v, which was due at %v", e.p, shownFrame{f}, w.now, due)
+	}
 	switch {
 	case over:
 		e.over = true
