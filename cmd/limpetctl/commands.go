@@ -90,23 +90,23 @@ func (o *options) newCall() *cobra.Command {
 				ctx, cancel := o.limited(cmd.Context())
 				defer cancel()
 				reply, err := bus.Call(ctx, q)
-				if errors.Is(err, context.DeadlineExceeded) {
-					return fmt.Errorf("no answer to %s within %v; --timeout waits longer", q.Name, o.timeout)
-				}
-				if err != nil {
+				var none *client.NoAnswerError
+				switch {
+				case errors.As(err, &none) && none.Reply != nil:
+					if o.json {
+						s := show(none.Reply)
+						s.Outcome, s.Reason = none.Outcome.String(), none.Reason
+						if err := o.printJSON(cmd.OutOrStdout(), s); err != nil {
+							return err
+						}
+					}
+					return err
+				case errors.Is(err, context.DeadlineExceeded):
+					return fmt.Errorf("no answer to %s within %v; --timeout waits longer (%w)", q.Name, o.timeout, outcomeOf(err))
+				case err != nil:
 					return err
 				}
-				what, failed := client.Failure(reply)
-				if failed && !o.json {
-					return &noAnswerError{q.Name, what}
-				}
-				if err := o.print(cmd.OutOrStdout(), reply); err != nil {
-					return err
-				}
-				if failed {
-					return &noAnswerError{q.Name, what}
-				}
-				return nil
+				return o.print(cmd.OutOrStdout(), reply)
 			})
 		},
 	}
@@ -115,6 +115,14 @@ func (o *options) newCall() *cobra.Command {
 	cmd.Flags().StringVar(&finalTo, "final-to", "", "stateful across limpets: the `NETWORK:KSOCK` that must reply, the orig_from of the reply before")
 	cmd.Flags().BoolVar(&urgent, "urgent", false, "go to the front of the replier's queue")
 	return cmd
+}
+
+// outcomeOf returns what an error of a call says of the request.
+func outcomeOf(err error) error {
+	if errors.Is(err, client.ErrMayHaveRun) {
+		return client.ErrMayHaveRun
+	}
+	return client.ErrNeverRan
 }
 
 func parseAddress(word string) (kbusdev.Address, error) {

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -92,45 +91,6 @@ func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse
 		return nil, refused(err)
 	}
 	return &pb.SendResponse{IdNetwork: id.Network, IdSerial: id.Serial}, nil
-}
-
-// Call sends a request and waits for its reply.
-func (s *Service) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallResponse, error) {
-	if err := checkUserFlags(r.GetUserFlags()); err != nil {
-		return nil, err
-	}
-	k, done, err := s.ksock()
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	m := &kbusdev.Message{
-		Name:    r.GetName(),
-		Data:    r.GetData(),
-		Flags:   kbusdev.WantReply | kbusdev.Flags(r.GetUserFlags()),
-		To:      kbusdev.KsockID(r.GetTo()),
-		FinalTo: kbusdev.Address{Network: r.GetFinalToNetwork(), Local: kbusdev.KsockID(r.GetFinalToLocal())},
-	}
-	if r.GetUrgent() {
-		m.Flags |= kbusdev.Urgent
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		m.Expires = deadline
-	}
-	start := time.Now()
-	id, err := k.Send(ctx, m)
-	if err != nil {
-		return nil, refused(err)
-	}
-	for {
-		reply, err := k.Recv(ctx)
-		if err != nil {
-			return nil, refused(err)
-		}
-		if reply.InReplyTo == id {
-			return &pb.CallResponse{Reply: toProto(reply), Elapsed: durationpb.New(time.Since(start))}, nil
-		}
-	}
 }
 
 // bind binds names for a client, and sets the bound of its queue.

@@ -68,7 +68,7 @@ func wantStatus(t *testing.T, err error, code codes.Code, errno, words string) {
 	got := ""
 	for _, d := range st.Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == bus.ErrorDomain {
-			got = info.GetReason()
+			got = info.GetMetadata()["errno"]
 		}
 	}
 	if got != errno {

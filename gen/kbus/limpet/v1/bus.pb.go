@@ -22,6 +22,67 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What became of a request.
+type Outcome int32
+
+const (
+	// Not an outcome.
+	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
+	// A replier has written the reply.
+	Outcome_OUTCOME_ANSWERED Outcome = 1
+	// No replier has read the request, and none will: it is safe to repeat.
+	Outcome_OUTCOME_NEVER_RAN Outcome = 2
+	// A replier may have read the request, and may have carried it out.
+	Outcome_OUTCOME_MAY_HAVE_RUN Outcome = 3
+	// The deadline passed before a replier was given the request, which never ran.
+	Outcome_OUTCOME_EXPIRED Outcome = 4
+)
+
+// Enum value maps for Outcome.
+var (
+	Outcome_name = map[int32]string{
+		0: "OUTCOME_UNSPECIFIED",
+		1: "OUTCOME_ANSWERED",
+		2: "OUTCOME_NEVER_RAN",
+		3: "OUTCOME_MAY_HAVE_RUN",
+		4: "OUTCOME_EXPIRED",
+	}
+	Outcome_value = map[string]int32{
+		"OUTCOME_UNSPECIFIED":  0,
+		"OUTCOME_ANSWERED":     1,
+		"OUTCOME_NEVER_RAN":    2,
+		"OUTCOME_MAY_HAVE_RUN": 3,
+		"OUTCOME_EXPIRED":      4,
+	}
+)
+
+func (x Outcome) Enum() *Outcome {
+	p := new(Outcome)
+	*p = x
+	return p
+}
+
+func (x Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_kbus_limpet_v1_bus_proto_enumTypes[0].Descriptor()
+}
+
+func (Outcome) Type() protoreflect.EnumType {
+	return &file_kbus_limpet_v1_bus_proto_enumTypes[0]
+}
+
+func (x Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Outcome.Descriptor instead.
+func (Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{0}
+}
+
 // An announcement to send.
 type SendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -273,11 +334,15 @@ func (x *CallRequest) GetUserFlags() uint32 {
 // The reply.
 type CallResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The reply as it was read from the bus. When its flags have SYNTHETIC (4), or
-	// its name starts "$.KBUS.", no replier wrote it: the name says what happened.
+	// The reply as it was read from the bus; outcome says whether a replier has written it.
 	Reply *Message `protobuf:"bytes,1,opt,name=reply,proto3" json:"reply,omitempty"`
 	// How long it took from the request's sending.
-	Elapsed       *durationpb.Duration `protobuf:"bytes,2,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	Elapsed *durationpb.Duration `protobuf:"bytes,2,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	// What became of the request.
+	Outcome Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=kbus.limpet.v1.Outcome" json:"outcome,omitempty"`
+	// Unless it is answered, the word of the bus or limpet that replied: "Replier.GoneAway",
+	// "RemoteError.EADDRNOTAVAIL".
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -324,6 +389,20 @@ func (x *CallResponse) GetElapsed() *durationpb.Duration {
 		return x.Elapsed
 	}
 	return nil
+}
+
+func (x *CallResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *CallResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 // What to listen to.
@@ -1185,10 +1264,12 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x10final_to_network\x18\x05 \x01(\rR\x0efinalToNetwork\x12$\n" +
 	"\x0efinal_to_local\x18\x06 \x01(\rR\ffinalToLocal\x12\x1d\n" +
 	"\n" +
-	"user_flags\x18\a \x01(\rR\tuserFlags\"r\n" +
+	"user_flags\x18\a \x01(\rR\tuserFlags\"\xbd\x01\n" +
 	"\fCallResponse\x12-\n" +
 	"\x05reply\x18\x01 \x01(\v2\x17.kbus.limpet.v1.MessageR\x05reply\x123\n" +
-	"\aelapsed\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\"e\n" +
+	"\aelapsed\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x121\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2\x17.kbus.limpet.v1.OutcomeR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"e\n" +
 	"\rListenRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12!\n" +
 	"\fmax_messages\x18\x02 \x01(\rR\vmaxMessages\x12\x1b\n" +
@@ -1238,7 +1319,13 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x05ksock\x18\x01 \x01(\rR\x05ksock\x12\x1d\n" +
 	"\n" +
 	"is_replier\x18\x02 \x01(\bR\tisReplier\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name2\xda\x03\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name*~\n" +
+	"\aOutcome\x12\x17\n" +
+	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10OUTCOME_ANSWERED\x10\x01\x12\x15\n" +
+	"\x11OUTCOME_NEVER_RAN\x10\x02\x12\x18\n" +
+	"\x14OUTCOME_MAY_HAVE_RUN\x10\x03\x12\x13\n" +
+	"\x0fOUTCOME_EXPIRED\x10\x042\xda\x03\n" +
 	"\n" +
 	"BusService\x12A\n" +
 	"\x04Send\x12\x1b.kbus.limpet.v1.SendRequest\x1a\x1c.kbus.limpet.v1.SendResponse\x12A\n" +
@@ -1260,55 +1347,58 @@ func file_kbus_limpet_v1_bus_proto_rawDescGZIP() []byte {
 	return file_kbus_limpet_v1_bus_proto_rawDescData
 }
 
+var file_kbus_limpet_v1_bus_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_kbus_limpet_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_kbus_limpet_v1_bus_proto_goTypes = []any{
-	(*SendRequest)(nil),          // 0: kbus.limpet.v1.SendRequest
-	(*SendResponse)(nil),         // 1: kbus.limpet.v1.SendResponse
-	(*CallRequest)(nil),          // 2: kbus.limpet.v1.CallRequest
-	(*CallResponse)(nil),         // 3: kbus.limpet.v1.CallResponse
-	(*ListenRequest)(nil),        // 4: kbus.limpet.v1.ListenRequest
-	(*ListenResponse)(nil),       // 5: kbus.limpet.v1.ListenResponse
-	(*ServeRequest)(nil),         // 6: kbus.limpet.v1.ServeRequest
-	(*ServeBind)(nil),            // 7: kbus.limpet.v1.ServeBind
-	(*ServeReply)(nil),           // 8: kbus.limpet.v1.ServeReply
-	(*ServeResponse)(nil),        // 9: kbus.limpet.v1.ServeResponse
-	(*ServeBound)(nil),           // 10: kbus.limpet.v1.ServeBound
-	(*ServeRefused)(nil),         // 11: kbus.limpet.v1.ServeRefused
-	(*FindReplierRequest)(nil),   // 12: kbus.limpet.v1.FindReplierRequest
-	(*FindReplierResponse)(nil),  // 13: kbus.limpet.v1.FindReplierResponse
-	(*ListBindingsRequest)(nil),  // 14: kbus.limpet.v1.ListBindingsRequest
-	(*ListBindingsResponse)(nil), // 15: kbus.limpet.v1.ListBindingsResponse
-	(*Binding)(nil),              // 16: kbus.limpet.v1.Binding
-	(*Message)(nil),              // 17: kbus.limpet.v1.Message
-	(*durationpb.Duration)(nil),  // 18: google.protobuf.Duration
+	(Outcome)(0),                 // 0: kbus.limpet.v1.Outcome
+	(*SendRequest)(nil),          // 1: kbus.limpet.v1.SendRequest
+	(*SendResponse)(nil),         // 2: kbus.limpet.v1.SendResponse
+	(*CallRequest)(nil),          // 3: kbus.limpet.v1.CallRequest
+	(*CallResponse)(nil),         // 4: kbus.limpet.v1.CallResponse
+	(*ListenRequest)(nil),        // 5: kbus.limpet.v1.ListenRequest
+	(*ListenResponse)(nil),       // 6: kbus.limpet.v1.ListenResponse
+	(*ServeRequest)(nil),         // 7: kbus.limpet.v1.ServeRequest
+	(*ServeBind)(nil),            // 8: kbus.limpet.v1.ServeBind
+	(*ServeReply)(nil),           // 9: kbus.limpet.v1.ServeReply
+	(*ServeResponse)(nil),        // 10: kbus.limpet.v1.ServeResponse
+	(*ServeBound)(nil),           // 11: kbus.limpet.v1.ServeBound
+	(*ServeRefused)(nil),         // 12: kbus.limpet.v1.ServeRefused
+	(*FindReplierRequest)(nil),   // 13: kbus.limpet.v1.FindReplierRequest
+	(*FindReplierResponse)(nil),  // 14: kbus.limpet.v1.FindReplierResponse
+	(*ListBindingsRequest)(nil),  // 15: kbus.limpet.v1.ListBindingsRequest
+	(*ListBindingsResponse)(nil), // 16: kbus.limpet.v1.ListBindingsResponse
+	(*Binding)(nil),              // 17: kbus.limpet.v1.Binding
+	(*Message)(nil),              // 18: kbus.limpet.v1.Message
+	(*durationpb.Duration)(nil),  // 19: google.protobuf.Duration
 }
 var file_kbus_limpet_v1_bus_proto_depIdxs = []int32{
-	17, // 0: kbus.limpet.v1.CallResponse.reply:type_name -> kbus.limpet.v1.Message
-	18, // 1: kbus.limpet.v1.CallResponse.elapsed:type_name -> google.protobuf.Duration
-	17, // 2: kbus.limpet.v1.ListenResponse.message:type_name -> kbus.limpet.v1.Message
-	7,  // 3: kbus.limpet.v1.ServeRequest.bind:type_name -> kbus.limpet.v1.ServeBind
-	8,  // 4: kbus.limpet.v1.ServeRequest.reply:type_name -> kbus.limpet.v1.ServeReply
-	10, // 5: kbus.limpet.v1.ServeResponse.bound:type_name -> kbus.limpet.v1.ServeBound
-	17, // 6: kbus.limpet.v1.ServeResponse.request:type_name -> kbus.limpet.v1.Message
-	11, // 7: kbus.limpet.v1.ServeResponse.refused:type_name -> kbus.limpet.v1.ServeRefused
-	16, // 8: kbus.limpet.v1.ListBindingsResponse.bindings:type_name -> kbus.limpet.v1.Binding
-	0,  // 9: kbus.limpet.v1.BusService.Send:input_type -> kbus.limpet.v1.SendRequest
-	2,  // 10: kbus.limpet.v1.BusService.Call:input_type -> kbus.limpet.v1.CallRequest
-	4,  // 11: kbus.limpet.v1.BusService.Listen:input_type -> kbus.limpet.v1.ListenRequest
-	6,  // 12: kbus.limpet.v1.BusService.Serve:input_type -> kbus.limpet.v1.ServeRequest
-	12, // 13: kbus.limpet.v1.BusService.FindReplier:input_type -> kbus.limpet.v1.FindReplierRequest
-	14, // 14: kbus.limpet.v1.BusService.ListBindings:input_type -> kbus.limpet.v1.ListBindingsRequest
-	1,  // 15: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
-	3,  // 16: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
-	5,  // 17: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
-	9,  // 18: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
-	13, // 19: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
-	15, // 20: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	18, // 0: kbus.limpet.v1.CallResponse.reply:type_name -> kbus.limpet.v1.Message
+	19, // 1: kbus.limpet.v1.CallResponse.elapsed:type_name -> google.protobuf.Duration
+	0,  // 2: kbus.limpet.v1.CallResponse.outcome:type_name -> kbus.limpet.v1.Outcome
+	18, // 3: kbus.limpet.v1.ListenResponse.message:type_name -> kbus.limpet.v1.Message
+	8,  // 4: kbus.limpet.v1.ServeRequest.bind:type_name -> kbus.limpet.v1.ServeBind
+	9,  // 5: kbus.limpet.v1.ServeRequest.reply:type_name -> kbus.limpet.v1.ServeReply
+	11, // 6: kbus.limpet.v1.ServeResponse.bound:type_name -> kbus.limpet.v1.ServeBound
+	18, // 7: kbus.limpet.v1.ServeResponse.request:type_name -> kbus.limpet.v1.Message
+	12, // 8: kbus.limpet.v1.ServeResponse.refused:type_name -> kbus.limpet.v1.ServeRefused
+	17, // 9: kbus.limpet.v1.ListBindingsResponse.bindings:type_name -> kbus.limpet.v1.Binding
+	1,  // 10: kbus.limpet.v1.BusService.Send:input_type -> kbus.limpet.v1.SendRequest
+	3,  // 11: kbus.limpet.v1.BusService.Call:input_type -> kbus.limpet.v1.CallRequest
+	5,  // 12: kbus.limpet.v1.BusService.Listen:input_type -> kbus.limpet.v1.ListenRequest
+	7,  // 13: kbus.limpet.v1.BusService.Serve:input_type -> kbus.limpet.v1.ServeRequest
+	13, // 14: kbus.limpet.v1.BusService.FindReplier:input_type -> kbus.limpet.v1.FindReplierRequest
+	15, // 15: kbus.limpet.v1.BusService.ListBindings:input_type -> kbus.limpet.v1.ListBindingsRequest
+	2,  // 16: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
+	4,  // 17: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
+	6,  // 18: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
+	10, // 19: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
+	14, // 20: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
+	16, // 21: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_bus_proto_init() }
@@ -1331,13 +1421,14 @@ func file_kbus_limpet_v1_bus_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_bus_proto_rawDesc), len(file_kbus_limpet_v1_bus_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_kbus_limpet_v1_bus_proto_goTypes,
 		DependencyIndexes: file_kbus_limpet_v1_bus_proto_depIdxs,
+		EnumInfos:         file_kbus_limpet_v1_bus_proto_enumTypes,
 		MessageInfos:      file_kbus_limpet_v1_bus_proto_msgTypes,
 	}.Build()
 	File_kbus_limpet_v1_bus_proto = out.File

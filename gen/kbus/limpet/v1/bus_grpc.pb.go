@@ -35,11 +35,20 @@ const (
 // for as long as it lasts. A refusal by the bus is a gRPC status with a
 // google.rpc.ErrorInfo whose domain is "kbus" and whose reason is the errno's
 // name, such as EADDRNOTAVAIL.
+//
+// What becomes of a Call is an Outcome: in the response, or, when the call fails, in the
+// metadata of that ErrorInfo as "outcome": "NEVER_RAN". Whoever has neither, because the
+// connection broke or the call was cancelled here, cannot know: MAY_HAVE_RUN.
 type BusServiceClient interface {
 	// Sends an announcement.
 	Send(ctx context.Context, in *SendRequest, opts ...grpc.CallOption) (*SendResponse, error)
 	// Sends a request and waits for its reply until the call's deadline, which the request
 	// carries along: a replier is not given it after that, also on other buses.
+	//
+	// When the deadline passes, or the caller cancels, the embedded bus takes back a request
+	// that its replier has not read: it never runs. A device cannot do that; there the
+	// request stays in the replier's queue. In either case a late reply goes to nobody: the
+	// replier that sends it is told EADDRNOTAVAIL.
 	Call(ctx context.Context, in *CallRequest, opts ...grpc.CallOption) (*CallResponse, error)
 	// Listens to names and wildcards. The first response, without a message, says
 	// that they are bound.
@@ -142,11 +151,20 @@ func (c *busServiceClient) ListBindings(ctx context.Context, in *ListBindingsReq
 // for as long as it lasts. A refusal by the bus is a gRPC status with a
 // google.rpc.ErrorInfo whose domain is "kbus" and whose reason is the errno's
 // name, such as EADDRNOTAVAIL.
+//
+// What becomes of a Call is an Outcome: in the response, or, when the call fails, in the
+// metadata of that ErrorInfo as "outcome": "NEVER_RAN". Whoever has neither, because the
+// connection broke or the call was cancelled here, cannot know: MAY_HAVE_RUN.
 type BusServiceServer interface {
 	// Sends an announcement.
 	Send(context.Context, *SendRequest) (*SendResponse, error)
 	// Sends a request and waits for its reply until the call's deadline, which the request
 	// carries along: a replier is not given it after that, also on other buses.
+	//
+	// When the deadline passes, or the caller cancels, the embedded bus takes back a request
+	// that its replier has not read: it never runs. A device cannot do that; there the
+	// request stays in the replier's queue. In either case a late reply goes to nobody: the
+	// replier that sends it is told EADDRNOTAVAIL.
 	Call(context.Context, *CallRequest) (*CallResponse, error)
 	// Listens to names and wildcards. The first response, without a message, says
 	// that they are bound.
