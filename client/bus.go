@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"time"
@@ -85,15 +86,33 @@ func (b *Bus) FindReplier(ctx context.Context, name string) (id kbusdev.KsockID,
 
 // Bindings lists what is bound, newest first.
 func (b *Bus) Bindings(ctx context.Context) ([]kbusdev.Binding, error) {
-	r, err := b.bus.ListBindings(ctx, &pb.ListBindingsRequest{})
-	if err != nil {
-		return nil, statusError("bindings", "", err)
-	}
 	var all []kbusdev.Binding
-	for _, x := range r.GetBindings() {
-		all = append(all, kbusdev.Binding{Ksock: kbusdev.KsockID(x.GetKsock()), Role: kbusdev.Role(x.GetIsReplier()), Name: x.GetName()})
+	for page, err := range b.BindingPages(ctx, 0) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
 	}
 	return all, nil
+}
+
+// BindingPages lists what is bound, newest first, some at a time: at most pageSize, or as
+// many as the daemon gives at once if that is 0. An error is the last that it yields.
+func (b *Bus) BindingPages(ctx context.Context, pageSize uint32) iter.Seq2[[]kbusdev.Binding, error] {
+	return func(yield func([]kbusdev.Binding, error) bool) {
+		q := &pb.ListBindingsRequest{PageSize: pageSize}
+		for {
+			r, err := b.bus.ListBindings(ctx, q)
+			if err != nil {
+				yield(nil, statusError("bindings", "", err))
+				return
+			}
+			if !yield(each(r.GetBindings(), bindingFromProto), nil) || r.GetNextPageToken() == "" {
+				return
+			}
+			q.PageToken = r.GetNextPageToken()
+		}
+	}
 }
 
 // fromProto gives a message that the API showed; absent is all zero.

@@ -91,17 +91,28 @@ const procBindings = "/proc/kbus/bindings"
 
 // Bindings asks the module, in /proc/kbus/bindings, else whoever serves the device
 // from user space. If neither answers, the error wraps errors.ErrUnsupported.
-func (d *device) Bindings() ([]Binding, error) {
+func (d *device) Bindings() (all []Binding, err error) {
+	err = d.eachBinding(func(b Binding) { all = append(all, b) })
+	return all, err
+}
+
+// CountBindings counts what Bindings lists.
+func (d *device) CountBindings() (n int, err error) {
+	err = d.eachBinding(func(Binding) { n++ })
+	return n, err
+}
+
+func (d *device) eachBinding(f func(Binding)) error {
 	var number uint32
 	if _, err := fmt.Sscanf(filepath.Base(d.path), "kbus%d", &number); err != nil {
-		return nil, fmt.Errorf("bindings of %s: its number is not in its name: %w", d.path, errors.ErrUnsupported)
+		return fmt.Errorf("bindings of %s: its number is not in its name: %w", d.path, errors.ErrUnsupported)
 	}
 	list, err := d.listBindings()
 	if err != nil {
-		return nil, fmt.Errorf("bindings of %s: %w", d.path, err)
+		return fmt.Errorf("bindings of %s: %w", d.path, err)
 	}
 	defer list.Close() //nolint:errcheck // only read
-	return parseBindings(bufio.NewScanner(list), number)
+	return parseBindings(bufio.NewScanner(list), number, f)
 }
 
 // listBindings gives the lines, of all devices beside this one too.
@@ -121,18 +132,16 @@ func (d *device) listBindings() (io.ReadCloser, error) {
 }
 
 // parseBindings reads lines "dev: ksock pid R|L name", and skips those of others.
-func parseBindings(lines *bufio.Scanner, device uint32) ([]Binding, error) {
-	var all []Binding
+func parseBindings(lines *bufio.Scanner, device uint32, f func(Binding)) error {
 	for lines.Scan() {
 		var dev, ksock, pid uint32
 		var role, name string
-		if n, _ := fmt.Sscanf(lines.Text(), "%d: %d %d %s %s", &dev, &ksock, &pid, &role, &name); n != 5 || dev != device {
-			continue
+		if n, _ := fmt.Sscanf(lines.Text(), "%d: %d %d %s %s", &dev, &ksock, &pid, &role, &name); n == 5 && dev == device {
+			f(Binding{Ksock: KsockID(ksock), Role: role == "R", Name: name})
 		}
-		all = append(all, Binding{Ksock: KsockID(ksock), Role: role == "R", Name: name})
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("reading the list: %w", err)
+		return fmt.Errorf("reading the list: %w", err)
 	}
-	return all, nil
+	return nil
 }

@@ -28,6 +28,10 @@ const (
 // so that what a client leaves undone ends with its call. It is safe for concurrent use.
 type Service struct {
 	pb.UnimplementedBusServiceServer
+	// LinkOf returns the link whose limpet a Ksock is; nil is for a bus without links. It
+	// is set before the service is used, and safe for concurrent use.
+	LinkOf func(kbusdev.KsockID) (Link, bool)
+
 	bus  kbusdev.Bus
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -353,19 +357,6 @@ func (s *Service) queryReplier(name string) (*pb.FindReplierResponse, error) {
 		}
 	}
 	return &pb.FindReplierResponse{}, nil
-}
-
-// ListBindings lists what is bound.
-func (s *Service) ListBindings(context.Context, *pb.ListBindingsRequest) (*pb.ListBindingsResponse, error) {
-	all, err := s.bus.Bindings()
-	if err != nil {
-		return nil, refused(err)
-	}
-	r := &pb.ListBindingsResponse{}
-	for _, b := range all {
-		r.Bindings = append(r.Bindings, &pb.Binding{Ksock: uint32(b.Ksock), IsReplier: b.Role == kbusdev.Replier, Name: b.Name})
-	}
-	return r, nil
 }
 
 // toProto returns a message as the API shows it.

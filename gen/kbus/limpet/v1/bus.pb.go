@@ -1092,9 +1092,14 @@ func (x *FindReplierResponse) GetBinding() string {
 	return ""
 }
 
-// Nothing to say.
+// Which page of the bindings to list.
 type ListBindingsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most how many bindings to list; 0 is as many as fit into an answer of about 1 MiB,
+	// which bounds them in any case.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the answer before; empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1129,11 +1134,27 @@ func (*ListBindingsRequest) Descriptor() ([]byte, []int) {
 	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{14}
 }
 
-// The bindings.
+func (x *ListBindingsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListBindingsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of bindings.
 type ListBindingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Newest first.
-	Bindings      []*Binding `protobuf:"bytes,1,rep,name=bindings,proto3" json:"bindings,omitempty"`
+	Bindings []*Binding `protobuf:"bytes,1,rep,name=bindings,proto3" json:"bindings,omitempty"`
+	// Set if there are more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1173,6 +1194,13 @@ func (x *ListBindingsResponse) GetBindings() []*Binding {
 		return x.Bindings
 	}
 	return nil
+}
+
+func (x *ListBindingsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // One name bound on the bus.
@@ -1237,6 +1265,319 @@ func (x *Binding) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+// What to watch.
+type WatchBindingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name or wildcard: only bindings of names that it matches, or that match it, are
+	// told. Empty is all.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchBindingsRequest) Reset() {
+	*x = WatchBindingsRequest{}
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchBindingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchBindingsRequest) ProtoMessage() {}
+
+func (x *WatchBindingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchBindingsRequest.ProtoReflect.Descriptor instead.
+func (*WatchBindingsRequest) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WatchBindingsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Some of what is bound, or of what has changed. Of one response unbound comes first.
+type WatchBindingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Everything told before is void, and what is bound is told again: the caller was slow.
+	Restart bool `protobuf:"varint,1,opt,name=restart,proto3" json:"restart,omitempty"`
+	// Bindings told before that are gone.
+	Unbound []*Binding `protobuf:"bytes,2,rep,name=unbound,proto3" json:"unbound,omitempty"`
+	// Bindings that were not told before.
+	Bound []*Binding `protobuf:"bytes,3,rep,name=bound,proto3" json:"bound,omitempty"`
+	// Now everything has been told that was bound at the beginning or restart. Sent once.
+	Whole         bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchBindingsResponse) Reset() {
+	*x = WatchBindingsResponse{}
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchBindingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchBindingsResponse) ProtoMessage() {}
+
+func (x *WatchBindingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchBindingsResponse.ProtoReflect.Descriptor instead.
+func (*WatchBindingsResponse) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WatchBindingsResponse) GetRestart() bool {
+	if x != nil {
+		return x.Restart
+	}
+	return false
+}
+
+func (x *WatchBindingsResponse) GetUnbound() []*Binding {
+	if x != nil {
+		return x.Unbound
+	}
+	return nil
+}
+
+func (x *WatchBindingsResponse) GetBound() []*Binding {
+	if x != nil {
+		return x.Bound
+	}
+	return nil
+}
+
+func (x *WatchBindingsResponse) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+// Whom to watch.
+type WatchRepliersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name or wildcard.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRepliersRequest) Reset() {
+	*x = WatchRepliersRequest{}
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRepliersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRepliersRequest) ProtoMessage() {}
+
+func (x *WatchRepliersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRepliersRequest.ProtoReflect.Descriptor instead.
+func (*WatchRepliersRequest) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *WatchRepliersRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Some of the repliers, or of what has changed, as in WatchBindingsResponse.
+type WatchRepliersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Everything told before is void.
+	Restart bool `protobuf:"varint,1,opt,name=restart,proto3" json:"restart,omitempty"`
+	// Repliers told before that are gone.
+	Gone []*Replier `protobuf:"bytes,2,rep,name=gone,proto3" json:"gone,omitempty"`
+	// Repliers that were not told before.
+	Here []*Replier `protobuf:"bytes,3,rep,name=here,proto3" json:"here,omitempty"`
+	// Now everybody has been told who was there at the beginning or restart. Sent once.
+	Whole         bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRepliersResponse) Reset() {
+	*x = WatchRepliersResponse{}
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRepliersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRepliersResponse) ProtoMessage() {}
+
+func (x *WatchRepliersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRepliersResponse.ProtoReflect.Descriptor instead.
+func (*WatchRepliersResponse) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WatchRepliersResponse) GetRestart() bool {
+	if x != nil {
+		return x.Restart
+	}
+	return false
+}
+
+func (x *WatchRepliersResponse) GetGone() []*Replier {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *WatchRepliersResponse) GetHere() []*Replier {
+	if x != nil {
+		return x.Here
+	}
+	return nil
+}
+
+func (x *WatchRepliersResponse) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+// Who replies to a name.
+type Replier struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The Ksock on this bus; that of the limpet if the replier is on another bus.
+	Ksock uint32 `protobuf:"varint,1,opt,name=ksock,proto3" json:"ksock,omitempty"`
+	// The name that it bound, perhaps a wildcard. Of several that match a name, the most
+	// specific one gets the requests.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The name of the link over which the replier is reached; empty if it is on this bus.
+	Link string `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
+	// The network of the peer of that link. The replier is there, or behind it.
+	NetworkId     uint32 `protobuf:"varint,4,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replier) Reset() {
+	*x = Replier{}
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replier) ProtoMessage() {}
+
+func (x *Replier) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replier.ProtoReflect.Descriptor instead.
+func (*Replier) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Replier) GetKsock() uint32 {
+	if x != nil {
+		return x.Ksock
+	}
+	return 0
+}
+
+func (x *Replier) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Replier) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *Replier) GetNetworkId() uint32 {
+	if x != nil {
+		return x.NetworkId
+	}
+	return 0
 }
 
 var File_kbus_limpet_v1_bus_proto protoreflect.FileDescriptor
@@ -1311,21 +1652,45 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x13FindReplierResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
 	"\x05ksock\x18\x02 \x01(\rR\x05ksock\x12\x18\n" +
-	"\abinding\x18\x03 \x01(\tR\abinding\"\x15\n" +
-	"\x13ListBindingsRequest\"K\n" +
+	"\abinding\x18\x03 \x01(\tR\abinding\"Q\n" +
+	"\x13ListBindingsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"s\n" +
 	"\x14ListBindingsResponse\x123\n" +
-	"\bbindings\x18\x01 \x03(\v2\x17.kbus.limpet.v1.BindingR\bbindings\"R\n" +
+	"\bbindings\x18\x01 \x03(\v2\x17.kbus.limpet.v1.BindingR\bbindings\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"R\n" +
 	"\aBinding\x12\x14\n" +
 	"\x05ksock\x18\x01 \x01(\rR\x05ksock\x12\x1d\n" +
 	"\n" +
 	"is_replier\x18\x02 \x01(\bR\tisReplier\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name*~\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"*\n" +
+	"\x14WatchBindingsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xa9\x01\n" +
+	"\x15WatchBindingsResponse\x12\x18\n" +
+	"\arestart\x18\x01 \x01(\bR\arestart\x121\n" +
+	"\aunbound\x18\x02 \x03(\v2\x17.kbus.limpet.v1.BindingR\aunbound\x12-\n" +
+	"\x05bound\x18\x03 \x03(\v2\x17.kbus.limpet.v1.BindingR\x05bound\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\"*\n" +
+	"\x14WatchRepliersRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xa1\x01\n" +
+	"\x15WatchRepliersResponse\x12\x18\n" +
+	"\arestart\x18\x01 \x01(\bR\arestart\x12+\n" +
+	"\x04gone\x18\x02 \x03(\v2\x17.kbus.limpet.v1.ReplierR\x04gone\x12+\n" +
+	"\x04here\x18\x03 \x03(\v2\x17.kbus.limpet.v1.ReplierR\x04here\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\"f\n" +
+	"\aReplier\x12\x14\n" +
+	"\x05ksock\x18\x01 \x01(\rR\x05ksock\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04link\x18\x03 \x01(\tR\x04link\x12\x1d\n" +
+	"\n" +
+	"network_id\x18\x04 \x01(\rR\tnetworkId*~\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10OUTCOME_ANSWERED\x10\x01\x12\x15\n" +
 	"\x11OUTCOME_NEVER_RAN\x10\x02\x12\x18\n" +
 	"\x14OUTCOME_MAY_HAVE_RUN\x10\x03\x12\x13\n" +
-	"\x0fOUTCOME_EXPIRED\x10\x042\xda\x03\n" +
+	"\x0fOUTCOME_EXPIRED\x10\x042\x9a\x05\n" +
 	"\n" +
 	"BusService\x12A\n" +
 	"\x04Send\x12\x1b.kbus.limpet.v1.SendRequest\x1a\x1c.kbus.limpet.v1.SendResponse\x12A\n" +
@@ -1333,7 +1698,9 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x06Listen\x12\x1d.kbus.limpet.v1.ListenRequest\x1a\x1e.kbus.limpet.v1.ListenResponse0\x01\x12H\n" +
 	"\x05Serve\x12\x1c.kbus.limpet.v1.ServeRequest\x1a\x1d.kbus.limpet.v1.ServeResponse(\x010\x01\x12V\n" +
 	"\vFindReplier\x12\".kbus.limpet.v1.FindReplierRequest\x1a#.kbus.limpet.v1.FindReplierResponse\x12Y\n" +
-	"\fListBindings\x12#.kbus.limpet.v1.ListBindingsRequest\x1a$.kbus.limpet.v1.ListBindingsResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\fListBindings\x12#.kbus.limpet.v1.ListBindingsRequest\x1a$.kbus.limpet.v1.ListBindingsResponse\x12^\n" +
+	"\rWatchBindings\x12$.kbus.limpet.v1.WatchBindingsRequest\x1a%.kbus.limpet.v1.WatchBindingsResponse0\x01\x12^\n" +
+	"\rWatchRepliers\x12$.kbus.limpet.v1.WatchRepliersRequest\x1a%.kbus.limpet.v1.WatchRepliersResponse0\x01B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_bus_proto_rawDescOnce sync.Once
@@ -1348,57 +1715,70 @@ func file_kbus_limpet_v1_bus_proto_rawDescGZIP() []byte {
 }
 
 var file_kbus_limpet_v1_bus_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kbus_limpet_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_kbus_limpet_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_kbus_limpet_v1_bus_proto_goTypes = []any{
-	(Outcome)(0),                 // 0: kbus.limpet.v1.Outcome
-	(*SendRequest)(nil),          // 1: kbus.limpet.v1.SendRequest
-	(*SendResponse)(nil),         // 2: kbus.limpet.v1.SendResponse
-	(*CallRequest)(nil),          // 3: kbus.limpet.v1.CallRequest
-	(*CallResponse)(nil),         // 4: kbus.limpet.v1.CallResponse
-	(*ListenRequest)(nil),        // 5: kbus.limpet.v1.ListenRequest
-	(*ListenResponse)(nil),       // 6: kbus.limpet.v1.ListenResponse
-	(*ServeRequest)(nil),         // 7: kbus.limpet.v1.ServeRequest
-	(*ServeBind)(nil),            // 8: kbus.limpet.v1.ServeBind
-	(*ServeReply)(nil),           // 9: kbus.limpet.v1.ServeReply
-	(*ServeResponse)(nil),        // 10: kbus.limpet.v1.ServeResponse
-	(*ServeBound)(nil),           // 11: kbus.limpet.v1.ServeBound
-	(*ServeRefused)(nil),         // 12: kbus.limpet.v1.ServeRefused
-	(*FindReplierRequest)(nil),   // 13: kbus.limpet.v1.FindReplierRequest
-	(*FindReplierResponse)(nil),  // 14: kbus.limpet.v1.FindReplierResponse
-	(*ListBindingsRequest)(nil),  // 15: kbus.limpet.v1.ListBindingsRequest
-	(*ListBindingsResponse)(nil), // 16: kbus.limpet.v1.ListBindingsResponse
-	(*Binding)(nil),              // 17: kbus.limpet.v1.Binding
-	(*Message)(nil),              // 18: kbus.limpet.v1.Message
-	(*durationpb.Duration)(nil),  // 19: google.protobuf.Duration
+	(Outcome)(0),                  // 0: kbus.limpet.v1.Outcome
+	(*SendRequest)(nil),           // 1: kbus.limpet.v1.SendRequest
+	(*SendResponse)(nil),          // 2: kbus.limpet.v1.SendResponse
+	(*CallRequest)(nil),           // 3: kbus.limpet.v1.CallRequest
+	(*CallResponse)(nil),          // 4: kbus.limpet.v1.CallResponse
+	(*ListenRequest)(nil),         // 5: kbus.limpet.v1.ListenRequest
+	(*ListenResponse)(nil),        // 6: kbus.limpet.v1.ListenResponse
+	(*ServeRequest)(nil),          // 7: kbus.limpet.v1.ServeRequest
+	(*ServeBind)(nil),             // 8: kbus.limpet.v1.ServeBind
+	(*ServeReply)(nil),            // 9: kbus.limpet.v1.ServeReply
+	(*ServeResponse)(nil),         // 10: kbus.limpet.v1.ServeResponse
+	(*ServeBound)(nil),            // 11: kbus.limpet.v1.ServeBound
+	(*ServeRefused)(nil),          // 12: kbus.limpet.v1.ServeRefused
+	(*FindReplierRequest)(nil),    // 13: kbus.limpet.v1.FindReplierRequest
+	(*FindReplierResponse)(nil),   // 14: kbus.limpet.v1.FindReplierResponse
+	(*ListBindingsRequest)(nil),   // 15: kbus.limpet.v1.ListBindingsRequest
+	(*ListBindingsResponse)(nil),  // 16: kbus.limpet.v1.ListBindingsResponse
+	(*Binding)(nil),               // 17: kbus.limpet.v1.Binding
+	(*WatchBindingsRequest)(nil),  // 18: kbus.limpet.v1.WatchBindingsRequest
+	(*WatchBindingsResponse)(nil), // 19: kbus.limpet.v1.WatchBindingsResponse
+	(*WatchRepliersRequest)(nil),  // 20: kbus.limpet.v1.WatchRepliersRequest
+	(*WatchRepliersResponse)(nil), // 21: kbus.limpet.v1.WatchRepliersResponse
+	(*Replier)(nil),               // 22: kbus.limpet.v1.Replier
+	(*Message)(nil),               // 23: kbus.limpet.v1.Message
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
 }
 var file_kbus_limpet_v1_bus_proto_depIdxs = []int32{
-	18, // 0: kbus.limpet.v1.CallResponse.reply:type_name -> kbus.limpet.v1.Message
-	19, // 1: kbus.limpet.v1.CallResponse.elapsed:type_name -> google.protobuf.Duration
+	23, // 0: kbus.limpet.v1.CallResponse.reply:type_name -> kbus.limpet.v1.Message
+	24, // 1: kbus.limpet.v1.CallResponse.elapsed:type_name -> google.protobuf.Duration
 	0,  // 2: kbus.limpet.v1.CallResponse.outcome:type_name -> kbus.limpet.v1.Outcome
-	18, // 3: kbus.limpet.v1.ListenResponse.message:type_name -> kbus.limpet.v1.Message
+	23, // 3: kbus.limpet.v1.ListenResponse.message:type_name -> kbus.limpet.v1.Message
 	8,  // 4: kbus.limpet.v1.ServeRequest.bind:type_name -> kbus.limpet.v1.ServeBind
 	9,  // 5: kbus.limpet.v1.ServeRequest.reply:type_name -> kbus.limpet.v1.ServeReply
 	11, // 6: kbus.limpet.v1.ServeResponse.bound:type_name -> kbus.limpet.v1.ServeBound
-	18, // 7: kbus.limpet.v1.ServeResponse.request:type_name -> kbus.limpet.v1.Message
+	23, // 7: kbus.limpet.v1.ServeResponse.request:type_name -> kbus.limpet.v1.Message
 	12, // 8: kbus.limpet.v1.ServeResponse.refused:type_name -> kbus.limpet.v1.ServeRefused
 	17, // 9: kbus.limpet.v1.ListBindingsResponse.bindings:type_name -> kbus.limpet.v1.Binding
-	1,  // 10: kbus.limpet.v1.BusService.Send:input_type -> kbus.limpet.v1.SendRequest
-	3,  // 11: kbus.limpet.v1.BusService.Call:input_type -> kbus.limpet.v1.CallRequest
-	5,  // 12: kbus.limpet.v1.BusService.Listen:input_type -> kbus.limpet.v1.ListenRequest
-	7,  // 13: kbus.limpet.v1.BusService.Serve:input_type -> kbus.limpet.v1.ServeRequest
-	13, // 14: kbus.limpet.v1.BusService.FindReplier:input_type -> kbus.limpet.v1.FindReplierRequest
-	15, // 15: kbus.limpet.v1.BusService.ListBindings:input_type -> kbus.limpet.v1.ListBindingsRequest
-	2,  // 16: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
-	4,  // 17: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
-	6,  // 18: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
-	10, // 19: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
-	14, // 20: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
-	16, // 21: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
-	16, // [16:22] is the sub-list for method output_type
-	10, // [10:16] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	17, // 10: kbus.limpet.v1.WatchBindingsResponse.unbound:type_name -> kbus.limpet.v1.Binding
+	17, // 11: kbus.limpet.v1.WatchBindingsResponse.bound:type_name -> kbus.limpet.v1.Binding
+	22, // 12: kbus.limpet.v1.WatchRepliersResponse.gone:type_name -> kbus.limpet.v1.Replier
+	22, // 13: kbus.limpet.v1.WatchRepliersResponse.here:type_name -> kbus.limpet.v1.Replier
+	1,  // 14: kbus.limpet.v1.BusService.Send:input_type -> kbus.limpet.v1.SendRequest
+	3,  // 15: kbus.limpet.v1.BusService.Call:input_type -> kbus.limpet.v1.CallRequest
+	5,  // 16: kbus.limpet.v1.BusService.Listen:input_type -> kbus.limpet.v1.ListenRequest
+	7,  // 17: kbus.limpet.v1.BusService.Serve:input_type -> kbus.limpet.v1.ServeRequest
+	13, // 18: kbus.limpet.v1.BusService.FindReplier:input_type -> kbus.limpet.v1.FindReplierRequest
+	15, // 19: kbus.limpet.v1.BusService.ListBindings:input_type -> kbus.limpet.v1.ListBindingsRequest
+	18, // 20: kbus.limpet.v1.BusService.WatchBindings:input_type -> kbus.limpet.v1.WatchBindingsRequest
+	20, // 21: kbus.limpet.v1.BusService.WatchRepliers:input_type -> kbus.limpet.v1.WatchRepliersRequest
+	2,  // 22: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
+	4,  // 23: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
+	6,  // 24: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
+	10, // 25: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
+	14, // 26: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
+	16, // 27: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
+	19, // 28: kbus.limpet.v1.BusService.WatchBindings:output_type -> kbus.limpet.v1.WatchBindingsResponse
+	21, // 29: kbus.limpet.v1.BusService.WatchRepliers:output_type -> kbus.limpet.v1.WatchRepliersResponse
+	22, // [22:30] is the sub-list for method output_type
+	14, // [14:22] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_bus_proto_init() }
@@ -1422,7 +1802,7 @@ func file_kbus_limpet_v1_bus_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_bus_proto_rawDesc), len(file_kbus_limpet_v1_bus_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
