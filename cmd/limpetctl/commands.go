@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -247,25 +248,35 @@ func (o *options) newBindings() *cobra.Command {
 			return o.withBus(func(bus *client.Bus) error {
 				ctx, cancel := o.limited(cmd.Context())
 				defer cancel()
-				all, err := bus.Bindings(ctx)
-				if err != nil {
-					return err
-				}
-				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-				for _, b := range all {
-					if o.json {
-						err = o.printJSON(cmd.OutOrStdout(), map[string]any{"ksock": b.Ksock, "role": b.Role.String(), "name": b.Name})
-					} else {
-						_, err = fmt.Fprintf(w, "ksock %d\t%s\t%s\n", b.Ksock, b.Role, b.Name)
-					}
+				for page, err := range bus.BindingPages(ctx, 0) {
 					if err != nil {
 						return err
 					}
+					if err := o.printBindings(cmd.OutOrStdout(), page); err != nil {
+						return err
+					}
 				}
-				return w.Flush()
+				return nil
 			})
 		},
 	}
+}
+
+// printBindings prints bindings as a table, or as JSON.
+func (o *options) printBindings(out io.Writer, all []kbusdev.Binding) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, b := range all {
+		var err error
+		if o.json {
+			err = o.printJSON(out, map[string]any{"ksock": b.Ksock, "role": b.Role.String(), "name": b.Name})
+		} else {
+			_, err = fmt.Fprintf(w, "ksock %d\t%s\t%s\n", b.Ksock, b.Role, b.Name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return w.Flush()
 }
 
 func (o *options) newStatus() *cobra.Command {
