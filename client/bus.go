@@ -60,13 +60,11 @@ func (b *Bus) Conn() *grpc.ClientConn { return b.conn }
 // Send sends an announcement. Of m, Name, Data and Flags count: URGENT,
 // ALL_OR_FAIL, ALL_OR_WAIT (which waits until ctx ends) and the user's.
 func (b *Bus) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, error) {
+	if m == nil {
+		return kbusdev.MsgID{}, errNil("send", "message")
+	}
 	r, err := b.bus.Send(ctx, &pb.SendRequest{
-		Name:      m.Name,
-		Data:      m.Data,
-		Urgent:    m.Flags&kbusdev.Urgent != 0,
-		AllOrFail: m.Flags&kbusdev.AllOrFail != 0,
-		AllOrWait: m.Flags&kbusdev.AllOrWait != 0,
-		UserFlags: uint32(m.Flags & kbusdev.UserFlags),
+		Name: m.Name, Data: m.Data, Flags: flagsToProto(m.Flags), UserFlags: uint32(m.Flags & kbusdev.UserFlags),
 	})
 	if err != nil {
 		return kbusdev.MsgID{}, statusError("send", m.Name, err)
@@ -113,6 +111,23 @@ func (b *Bus) BindingPages(ctx context.Context, pageSize uint32) iter.Seq2[[]kbu
 			q.PageToken = r.GetNextPageToken()
 		}
 	}
+}
+
+// flagsToProto returns those of the flags that a sender may ask for.
+func flagsToProto(f kbusdev.Flags) (out []pb.Flag) {
+	for _, x := range []struct {
+		bit  kbusdev.Flags
+		flag pb.Flag
+	}{
+		{kbusdev.Urgent, pb.Flag_FLAG_URGENT},
+		{kbusdev.AllOrFail, pb.Flag_FLAG_ALL_OR_FAIL},
+		{kbusdev.AllOrWait, pb.Flag_FLAG_ALL_OR_WAIT},
+	} {
+		if f&x.bit != 0 {
+			out = append(out, x.flag)
+		}
+	}
+	return out
 }
 
 // fromProto gives a message that the API showed; absent is all zero.

@@ -80,19 +80,22 @@ func (e *NoAnswerError) Unwrap() []error {
 }
 
 // Call sends a request and waits for its reply until ctx ends; the deadline of ctx goes
-// with the request, so that no replier is given it in vain. Of m, Name, Data, To, FinalTo,
-// URGENT and the user's flags count.
+// with the request, so that no replier is given it in vain. Of m, Name, Data, To, FinalTo
+// and Flags count: URGENT, ALL_OR_FAIL, ALL_OR_WAIT (which waits until ctx ends) and the
+// user's.
 //
 // It returns the reply that a replier has written. Everything else is a *NoAnswerError,
 // which tells whether the request may have run: also when ctx ends, or the daemon cannot
 // be reached. When ctx ends, a request that no replier has read is taken back, where the
 // bus can do that (see kbusdev/membus), and a late reply goes to nobody.
 func (b *Bus) Call(ctx context.Context, m *kbusdev.Message) (*kbusdev.Message, error) {
+	if m == nil {
+		return nil, &NoAnswerError{Outcome: kbusdev.NeverRan, Reason: "EINVAL", Err: errNil("call", "request")}
+	}
 	var daemon peer.Peer
 	r, err := b.bus.Call(ctx, &pb.CallRequest{
-		Name: m.Name, Data: m.Data, Urgent: m.Flags&kbusdev.Urgent != 0,
+		Name: m.Name, Data: m.Data, Flags: flagsToProto(m.Flags), UserFlags: uint32(m.Flags & kbusdev.UserFlags),
 		To: uint32(m.To), FinalToNetwork: m.FinalTo.Network, FinalToLocal: uint32(m.FinalTo.Local),
-		UserFlags: uint32(m.Flags & kbusdev.UserFlags),
 	}, grpc.Peer(&daemon))
 	if err != nil {
 		return nil, callFailed(m.Name, err, daemon.Addr != nil)

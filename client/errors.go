@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"syscall"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -28,6 +29,11 @@ func (e *StatusError) Error() string { return e.Message }
 
 // Unwrap returns the errno or context error; gRPC's own error if there is neither.
 func (e *StatusError) Unwrap() error { return e.err }
+
+// errNil is the error of an operation that was given nil. It wraps EINVAL.
+func errNil(op, what string) error {
+	return fmt.Errorf("%s: the %s is nil: %w", op, what, syscall.EINVAL)
+}
 
 func statusError(op, name string, err error) error {
 	st, ok := status.FromError(err)

@@ -63,6 +63,9 @@ func (r *Replier) Recv() (*kbusdev.Message, error) {
 
 // Reply answers a request with data. name is the reply's; "" is the request's.
 func (r *Replier) Reply(request *kbusdev.Message, name string, data []byte) error {
+	if request == nil {
+		return errNil("reply", "request")
+	}
 	err := r.stream.Send(&pb.ServeRequest{Kind: &pb.ServeRequest_Reply{Reply: &pb.ServeReply{
 		RequestNetwork: request.ID.Network, RequestSerial: request.ID.Serial, Name: name, Data: data,
 	}}})

@@ -18,10 +18,13 @@ type withdrawer interface {
 // Call sends a request and waits for its reply. Whatever it returns says what became of
 // the request.
 func (s *Service) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallResponse, error) {
-	m, err := requestOf(r)
+	m, err := fromClient(r)
 	if err != nil {
 		return nil, withOutcome(err, kbusdev.NeverRan)
 	}
+	m.Flags |= kbusdev.WantReply
+	m.To = kbusdev.KsockID(r.GetTo())
+	m.FinalTo = kbusdev.Address{Network: r.GetFinalToNetwork(), Local: kbusdev.KsockID(r.GetFinalToLocal())}
 	if deadline, ok := ctx.Deadline(); ok {
 		m.Expires = deadline
 		early, cancel := context.WithDeadline(ctx, deadline.Add(-wordTakes(time.Until(deadline))))
@@ -58,23 +61,6 @@ func (s *Service) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallResponse
 // wordTakes is how long before its deadline a call is given up, so that the caller still
 // hears what became of the request: a tenth of the time left, at most 10 ms.
 func wordTakes(left time.Duration) time.Duration { return min(left/10, 10*time.Millisecond) }
-
-func requestOf(r *pb.CallRequest) (*kbusdev.Message, error) {
-	if err := checkUserFlags(r.GetUserFlags()); err != nil {
-		return nil, err
-	}
-	m := &kbusdev.Message{
-		Name:    r.GetName(),
-		Data:    r.GetData(),
-		Flags:   kbusdev.WantReply | kbusdev.Flags(r.GetUserFlags()),
-		To:      kbusdev.KsockID(r.GetTo()),
-		FinalTo: kbusdev.Address{Network: r.GetFinalToNetwork(), Local: kbusdev.KsockID(r.GetFinalToLocal())},
-	}
-	if r.GetUrgent() {
-		m.Flags |= kbusdev.Urgent
-	}
-	return m, nil
-}
 
 func awaitReply(ctx context.Context, k kbusdev.Ksock, id kbusdev.MsgID) (*kbusdev.Message, error) {
 	for {

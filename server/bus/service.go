@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -14,7 +13,6 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
-	"github.com/kbus-limpet/limpet/limpet/wire"
 )
 
 // Bounds of what one client may ask for.
@@ -61,29 +59,11 @@ func (s *Service) ksock() (kbusdev.Ksock, func(), error) {
 	return k, func() { stop(); _ = k.Close() }, nil
 }
 
-func checkUserFlags(flags uint32) error {
-	if flags&^uint32(kbusdev.UserFlags) != 0 {
-		return invalid("user_flags is %#x; only the upper 16 bits are the user's", flags)
-	}
-	return nil
-}
-
 // Send sends an announcement.
 func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse, error) {
-	if err := checkUserFlags(r.GetUserFlags()); err != nil {
+	m, err := fromClient(r)
+	if err != nil {
 		return nil, err
-	}
-	m := &kbusdev.Message{Name: r.GetName(), Data: r.GetData(), Flags: kbusdev.Flags(r.GetUserFlags())}
-	for _, f := range []struct {
-		set  bool
-		flag kbusdev.Flags
-	}{{r.GetUrgent(), kbusdev.Urgent}, {r.GetAllOrFail(), kbusdev.AllOrFail}, {r.GetAllOrWait(), kbusdev.AllOrWait}} {
-		if f.set {
-			m.Flags |= f.flag
-		}
-	}
-	if r.GetAllOrFail() && r.GetAllOrWait() {
-		return nil, invalid("all_or_fail and all_or_wait exclude each other")
 	}
 	k, done, err := s.ksock()
 	if err != nil {
@@ -250,9 +230,6 @@ func (c *replier) takeReplies(ctx context.Context) error {
 		if reply == nil {
 			return invalid("names are bound once, in the first message; then come replies")
 		}
-		if err := checkUserFlags(reply.GetUserFlags()); err != nil {
-			return err
-		}
 		if err := c.answer(ctx, reply); err != nil {
 			return err
 		}
@@ -274,13 +251,15 @@ func (c *replier) answer(ctx context.Context, r *pb.ServeReply) error {
 	if !open {
 		return tell("ECONNREFUSED", "no request "+id.String()+" is open here")
 	}
-	name := r.GetName()
-	if name == "" {
-		name = to.name
+	m, err := fromClient(r)
+	if err != nil {
+		return tell("EINVAL", status.Convert(err).Message())
 	}
-	_, err := c.ksock.Send(ctx, &kbusdev.Message{
-		Name: name, To: to.from, InReplyTo: id, Data: r.GetData(), Flags: kbusdev.Flags(r.GetUserFlags()),
-	})
+	if m.Name == "" {
+		m.Name = to.name
+	}
+	m.To, m.InReplyTo = to.from, id
+	_, err = c.ksock.Send(ctx, m)
 	errno, refused := kbusdev.ErrnoOf(err)
 	if err != nil && !refused {
 		return err
@@ -357,11 +336,4 @@ func (s *Service) queryReplier(name string) (*pb.FindReplierResponse, error) {
 		}
 	}
 	return &pb.FindReplierResponse{}, nil
-}
-
-// toProto returns a message as the API shows it.
-func toProto(m *kbusdev.Message) *pb.Message {
-	out := new(pb.Message)
-	wire.ToProto(out, m, time.Now())
-	return out
 }

@@ -22,6 +22,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What a sender may ask for.
+type Flag int32
+
+const (
+	// Not a flag.
+	Flag_FLAG_UNSPECIFIED Flag = 0
+	// It goes to the front of its recipients' queues.
+	Flag_FLAG_URGENT Flag = 1
+	// It is refused with RESOURCE_EXHAUSTED unless every recipient has room.
+	Flag_FLAG_ALL_OR_FAIL Flag = 2
+	// It waits until every recipient has room, or the call's deadline.
+	Flag_FLAG_ALL_OR_WAIT Flag = 3
+)
+
+// Enum value maps for Flag.
+var (
+	Flag_name = map[int32]string{
+		0: "FLAG_UNSPECIFIED",
+		1: "FLAG_URGENT",
+		2: "FLAG_ALL_OR_FAIL",
+		3: "FLAG_ALL_OR_WAIT",
+	}
+	Flag_value = map[string]int32{
+		"FLAG_UNSPECIFIED": 0,
+		"FLAG_URGENT":      1,
+		"FLAG_ALL_OR_FAIL": 2,
+		"FLAG_ALL_OR_WAIT": 3,
+	}
+)
+
+func (x Flag) Enum() *Flag {
+	p := new(Flag)
+	*p = x
+	return p
+}
+
+func (x Flag) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Flag) Descriptor() protoreflect.EnumDescriptor {
+	return file_kbus_limpet_v1_bus_proto_enumTypes[0].Descriptor()
+}
+
+func (Flag) Type() protoreflect.EnumType {
+	return &file_kbus_limpet_v1_bus_proto_enumTypes[0]
+}
+
+func (x Flag) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Flag.Descriptor instead.
+func (Flag) EnumDescriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{0}
+}
+
 // What became of a request.
 type Outcome int32
 
@@ -67,11 +124,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_kbus_limpet_v1_bus_proto_enumTypes[0].Descriptor()
+	return file_kbus_limpet_v1_bus_proto_enumTypes[1].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_kbus_limpet_v1_bus_proto_enumTypes[0]
+	return &file_kbus_limpet_v1_bus_proto_enumTypes[1]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -80,7 +137,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{0}
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{1}
 }
 
 // An announcement to send.
@@ -90,12 +147,10 @@ type SendRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The data.
 	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	// Goes to the front of its recipients' queues.
-	Urgent bool `protobuf:"varint,3,opt,name=urgent,proto3" json:"urgent,omitempty"`
-	// Refused with RESOURCE_EXHAUSTED unless every listener has room.
-	AllOrFail bool `protobuf:"varint,4,opt,name=all_or_fail,json=allOrFail,proto3" json:"all_or_fail,omitempty"`
-	// Waits until every listener has room, or the call's deadline.
-	AllOrWait bool `protobuf:"varint,5,opt,name=all_or_wait,json=allOrWait,proto3" json:"all_or_wait,omitempty"`
+	// The data as text, in place of data.
+	DataText string `protobuf:"bytes,7,opt,name=data_text,json=dataText,proto3" json:"data_text,omitempty"`
+	// ALL_OR_FAIL and ALL_OR_WAIT exclude each other.
+	Flags []Flag `protobuf:"varint,8,rep,packed,name=flags,proto3,enum=kbus.limpet.v1.Flag" json:"flags,omitempty"`
 	// The user's flags, in the upper 16 bits; the lower must be 0.
 	UserFlags     uint32 `protobuf:"varint,6,opt,name=user_flags,json=userFlags,proto3" json:"user_flags,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -146,25 +201,18 @@ func (x *SendRequest) GetData() []byte {
 	return nil
 }
 
-func (x *SendRequest) GetUrgent() bool {
+func (x *SendRequest) GetDataText() string {
 	if x != nil {
-		return x.Urgent
+		return x.DataText
 	}
-	return false
+	return ""
 }
 
-func (x *SendRequest) GetAllOrFail() bool {
+func (x *SendRequest) GetFlags() []Flag {
 	if x != nil {
-		return x.AllOrFail
+		return x.Flags
 	}
-	return false
-}
-
-func (x *SendRequest) GetAllOrWait() bool {
-	if x != nil {
-		return x.AllOrWait
-	}
-	return false
+	return nil
 }
 
 func (x *SendRequest) GetUserFlags() uint32 {
@@ -236,8 +284,10 @@ type CallRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The data.
 	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	// Goes to the front of the replier's queue.
-	Urgent bool `protobuf:"varint,3,opt,name=urgent,proto3" json:"urgent,omitempty"`
+	// The data as text, in place of data.
+	DataText string `protobuf:"bytes,8,opt,name=data_text,json=dataText,proto3" json:"data_text,omitempty"`
+	// ALL_OR_FAIL and ALL_OR_WAIT exclude each other.
+	Flags []Flag `protobuf:"varint,9,rep,packed,name=flags,proto3,enum=kbus.limpet.v1.Flag" json:"flags,omitempty"`
 	// For a stateful request: the replier that must take it, a Ksock on this bus. It
 	// is the `from` of the reply before.
 	To uint32 `protobuf:"varint,4,opt,name=to,proto3" json:"to,omitempty"`
@@ -296,11 +346,18 @@ func (x *CallRequest) GetData() []byte {
 	return nil
 }
 
-func (x *CallRequest) GetUrgent() bool {
+func (x *CallRequest) GetDataText() string {
 	if x != nil {
-		return x.Urgent
+		return x.DataText
 	}
-	return false
+	return ""
+}
+
+func (x *CallRequest) GetFlags() []Flag {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
 }
 
 func (x *CallRequest) GetTo() uint32 {
@@ -686,8 +743,13 @@ type ServeReply struct {
 	RequestSerial uint32 `protobuf:"varint,2,opt,name=request_serial,json=requestSerial,proto3" json:"request_serial,omitempty"`
 	// The data.
 	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// The data as text, in place of data.
+	DataText string `protobuf:"bytes,6,opt,name=data_text,json=dataText,proto3" json:"data_text,omitempty"`
 	// The name; empty is the request's own.
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// ALL_OR_FAIL and ALL_OR_WAIT exclude each other. An answer that waits holds up those
+	// behind it.
+	Flags []Flag `protobuf:"varint,7,rep,packed,name=flags,proto3,enum=kbus.limpet.v1.Flag" json:"flags,omitempty"`
 	// The user's flags, in the upper 16 bits; the lower must be 0.
 	UserFlags     uint32 `protobuf:"varint,5,opt,name=user_flags,json=userFlags,proto3" json:"user_flags,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -745,11 +807,25 @@ func (x *ServeReply) GetData() []byte {
 	return nil
 }
 
+func (x *ServeReply) GetDataText() string {
+	if x != nil {
+		return x.DataText
+	}
+	return ""
+}
+
 func (x *ServeReply) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *ServeReply) GetFlags() []Flag {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
 }
 
 func (x *ServeReply) GetUserFlags() uint32 {
@@ -1584,28 +1660,28 @@ var File_kbus_limpet_v1_bus_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\n" +
-	"\x18kbus/limpet/v1/bus.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1ckbus/limpet/v1/message.proto\"\xac\x01\n" +
+	"\x18kbus/limpet/v1/bus.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1ckbus/limpet/v1/message.proto\"\xd1\x01\n" +
 	"\vSendRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
-	"\x06urgent\x18\x03 \x01(\bR\x06urgent\x12\x1e\n" +
-	"\vall_or_fail\x18\x04 \x01(\bR\tallOrFail\x12\x1e\n" +
-	"\vall_or_wait\x18\x05 \x01(\bR\tallOrWait\x12\x1d\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1b\n" +
+	"\tdata_text\x18\a \x01(\tR\bdataText\x12*\n" +
+	"\x05flags\x18\b \x03(\x0e2\x14.kbus.limpet.v1.FlagR\x05flags\x12\x1d\n" +
 	"\n" +
-	"user_flags\x18\x06 \x01(\rR\tuserFlags\"J\n" +
+	"user_flags\x18\x06 \x01(\rR\tuserFlagsJ\x04\b\x03\x10\x04J\x04\b\x04\x10\x05J\x04\b\x05\x10\x06R\x06urgentR\vall_or_failR\vall_or_wait\"J\n" +
 	"\fSendResponse\x12\x1d\n" +
 	"\n" +
 	"id_network\x18\x01 \x01(\rR\tidNetwork\x12\x1b\n" +
-	"\tid_serial\x18\x02 \x01(\rR\bidSerial\"\xcc\x01\n" +
+	"\tid_serial\x18\x02 \x01(\rR\bidSerial\"\x8b\x02\n" +
 	"\vCallRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
-	"\x06urgent\x18\x03 \x01(\bR\x06urgent\x12\x0e\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1b\n" +
+	"\tdata_text\x18\b \x01(\tR\bdataText\x12*\n" +
+	"\x05flags\x18\t \x03(\x0e2\x14.kbus.limpet.v1.FlagR\x05flags\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\rR\x02to\x12(\n" +
 	"\x10final_to_network\x18\x05 \x01(\rR\x0efinalToNetwork\x12$\n" +
 	"\x0efinal_to_local\x18\x06 \x01(\rR\ffinalToLocal\x12\x1d\n" +
 	"\n" +
-	"user_flags\x18\a \x01(\rR\tuserFlags\"\xbd\x01\n" +
+	"user_flags\x18\a \x01(\rR\tuserFlagsJ\x04\b\x03\x10\x04R\x06urgent\"\xbd\x01\n" +
 	"\fCallResponse\x12-\n" +
 	"\x05reply\x18\x01 \x01(\v2\x17.kbus.limpet.v1.MessageR\x05reply\x123\n" +
 	"\aelapsed\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x121\n" +
@@ -1625,13 +1701,15 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x04kind\"D\n" +
 	"\tServeBind\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12!\n" +
-	"\fmax_messages\x18\x02 \x01(\rR\vmaxMessages\"\xa3\x01\n" +
+	"\fmax_messages\x18\x02 \x01(\rR\vmaxMessages\"\xec\x01\n" +
 	"\n" +
 	"ServeReply\x12'\n" +
 	"\x0frequest_network\x18\x01 \x01(\rR\x0erequestNetwork\x12%\n" +
 	"\x0erequest_serial\x18\x02 \x01(\rR\rrequestSerial\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1d\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x1b\n" +
+	"\tdata_text\x18\x06 \x01(\tR\bdataText\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12*\n" +
+	"\x05flags\x18\a \x03(\x0e2\x14.kbus.limpet.v1.FlagR\x05flags\x12\x1d\n" +
 	"\n" +
 	"user_flags\x18\x05 \x01(\rR\tuserFlags\"\xba\x01\n" +
 	"\rServeResponse\x122\n" +
@@ -1684,7 +1762,12 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04link\x18\x03 \x01(\tR\x04link\x12\x1d\n" +
 	"\n" +
-	"network_id\x18\x04 \x01(\rR\tnetworkId*~\n" +
+	"network_id\x18\x04 \x01(\rR\tnetworkId*Y\n" +
+	"\x04Flag\x12\x14\n" +
+	"\x10FLAG_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vFLAG_URGENT\x10\x01\x12\x14\n" +
+	"\x10FLAG_ALL_OR_FAIL\x10\x02\x12\x14\n" +
+	"\x10FLAG_ALL_OR_WAIT\x10\x03*~\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10OUTCOME_ANSWERED\x10\x01\x12\x15\n" +
@@ -1714,71 +1797,75 @@ func file_kbus_limpet_v1_bus_proto_rawDescGZIP() []byte {
 	return file_kbus_limpet_v1_bus_proto_rawDescData
 }
 
-var file_kbus_limpet_v1_bus_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_kbus_limpet_v1_bus_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_kbus_limpet_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_kbus_limpet_v1_bus_proto_goTypes = []any{
-	(Outcome)(0),                  // 0: kbus.limpet.v1.Outcome
-	(*SendRequest)(nil),           // 1: kbus.limpet.v1.SendRequest
-	(*SendResponse)(nil),          // 2: kbus.limpet.v1.SendResponse
-	(*CallRequest)(nil),           // 3: kbus.limpet.v1.CallRequest
-	(*CallResponse)(nil),          // 4: kbus.limpet.v1.CallResponse
-	(*ListenRequest)(nil),         // 5: kbus.limpet.v1.ListenRequest
-	(*ListenResponse)(nil),        // 6: kbus.limpet.v1.ListenResponse
-	(*ServeRequest)(nil),          // 7: kbus.limpet.v1.ServeRequest
-	(*ServeBind)(nil),             // 8: kbus.limpet.v1.ServeBind
-	(*ServeReply)(nil),            // 9: kbus.limpet.v1.ServeReply
-	(*ServeResponse)(nil),         // 10: kbus.limpet.v1.ServeResponse
-	(*ServeBound)(nil),            // 11: kbus.limpet.v1.ServeBound
-	(*ServeRefused)(nil),          // 12: kbus.limpet.v1.ServeRefused
-	(*FindReplierRequest)(nil),    // 13: kbus.limpet.v1.FindReplierRequest
-	(*FindReplierResponse)(nil),   // 14: kbus.limpet.v1.FindReplierResponse
-	(*ListBindingsRequest)(nil),   // 15: kbus.limpet.v1.ListBindingsRequest
-	(*ListBindingsResponse)(nil),  // 16: kbus.limpet.v1.ListBindingsResponse
-	(*Binding)(nil),               // 17: kbus.limpet.v1.Binding
-	(*WatchBindingsRequest)(nil),  // 18: kbus.limpet.v1.WatchBindingsRequest
-	(*WatchBindingsResponse)(nil), // 19: kbus.limpet.v1.WatchBindingsResponse
-	(*WatchRepliersRequest)(nil),  // 20: kbus.limpet.v1.WatchRepliersRequest
-	(*WatchRepliersResponse)(nil), // 21: kbus.limpet.v1.WatchRepliersResponse
-	(*Replier)(nil),               // 22: kbus.limpet.v1.Replier
-	(*Message)(nil),               // 23: kbus.limpet.v1.Message
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(Flag)(0),                     // 0: kbus.limpet.v1.Flag
+	(Outcome)(0),                  // 1: kbus.limpet.v1.Outcome
+	(*SendRequest)(nil),           // 2: kbus.limpet.v1.SendRequest
+	(*SendResponse)(nil),          // 3: kbus.limpet.v1.SendResponse
+	(*CallRequest)(nil),           // 4: kbus.limpet.v1.CallRequest
+	(*CallResponse)(nil),          // 5: kbus.limpet.v1.CallResponse
+	(*ListenRequest)(nil),         // 6: kbus.limpet.v1.ListenRequest
+	(*ListenResponse)(nil),        // 7: kbus.limpet.v1.ListenResponse
+	(*ServeRequest)(nil),          // 8: kbus.limpet.v1.ServeRequest
+	(*ServeBind)(nil),             // 9: kbus.limpet.v1.ServeBind
+	(*ServeReply)(nil),            // 10: kbus.limpet.v1.ServeReply
+	(*ServeResponse)(nil),         // 11: kbus.limpet.v1.ServeResponse
+	(*ServeBound)(nil),            // 12: kbus.limpet.v1.ServeBound
+	(*ServeRefused)(nil),          // 13: kbus.limpet.v1.ServeRefused
+	(*FindReplierRequest)(nil),    // 14: kbus.limpet.v1.FindReplierRequest
+	(*FindReplierResponse)(nil),   // 15: kbus.limpet.v1.FindReplierResponse
+	(*ListBindingsRequest)(nil),   // 16: kbus.limpet.v1.ListBindingsRequest
+	(*ListBindingsResponse)(nil),  // 17: kbus.limpet.v1.ListBindingsResponse
+	(*Binding)(nil),               // 18: kbus.limpet.v1.Binding
+	(*WatchBindingsRequest)(nil),  // 19: kbus.limpet.v1.WatchBindingsRequest
+	(*WatchBindingsResponse)(nil), // 20: kbus.limpet.v1.WatchBindingsResponse
+	(*WatchRepliersRequest)(nil),  // 21: kbus.limpet.v1.WatchRepliersRequest
+	(*WatchRepliersResponse)(nil), // 22: kbus.limpet.v1.WatchRepliersResponse
+	(*Replier)(nil),               // 23: kbus.limpet.v1.Replier
+	(*Message)(nil),               // 24: kbus.limpet.v1.Message
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
 }
 var file_kbus_limpet_v1_bus_proto_depIdxs = []int32{
-	23, // 0: kbus.limpet.v1.CallResponse.reply:type_name -> kbus.limpet.v1.Message
-	24, // 1: kbus.limpet.v1.CallResponse.elapsed:type_name -> google.protobuf.Duration
-	0,  // 2: kbus.limpet.v1.CallResponse.outcome:type_name -> kbus.limpet.v1.Outcome
-	23, // 3: kbus.limpet.v1.ListenResponse.message:type_name -> kbus.limpet.v1.Message
-	8,  // 4: kbus.limpet.v1.ServeRequest.bind:type_name -> kbus.limpet.v1.ServeBind
-	9,  // 5: kbus.limpet.v1.ServeRequest.reply:type_name -> kbus.limpet.v1.ServeReply
-	11, // 6: kbus.limpet.v1.ServeResponse.bound:type_name -> kbus.limpet.v1.ServeBound
-	23, // 7: kbus.limpet.v1.ServeResponse.request:type_name -> kbus.limpet.v1.Message
-	12, // 8: kbus.limpet.v1.ServeResponse.refused:type_name -> kbus.limpet.v1.ServeRefused
-	17, // 9: kbus.limpet.v1.ListBindingsResponse.bindings:type_name -> kbus.limpet.v1.Binding
-	17, // 10: kbus.limpet.v1.WatchBindingsResponse.unbound:type_name -> kbus.limpet.v1.Binding
-	17, // 11: kbus.limpet.v1.WatchBindingsResponse.bound:type_name -> kbus.limpet.v1.Binding
-	22, // 12: kbus.limpet.v1.WatchRepliersResponse.gone:type_name -> kbus.limpet.v1.Replier
-	22, // 13: kbus.limpet.v1.WatchRepliersResponse.here:type_name -> kbus.limpet.v1.Replier
-	1,  // 14: kbus.limpet.v1.BusService.Send:input_type -> kbus.limpet.v1.SendRequest
-	3,  // 15: kbus.limpet.v1.BusService.Call:input_type -> kbus.limpet.v1.CallRequest
-	5,  // 16: kbus.limpet.v1.BusService.Listen:input_type -> kbus.limpet.v1.ListenRequest
-	7,  // 17: kbus.limpet.v1.BusService.Serve:input_type -> kbus.limpet.v1.ServeRequest
-	13, // 18: kbus.limpet.v1.BusService.FindReplier:input_type -> kbus.limpet.v1.FindReplierRequest
-	15, // 19: kbus.limpet.v1.BusService.ListBindings:input_type -> kbus.limpet.v1.ListBindingsRequest
-	18, // 20: kbus.limpet.v1.BusService.WatchBindings:input_type -> kbus.limpet.v1.WatchBindingsRequest
-	20, // 21: kbus.limpet.v1.BusService.WatchRepliers:input_type -> kbus.limpet.v1.WatchRepliersRequest
-	2,  // 22: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
-	4,  // 23: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
-	6,  // 24: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
-	10, // 25: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
-	14, // 26: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
-	16, // 27: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
-	19, // 28: kbus.limpet.v1.BusService.WatchBindings:output_type -> kbus.limpet.v1.WatchBindingsResponse
-	21, // 29: kbus.limpet.v1.BusService.WatchRepliers:output_type -> kbus.limpet.v1.WatchRepliersResponse
-	22, // [22:30] is the sub-list for method output_type
-	14, // [14:22] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	0,  // 0: kbus.limpet.v1.SendRequest.flags:type_name -> kbus.limpet.v1.Flag
+	0,  // 1: kbus.limpet.v1.CallRequest.flags:type_name -> kbus.limpet.v1.Flag
+	24, // 2: kbus.limpet.v1.CallResponse.reply:type_name -> kbus.limpet.v1.Message
+	25, // 3: kbus.limpet.v1.CallResponse.elapsed:type_name -> google.protobuf.Duration
+	1,  // 4: kbus.limpet.v1.CallResponse.outcome:type_name -> kbus.limpet.v1.Outcome
+	24, // 5: kbus.limpet.v1.ListenResponse.message:type_name -> kbus.limpet.v1.Message
+	9,  // 6: kbus.limpet.v1.ServeRequest.bind:type_name -> kbus.limpet.v1.ServeBind
+	10, // 7: kbus.limpet.v1.ServeRequest.reply:type_name -> kbus.limpet.v1.ServeReply
+	0,  // 8: kbus.limpet.v1.ServeReply.flags:type_name -> kbus.limpet.v1.Flag
+	12, // 9: kbus.limpet.v1.ServeResponse.bound:type_name -> kbus.limpet.v1.ServeBound
+	24, // 10: kbus.limpet.v1.ServeResponse.request:type_name -> kbus.limpet.v1.Message
+	13, // 11: kbus.limpet.v1.ServeResponse.refused:type_name -> kbus.limpet.v1.ServeRefused
+	18, // 12: kbus.limpet.v1.ListBindingsResponse.bindings:type_name -> kbus.limpet.v1.Binding
+	18, // 13: kbus.limpet.v1.WatchBindingsResponse.unbound:type_name -> kbus.limpet.v1.Binding
+	18, // 14: kbus.limpet.v1.WatchBindingsResponse.bound:type_name -> kbus.limpet.v1.Binding
+	23, // 15: kbus.limpet.v1.WatchRepliersResponse.gone:type_name -> kbus.limpet.v1.Replier
+	23, // 16: kbus.limpet.v1.WatchRepliersResponse.here:type_name -> kbus.limpet.v1.Replier
+	2,  // 17: kbus.limpet.v1.BusService.Send:input_type -> kbus.limpet.v1.SendRequest
+	4,  // 18: kbus.limpet.v1.BusService.Call:input_type -> kbus.limpet.v1.CallRequest
+	6,  // 19: kbus.limpet.v1.BusService.Listen:input_type -> kbus.limpet.v1.ListenRequest
+	8,  // 20: kbus.limpet.v1.BusService.Serve:input_type -> kbus.limpet.v1.ServeRequest
+	14, // 21: kbus.limpet.v1.BusService.FindReplier:input_type -> kbus.limpet.v1.FindReplierRequest
+	16, // 22: kbus.limpet.v1.BusService.ListBindings:input_type -> kbus.limpet.v1.ListBindingsRequest
+	19, // 23: kbus.limpet.v1.BusService.WatchBindings:input_type -> kbus.limpet.v1.WatchBindingsRequest
+	21, // 24: kbus.limpet.v1.BusService.WatchRepliers:input_type -> kbus.limpet.v1.WatchRepliersRequest
+	3,  // 25: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
+	5,  // 26: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
+	7,  // 27: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
+	11, // 28: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
+	15, // 29: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
+	17, // 30: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
+	20, // 31: kbus.limpet.v1.BusService.WatchBindings:output_type -> kbus.limpet.v1.WatchBindingsResponse
+	22, // 32: kbus.limpet.v1.BusService.WatchRepliers:output_type -> kbus.limpet.v1.WatchRepliersResponse
+	25, // [25:33] is the sub-list for method output_type
+	17, // [17:25] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_bus_proto_init() }
@@ -1801,7 +1888,7 @@ func file_kbus_limpet_v1_bus_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_bus_proto_rawDesc), len(file_kbus_limpet_v1_bus_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
