@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -204,3 +205,43 @@ type silent struct {
 }
 
 func (s silent) Context() context.Context { return s.ctx }
+func (s silent) SendMsg(any) error        { return nil }
+
+// There are so many watches and no more; one that ends makes room.
+func TestWatchesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := bus.New(membus.New())
+		defer s.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ended := make(chan error)
+		watch := func(ctx context.Context) {
+			go func() {
+				ended <- s.WatchBindings(&pb.WatchBindingsRequest{}, &grpc.GenericServerStream[struct{}, pb.WatchBindingsResponse]{ServerStream: silent{ctx: ctx}})
+			}()
+		}
+		first, stop := context.WithCancel(ctx)
+		watch(first)
+		synctest.Wait()
+		const most = 1024
+		for range most {
+			watch(ctx)
+		}
+		if err := <-ended; status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("one too many: %v", err)
+		}
+		synctest.Wait()
+		stop()
+		if err := <-ended; status.Code(err) != codes.Canceled {
+			t.Errorf("the first: %v", err)
+		}
+		watch(ctx)
+		synctest.Wait()
+		cancel()
+		for range most {
+			if err := <-ended; status.Code(err) != codes.Canceled {
+				t.Errorf("a watch ended with %v", err)
+			}
+		}
+	})
+}

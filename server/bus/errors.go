@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,7 @@ var reasonOf = map[codes.Code]string{
 // withOutcome adds to the status of a Call that failed what became of the request.
 func withOutcome(err error, o kbusdev.Outcome) error {
 	st := status.Convert(err)
-	info := &errdetails.ErrorInfo{Reason: reasonOf[st.Code()], Domain: ErrorDomain, Metadata: make(map[string]string)}
+	info := &errdetails.ErrorInfo{Reason: cmp.Or(reasonOf[st.Code()], "UNKNOWN"), Domain: ErrorDomain, Metadata: make(map[string]string)}
 	for _, d := range st.Details() {
 		if has, ok := d.(*errdetails.ErrorInfo); ok {
 			info = has

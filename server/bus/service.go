@@ -20,6 +20,9 @@ const (
 	maxNames       = 1024
 	maxClientQueue = 65536
 	maxOwedReplies = 65536
+	// maxWatches bounds the watches of all clients: each is looked at for each name that a
+	// program binds.
+	maxWatches = 1024
 )
 
 // A Service lets programs in any language onto the bus. Each call has its own Ksock,
@@ -37,6 +40,7 @@ type Service struct {
 	mu        sync.Mutex
 	listening map[kbusdev.Ksock]struct{}
 	missed    uint64 // by the streams that have ended
+	watches   int
 }
 
 // New returns the service of a bus. Close must be called.

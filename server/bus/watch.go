@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -53,6 +55,10 @@ func (s *Service) watch(ctx context.Context, accept func(kbusdev.Binding) bool, 
 	if err != nil {
 		return err
 	}
+	if !s.watchMore(1) {
+		return status.Errorf(codes.ResourceExhausted, "%d calls watch this bus already; end one of them", maxWatches)
+	}
+	defer s.watchMore(-1)
 	w := bus.WatchBindings(accept)
 	defer w.Close()
 	defer context.AfterFunc(s.ctx, w.Close)()
@@ -65,6 +71,17 @@ func (s *Service) watch(ctx context.Context, accept func(kbusdev.Binding) bool, 
 			return err
 		}
 	}
+}
+
+// watchMore counts the watches, and reports whether there may be so many.
+func (s *Service) watchMore(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watches+n > maxWatches {
+		return false
+	}
+	s.watches += n
+	return true
 }
 
 func checkPattern(name string) error {
