@@ -114,6 +114,12 @@ func (d *device) Bindings() ([]Binding, error) {
 	return all, nil
 }
 
+// CountBindings counts what Bindings lists.
+func (d *device) CountBindings() (int, error) {
+	all, err := d.Bindings()
+	return len(all), err
+}
+
 // listBindings gives the lines, of all devices beside this one too, and the line that
 // must be the last, "" if any may be.
 func (d *device) listBindings() (_ io.ReadCloser, end string, _ error) {

@@ -84,6 +84,7 @@ func (n *Node) updateTopology(p *Peering, networks []link.Network) error {
 		return refusal(err)
 	}
 	p.behind = networks
+	p.changed()
 	n.forgetRestarted()
 	n.tellTopology()
 	return nil

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
@@ -67,22 +66,11 @@ func newServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.N
 		log.ErrorContext(ctx, "panic in a call", "panic", p)
 		return status.Error(codes.Internal, "the daemon made a mistake; its log says more")
 	})
-	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
-		log.Log(ctx, slog.Level(level), msg, fields...)
-	})
-	logs := []logging.Option{
-		logging.WithLogOnEvents(logging.FinishCall),
-		logging.WithLevels(func(code codes.Code) logging.Level {
-			if code == codes.Internal || code == codes.Unknown {
-				return logging.LevelError
-			}
-			return logging.LevelDebug
-		}),
-	}
+	calls := callLog{log}
 	server := grpc.NewServer(append(more,
 		grpc.ForceServerCodecV2(wire.Codec),
-		grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), logging.UnaryServerInterceptor(logger, logs...), recovery.UnaryServerInterceptor(panicked)),
-		grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), logging.StreamServerInterceptor(logger, logs...), recovery.StreamServerInterceptor(panicked)),
+		grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), calls.unary, recovery.UnaryServerInterceptor(panicked)),
+		grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), calls.stream, recovery.StreamServerInterceptor(panicked)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
 		grpc.ConnectionTimeout(connectionTimeout),

@@ -30,15 +30,14 @@ func (k *Ksock) Bind(name string, as kbusdev.Role) error {
 
 func (b *Bus) bind(k *Ksock, name string, as kbusdev.Role) {
 	if as == kbusdev.Listener {
-		b.names.add(k, as, name)
-		b.watched(k, name, true)
+		b.noteBound(b.names.add(k, as, name))
 		return
 	}
 	var before *binding
 	if b.waiting.Len() > 0 && !kbusdev.IsWildcard(name) {
 		before = b.names.replierFor(name)
 	}
-	b.names.add(k, as, name)
+	b.noteBound(b.names.add(k, as, name))
 	b.boundReplier(name, before)
 }
 
@@ -87,9 +86,7 @@ func (b *Bus) unbind(k *Ksock, name string, as kbusdev.Role) error {
 // forget removes a binding, the newest of identical ones.
 func (b *Bus) forget(v *binding) {
 	b.names.remove(v)
-	if v.role == kbusdev.Listener {
-		b.watched(v.ksock, v.name, false)
-	}
+	b.noteUnbound(v)
 }
 
 // unbindAll removes k's bindings, newest first, as its Close does. Its queue is

@@ -27,7 +27,8 @@ func (e *queued) bytes() int { return e.msg.Size() }
 type slot struct {
 	queued
 	ahead, behind *slot
-	nextVia       *slot // the next one behind that came through the same binding
+	aheadVia      *slot // the next one ahead that came through the same binding
+	nextVia       *slot // the next one behind that did
 }
 
 // A via lists, in the order of their queue, the slots that came through a binding.
@@ -41,9 +42,9 @@ type queue struct {
 	spare       *spares
 }
 
-func (q *queue) push(e queued) {
+func (q *queue) push(e queued) *slot {
 	s := &e.msg.slot
-	if e.msg.queued++; e.msg.queued > 1 {
+	if e.msg.queued++; e.msg.queued > 1 || e.request { // the asker keeps the slot of a request for longer than its message
 		s = q.spare.take()
 	}
 	s.queued = e
@@ -59,24 +60,36 @@ func (q *queue) push(e queued) {
 		s.ahead, q.last.behind, q.last = q.last, s, s
 	}
 	if e.via == nil {
-		return
+		return s
 	}
 	switch v := &e.via.queued; {
 	case v.first == nil:
 		v.first, v.last = s, s
 	case urgent:
-		s.nextVia, v.first = v.first, s
+		s.nextVia, v.first.aheadVia, v.first = v.first, s, s
 	default:
-		v.last.nextVia, v.last = s, s
+		s.aheadVia, v.last.nextVia, v.last = v.last, s, s
 	}
+	return s
 }
 
-// pop takes the first slot's copy, which must be there. What is first of the
-// queue is first of its binding too.
-func (q *queue) pop() queued {
-	s := q.first
+// pop takes the first slot's copy, which must be there.
+func (q *queue) pop() queued { return q.take(q.first) }
+
+// take takes a slot's copy out of the queue and of its binding's list.
+func (q *queue) take(s *slot) queued {
 	if s.via != nil {
-		s.via.queued.first = s.nextVia
+		v := &s.via.queued
+		if s.aheadVia != nil {
+			s.aheadVia.nextVia = s.nextVia
+		} else {
+			v.first = s.nextVia
+		}
+		if s.nextVia != nil {
+			s.nextVia.aheadVia = s.aheadVia
+		} else {
+			v.last = s.aheadVia
+		}
 	}
 	return q.remove(s)
 }

@@ -131,8 +131,7 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 		k.debts.pay(m.InReplyTo)
 	}
 	if request {
-		k.awaited.add(m.ID)
-		b.push(replier.ksock, queued{msg: m, flags: m.Flags | kbusdev.WantYouToReply, via: replier, request: true})
+		k.awaited.add(m.ID, b.push(replier.ksock, queued{msg: m, flags: m.Flags | kbusdev.WantYouToReply, via: replier, request: true}))
 	}
 	for _, l := range listeners {
 		b.push(l.ksock, queued{msg: m, flags: m.Flags, via: l})
@@ -154,15 +153,16 @@ func withRoom(listeners []*binding, id kbusdev.MsgID) []*binding {
 	return kept
 }
 
-// push queues one copy, unless only-once drops it.
-func (b *Bus) push(k *Ksock, e queued) {
+// push queues one copy, unless only-once drops it, and returns where.
+func (b *Bus) push(k *Ksock, e queued) *slot {
 	if k.onlyOnce == kbusdev.On && e.via != nil && !e.request && k.lastQueued == e.msg.ID {
-		return
+		return nil
 	}
 	k.lastQueued = e.msg.ID
-	k.queue.push(e)
+	s := k.queue.push(e)
 	signal(k.readable)
 	k.changed()
+	return s
 }
 
 // synthetic answers a request in place of its replier. It needs no room and is

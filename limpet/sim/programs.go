@@ -321,29 +321,21 @@ func (a *asker) step() {
 	}
 	delete(a.waits, m.InReplyTo)
 	q.answer = m.Name
+	o, _ := kbusdev.OutcomeOf(m)
 	switch {
 	case m.Name == q.name:
 		if string(m.Data) != q.reply || q.reply == "" {
 			w.wrong("request %d to %s is answered %q, its replier says %q", q.number, q.name, m.Data, q.reply)
 		}
 		a.last = m
-	case neverRan[m.Name]:
+	case o == kbusdev.NeverRan || o == kbusdev.Expired:
 		q.never = true
 		if q.ran > 0 {
 			w.wrong("request %d to %s is answered %s, and has run", q.number, q.name, m.Name)
 		}
-	case !strings.HasPrefix(m.Name, "$.KBUS."):
+	case o == kbusdev.Answered:
 		w.wrong("request %d to %s is answered by %s", q.number, q.name, m.Name)
 	}
-}
-
-// neverRan are the answers that say that no replier has read the request.
-var neverRan = map[string]bool{
-	kbusdev.NameNotDelivered:        true,
-	kbusdev.NameExpired:             true,
-	kbusdev.NameReplierGoneAway:     true,
-	kbusdev.NameReplierUnbound:      true,
-	kbusdev.NameReplierNotSameKsock: true,
 }
 
 // news is an announcement that a bus has taken.
