@@ -96,6 +96,9 @@ func (w *World) heal() {
 	w.tracef("healed")
 	for _, n := range w.nodes {
 		n.stoppedUntil, n.slow = time.Time{}, min(n.slow, 5*time.Millisecond)
+		for _, p := range n.peerings {
+			p.spoils = min(p.spoils, 1) // what is told again to mend a table is not to be spoiled too
+		}
 	}
 	for _, r := range w.repliers {
 		r.stoppedUntil = time.Time{}
