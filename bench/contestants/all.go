@@ -11,9 +11,9 @@ const (
 // All returns every contestant, in the order of the tables.
 func All() []contest.Contestant {
 	return []contest.Contestant{
-		&limpetd{name: "limpetd-unix", network: unix, programs: unary},
-		&limpetd{name: "limpetd-tcp", network: tcp, programs: unary},
-		&limpetd{name: "classic-unix", network: unix, classic: true, programs: unary},
+		&limpetd{name: "limpetd-unix", network: unix, programs: unary, library: unaryLibrary},
+		&limpetd{name: "limpetd-tcp", network: tcp, programs: unary, library: unaryLibrary},
+		&limpetd{name: "classic-unix", network: unix, classic: true, programs: unary, library: unaryLibrary},
 		&embedded{name: "embedded-unix", network: unix},
 		&embedded{name: "embedded-tcp", network: tcp},
 		&embedded{name: "embedded-classic", network: unix, classic: true},

@@ -59,13 +59,20 @@ func (e *embedded) Join(_ context.Context, side contest.Side, place string) (con
 			return nil, err
 		}
 	}
-	return &ksocks{d.Node().Bus()}, nil
+	bus := d.Node().Bus()
+	return &ksocks{open: func(context.Context) (kbusdev.Ksock, error) { return openHere(bus) }, post: sendHere}, nil
 }
 
-// ksocks makes programs of Ksocks.
-type ksocks struct{ bus kbusdev.Bus }
+func openHere(bus kbusdev.Bus) (kbusdev.Ksock, error) {
+	k, err := bus.Open(kbusdev.ReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	_, err = k.MaxMessages(queueMessages)
+	return k, err
+}
 
-func (b *ksocks) Connect(context.Context) (contest.Program, error) {
-	sender, err := openKsock(b.bus)
-	return &ksockProgram{bus: b.bus, sender: sender}, err
+func sendHere(ctx context.Context, k kbusdev.Ksock, m *kbusdev.Message) error {
+	_, err := k.Send(ctx, m)
+	return err
 }

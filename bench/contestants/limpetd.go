@@ -14,8 +14,9 @@ type limpetd struct {
 	name    string
 	network string // of the API and of the link
 	classic bool   // the link has the protocol of upstream's limpets
-	// programs is how programs use the API at an address.
+	// programs is how programs use the API at an address, and library says it in words.
 	programs func(ctx context.Context, api string) (contest.Bus, error)
+	library  string
 }
 
 func (l *limpetd) Name() string { return l.name }
@@ -25,7 +26,7 @@ func (l *limpetd) About() string {
 	if l.classic {
 		link = "link with upstream's protocol"
 	}
-	return fmt.Sprintf("two limpetd, %s, all over %s; programs by the client library: unary calls, Listen and Serve streams", link, l.network)
+	return fmt.Sprintf("two limpetd, %s, all over %s; programs by the client library: %s", link, l.network, l.library)
 }
 
 func (l *limpetd) Check(*contest.Setup) error { return nil }

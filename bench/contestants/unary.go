@@ -19,6 +19,9 @@ const (
 // kbusName returns the name on a KBUS bus.
 func kbusName(name string) string { return "$.Bench." + name }
 
+// unaryLibrary is unary in words.
+const unaryLibrary = "one Send call after the other, Call, and streams of Listen and Serve"
+
 // unary makes programs of the client library as it is: each message that is sent is a
 // call, and what is heard comes in a stream.
 func unary(ctx context.Context, api string) (contest.Bus, error) { return unaryBus(api), nil }
