@@ -7,9 +7,10 @@ type ring struct {
 	at      int
 }
 
+// newRing returns buffers of these sizes over and over; none if there are no sizes.
 func newRing(sizes []int, ahead int) *ring {
 	r := new(ring)
-	for len(r.buffers) < 2*ahead {
+	for len(sizes) > 0 && len(r.buffers) < 2*ahead {
 		for _, n := range sizes {
 			r.buffers = append(r.buffers, make([]byte, n))
 		}

@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -19,11 +20,16 @@ type sender struct {
 	program contest.Program
 	credit  creditReader
 	calls   []contest.Call
+	buffers *ring
 	// patience is how long it waits for its listeners.
 	patience time.Duration
 }
 
-// run does the work until the limit, and returns what was sent and replied.
+func newSender(p contest.Program, credit *os.File, w *Work) *sender {
+	return &sender{program: p, credit: creditReader{file: credit}, buffers: newRing(w.Sizes, w.ahead()), patience: patience}
+}
+
+// run does the work until the limit, but at least once, and returns what was sent and replied.
 func (s *sender) run(ctx context.Context, w *Work, phase int, limit Limit) (Sent, error) {
 	begin := time.Now()
 	end := begin.Add(limit.Duration)
@@ -71,10 +77,9 @@ func (s *sender) announce(ctx context.Context, w *Work, phase, most int, end tim
 	ahead := w.ahead()
 	s.credit.phase, s.credit.heard = phase, 0
 	forgiven := uint64(0) // of the first n, those that are not waited for any more
-	buffers := newRing(w.Sizes, ahead)
 	for most == 0 || n < uint64(most) {
 		now := time.Now()
-		if !now.Before(end) {
+		if n > 0 && !now.Before(end) {
 			break
 		}
 		if n-max(s.credit.heard, forgiven) >= uint64(ahead) {
@@ -90,7 +95,7 @@ func (s *sender) announce(ctx context.Context, w *Work, phase, most int, end tim
 			}
 			continue
 		}
-		data := buffers.next()
+		data := s.buffers.next()
 		putHeader(data, phase, now)
 		if err := s.program.Send(ctx, announced, data); err != nil {
 			return n, fmt.Errorf("sending announcement %d: %w", n, err)
@@ -114,7 +119,7 @@ type asking struct {
 func (a *asking) run(ctx context.Context, call contest.Call, phase, most int, end time.Time) {
 	for most == 0 || a.asked < uint64(most) {
 		begin := time.Now()
-		if !begin.Before(end) {
+		if a.asked > 0 && !begin.Before(end) {
 			return
 		}
 		data := make([]byte, requestSize)

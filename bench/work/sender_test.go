@@ -41,11 +41,11 @@ func TestSenderKeepsWithinBounds(t *testing.T) {
 	for _, lose := range []bool{false, true} {
 		r, w := newPipe(t)
 		f := &fake{w: w, lose: lose}
-		s := &sender{program: f, credit: *r, patience: time.Minute}
+		job := &Work{Sizes: []int{16}, Listeners: 1}
+		s := newSender(f, r.file, job)
 		if lose {
 			s.patience = time.Millisecond
 		}
-		job := &Work{Sizes: []int{16}, Listeners: 1}
 		n := 3*job.ahead() + 5
 		sent, err := s.run(t.Context(), job, measuring, Limit{Duration: time.Hour, Messages: n})
 		if err != nil || sent.Announced != uint64(n) || f.most != uint64(job.ahead()) || f.buffered != 0 {
@@ -75,23 +75,29 @@ func TestCallers(t *testing.T) {
 
 func TestCallersShareTheLimit(t *testing.T) {
 	echo := func(_ context.Context, data []byte) ([]byte, error) { return data, nil }
-	for messages := range 10 {
+	for messages := 1; messages < 10; messages++ {
 		s := &sender{calls: []contest.Call{echo, echo, echo, echo}}
 		limit := Limit{Duration: time.Hour, Messages: messages}
-		if messages == 0 {
-			limit.Duration = 0
-		}
 		if sent, err := s.run(t.Context(), &Work{Callers: 4}, measuring, limit); err != nil || sent.Asked != uint64(messages) {
 			t.Errorf("%d asked, want %d, %v", sent.Asked, messages, err)
 		}
 	}
 }
 
+// However short the time is, and however long the first message takes, something is sent.
 func TestDurationEndsTheWork(t *testing.T) {
-	r, w := newPipe(t)
-	s := &sender{program: &fake{w: w}, credit: *r, patience: time.Minute}
-	sent, err := s.run(t.Context(), &Work{Sizes: []int{16}, Listeners: 1}, measuring, Limit{Duration: 20 * time.Millisecond})
-	if err != nil || sent.Announced == 0 {
-		t.Errorf("%d sent, %v", sent.Announced, err)
+	echo := func(_ context.Context, data []byte) ([]byte, error) { return data, nil }
+	job := &Work{Sizes: []int{16}, Listeners: 1, Callers: 1}
+	for _, limit := range []Limit{{}, {Duration: 20 * time.Millisecond}} {
+		r, w := newPipe(t)
+		s := newSender(&fake{w: w}, r.file, job)
+		s.calls = []contest.Call{echo}
+		sent, err := s.run(t.Context(), job, measuring, limit)
+		if err != nil || sent.Announced == 0 || sent.Replied == 0 {
+			t.Errorf("%d sent, %d replied, %v", sent.Announced, sent.Replied, err)
+		}
+		if limit.Duration == 0 && sent.Announced+sent.Replied != 2 {
+			t.Errorf("in no time %d were sent and %d replied", sent.Announced, sent.Replied)
+		}
 	}
 }

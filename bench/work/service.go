@@ -126,7 +126,7 @@ func (p *Programs) Near(w Work, _ *Nothing) error {
 	if err != nil {
 		return err
 	}
-	p.sender = &sender{program: program, credit: creditReader{file: p.credit}, patience: patience}
+	p.sender = newSender(program, p.credit, &w)
 	for range w.Callers {
 		call, err := program.Caller(ctx, asked)
 		if err != nil {
