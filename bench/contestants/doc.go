@@ -1,0 +1,2 @@
+// Package contestants has everything that the benchmarks compare.
+package contestants

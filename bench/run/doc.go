@@ -1,0 +1,2 @@
+// Package run measures: every contestant at every work, in turns.
+package run
