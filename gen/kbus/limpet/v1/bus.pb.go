@@ -1164,7 +1164,7 @@ var File_kbus_limpet_v1_bus_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\n" +
-	"\x18kbus/limpet/v1/bus.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1ckbus/limpet/v1/message.proto\"\xac\x01\n" +
+	"\x18kbus/limpet/v1/bus.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bkbus/limpet/v1/attach.proto\x1a\x1ckbus/limpet/v1/message.proto\"\xac\x01\n" +
 	"\vSendRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
@@ -1238,7 +1238,7 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x05ksock\x18\x01 \x01(\rR\x05ksock\x12\x1d\n" +
 	"\n" +
 	"is_replier\x18\x02 \x01(\bR\tisReplier\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name2\xda\x03\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name2\xa7\x04\n" +
 	"\n" +
 	"BusService\x12A\n" +
 	"\x04Send\x12\x1b.kbus.limpet.v1.SendRequest\x1a\x1c.kbus.limpet.v1.SendResponse\x12A\n" +
@@ -1246,7 +1246,8 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x06Listen\x12\x1d.kbus.limpet.v1.ListenRequest\x1a\x1e.kbus.limpet.v1.ListenResponse0\x01\x12H\n" +
 	"\x05Serve\x12\x1c.kbus.limpet.v1.ServeRequest\x1a\x1d.kbus.limpet.v1.ServeResponse(\x010\x01\x12V\n" +
 	"\vFindReplier\x12\".kbus.limpet.v1.FindReplierRequest\x1a#.kbus.limpet.v1.FindReplierResponse\x12Y\n" +
-	"\fListBindings\x12#.kbus.limpet.v1.ListBindingsRequest\x1a$.kbus.limpet.v1.ListBindingsResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\fListBindings\x12#.kbus.limpet.v1.ListBindingsRequest\x1a$.kbus.limpet.v1.ListBindingsResponse\x12K\n" +
+	"\x06Attach\x12\x1d.kbus.limpet.v1.AttachRequest\x1a\x1e.kbus.limpet.v1.AttachResponse(\x010\x01B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_bus_proto_rawDescOnce sync.Once
@@ -1281,6 +1282,8 @@ var file_kbus_limpet_v1_bus_proto_goTypes = []any{
 	(*Binding)(nil),              // 16: kbus.limpet.v1.Binding
 	(*Message)(nil),              // 17: kbus.limpet.v1.Message
 	(*durationpb.Duration)(nil),  // 18: google.protobuf.Duration
+	(*AttachRequest)(nil),        // 19: kbus.limpet.v1.AttachRequest
+	(*AttachResponse)(nil),       // 20: kbus.limpet.v1.AttachResponse
 }
 var file_kbus_limpet_v1_bus_proto_depIdxs = []int32{
 	17, // 0: kbus.limpet.v1.CallResponse.reply:type_name -> kbus.limpet.v1.Message
@@ -1298,14 +1301,16 @@ var file_kbus_limpet_v1_bus_proto_depIdxs = []int32{
 	6,  // 12: kbus.limpet.v1.BusService.Serve:input_type -> kbus.limpet.v1.ServeRequest
 	12, // 13: kbus.limpet.v1.BusService.FindReplier:input_type -> kbus.limpet.v1.FindReplierRequest
 	14, // 14: kbus.limpet.v1.BusService.ListBindings:input_type -> kbus.limpet.v1.ListBindingsRequest
-	1,  // 15: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
-	3,  // 16: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
-	5,  // 17: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
-	9,  // 18: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
-	13, // 19: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
-	15, // 20: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
+	19, // 15: kbus.limpet.v1.BusService.Attach:input_type -> kbus.limpet.v1.AttachRequest
+	1,  // 16: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
+	3,  // 17: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
+	5,  // 18: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
+	9,  // 19: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
+	13, // 20: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
+	15, // 21: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
+	20, // 22: kbus.limpet.v1.BusService.Attach:output_type -> kbus.limpet.v1.AttachResponse
+	16, // [16:23] is the sub-list for method output_type
+	9,  // [9:16] is the sub-list for method input_type
 	9,  // [9:9] is the sub-list for extension type_name
 	9,  // [9:9] is the sub-list for extension extendee
 	0,  // [0:9] is the sub-list for field type_name
@@ -1316,6 +1321,7 @@ func file_kbus_limpet_v1_bus_proto_init() {
 	if File_kbus_limpet_v1_bus_proto != nil {
 		return
 	}
+	file_kbus_limpet_v1_attach_proto_init()
 	file_kbus_limpet_v1_message_proto_init()
 	file_kbus_limpet_v1_bus_proto_msgTypes[6].OneofWrappers = []any{
 		(*ServeRequest_Bind)(nil),

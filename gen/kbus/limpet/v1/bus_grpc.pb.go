@@ -25,6 +25,7 @@ const (
 	BusService_Serve_FullMethodName        = "/kbus.limpet.v1.BusService/Serve"
 	BusService_FindReplier_FullMethodName  = "/kbus.limpet.v1.BusService/FindReplier"
 	BusService_ListBindings_FullMethodName = "/kbus.limpet.v1.BusService/ListBindings"
+	BusService_Attach_FullMethodName       = "/kbus.limpet.v1.BusService/Attach"
 )
 
 // BusServiceClient is the client API for BusService service.
@@ -32,7 +33,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // The bus, for programs in any language. Every call has a Ksock of its own,
-// for as long as it lasts. A refusal by the bus is a gRPC status with a
+// for as long as it lasts; that of Attach outlives a stream that breaks. A refusal by the bus is a gRPC status with a
 // google.rpc.ErrorInfo whose domain is "kbus" and whose reason is the errno's
 // name, such as EADDRNOTAVAIL.
 type BusServiceClient interface {
@@ -52,6 +53,10 @@ type BusServiceClient interface {
 	FindReplier(ctx context.Context, in *FindReplierRequest, opts ...grpc.CallOption) (*FindReplierResponse, error)
 	// Lists the bindings on the bus, newest first.
 	ListBindings(ctx context.Context, in *ListBindingsRequest, opts ...grpc.CallOption) (*ListBindingsResponse, error)
+	// Is a Ksock: everything that can be done with one, in batches both ways. The first
+	// request is a hello, the first response a welcome. A stream that breaks can be followed
+	// by another one that resumes its session, within the grace that the welcome tells.
+	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
 }
 
 type busServiceClient struct {
@@ -134,12 +139,25 @@ func (c *busServiceClient) ListBindings(ctx context.Context, in *ListBindingsReq
 	return out, nil
 }
 
+func (c *busServiceClient) Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &BusService_ServiceDesc.Streams[2], BusService_Attach_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AttachRequest, AttachResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BusService_AttachClient = grpc.BidiStreamingClient[AttachRequest, AttachResponse]
+
 // BusServiceServer is the server API for BusService service.
 // All implementations must embed UnimplementedBusServiceServer
 // for forward compatibility.
 //
 // The bus, for programs in any language. Every call has a Ksock of its own,
-// for as long as it lasts. A refusal by the bus is a gRPC status with a
+// for as long as it lasts; that of Attach outlives a stream that breaks. A refusal by the bus is a gRPC status with a
 // google.rpc.ErrorInfo whose domain is "kbus" and whose reason is the errno's
 // name, such as EADDRNOTAVAIL.
 type BusServiceServer interface {
@@ -159,6 +177,10 @@ type BusServiceServer interface {
 	FindReplier(context.Context, *FindReplierRequest) (*FindReplierResponse, error)
 	// Lists the bindings on the bus, newest first.
 	ListBindings(context.Context, *ListBindingsRequest) (*ListBindingsResponse, error)
+	// Is a Ksock: everything that can be done with one, in batches both ways. The first
+	// request is a hello, the first response a welcome. A stream that breaks can be followed
+	// by another one that resumes its session, within the grace that the welcome tells.
+	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
 	mustEmbedUnimplementedBusServiceServer()
 }
 
@@ -186,6 +208,9 @@ func (UnimplementedBusServiceServer) FindReplier(context.Context, *FindReplierRe
 }
 func (UnimplementedBusServiceServer) ListBindings(context.Context, *ListBindingsRequest) (*ListBindingsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListBindings not implemented")
+}
+func (UnimplementedBusServiceServer) Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error {
+	return status.Error(codes.Unimplemented, "method Attach not implemented")
 }
 func (UnimplementedBusServiceServer) mustEmbedUnimplementedBusServiceServer() {}
 func (UnimplementedBusServiceServer) testEmbeddedByValue()                    {}
@@ -298,6 +323,13 @@ func _BusService_ListBindings_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BusService_Attach_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(BusServiceServer).Attach(&grpc.GenericServerStream[AttachRequest, AttachResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BusService_AttachServer = grpc.BidiStreamingServer[AttachRequest, AttachResponse]
+
 // BusService_ServiceDesc is the grpc.ServiceDesc for BusService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -331,6 +363,12 @@ var BusService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Serve",
 			Handler:       _BusService_Serve_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Attach",
+			Handler:       _BusService_Attach_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},
