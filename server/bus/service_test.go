@@ -30,11 +30,15 @@ type fixture struct {
 }
 
 // serve runs the service on a listener in memory until the test ends.
-func serve(t *testing.T) *fixture {
+func serve(t *testing.T, grace ...time.Duration) *fixture {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
 	f := &fixture{bus: membus.New()}
-	f.service = bus.New(f.bus)
+	var opts []bus.Option
+	for _, d := range grace {
+		opts = append(opts, bus.WithProgramGrace(d))
+	}
+	f.service = bus.New(f.bus, opts...)
 	server := grpc.NewServer()
 	pb.RegisterBusServiceServer(server, f.service)
 	l := bufconn.Listen(1 << 20)
