@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"math"
 	"syscall"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -74,6 +75,5 @@ func (a *attached) operate(op *program.Operation) *program.Result {
 
 func number[N ~int | ~uint32](n N, err error) (uint64, error) { return uint64(n), err }
 
-// small returns an operation's number in 32 bits. A larger one becomes one that every
-// operation refuses or bounds.
-func small(op *program.Operation) uint32 { return uint32(min(op.Value, 1<<32-2)) }
+// small returns an operation's number in 32 bits, the largest for one that has more.
+func small(op *program.Operation) uint32 { return uint32(min(op.Value, math.MaxUint32)) }
