@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -258,6 +259,11 @@ func (k *Ksock) TakeFrame(now time.Time, f link.Frame) error {
 	err := k.session.Receive(now, f)
 	if err == nil {
 		k.takeEvents(now)
+	} else { // the daemon is told, and the session is over
+		var verdict *link.Error
+		errors.As(err, &verdict)
+		k.session.End(verdict)
+		k.end(&sessionError{err})
 	}
 	room := k.session.Room(link.Normal)
 	k.mu.Unlock()

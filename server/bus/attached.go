@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -22,11 +23,13 @@ type attached struct {
 	streams  int             // that serve it, or wait for their turn; guarded by sessions.mu
 	expiry   *time.Timer     // guarded by sessions.mu
 
-	turn  chan struct{} // of the stream that serves it
-	evict context.CancelCauseFunc
+	turn chan struct{} // of the stream that serves it
 
-	mu       sync.Mutex // guards session, evict, finished and closing
+	mu       sync.Mutex // guards all up to closing
 	session  *program.DaemonSession
+	evict    context.CancelCauseFunc // ends the stream that serves it
+	last     *link.Error             // ends that stream: the program has broken the protocol
+	lastSent bool
 	finished []program.Line // whose operation waits no more
 	closing  bool           // the program has closed the Ksock
 
@@ -141,6 +144,7 @@ func (a *attached) serve(ctx context.Context, st *stream, h *program.Hello) erro
 	st.ksock, st.turn = a.ksock, ctx
 	a.mu.Lock()
 	err = a.session.Attach(time.Now(), h.Expected)
+	a.last, a.lastSent = nil, false
 	w := a.welcome
 	w.Expected = a.session.Expected()
 	a.mu.Unlock()
@@ -161,7 +165,15 @@ func (a *attached) serve(ctx context.Context, st *stream, h *program.Hello) erro
 		st.Close()
 		return err
 	}
-	return link.Attach(ctx, st, a)
+	if err := link.Attach(ctx, st, a); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last != nil {
+		return a.last
+	}
+	return nil
 }
 
 // welcome sends the first frame.
@@ -181,21 +193,33 @@ func signal(c chan struct{}) {
 func (a *attached) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.session.Next(now)
+	switch {
+	case a.last == nil:
+		return a.session.Next(now)
+	case a.lastSent:
+		return nil, time.Time{}, true
+	}
+	a.lastSent = true
+	return a.last, time.Time{}, false
 }
 
 // Flushed is link.Driver's.
 func (a *attached) Flushed(time.Time) {}
 
-// TakeFrame is link.Driver's.
+// TakeFrame is link.Driver's. A program that breaks the protocol loses the stream; its
+// session goes on.
 func (a *attached) TakeFrame(now time.Time, f link.Frame) error {
 	if e, ok := f.(*link.Error); ok {
 		return e
 	}
 	a.mu.Lock()
 	err := a.session.Receive(now, f)
+	if err != nil {
+		errors.As(err, &a.last)
+	}
 	a.mu.Unlock()
 	if err != nil {
+		signal(a.wakeSend)
 		return err
 	}
 	switch f := f.(type) {
