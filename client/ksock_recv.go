@@ -213,27 +213,35 @@ func (k *Ksock) waitsNoMore() {
 		}
 		return
 	}
-	if x.asked != nil && !x.asked.cancelled && k.over == nil {
-		x.asked.cancelled = true
-		k.put(&program.Operation{Action: program.Cancel, Value: x.asked.tag}, link.Answers, nil)
+	k.cancelAsked()
+}
+
+// cancelAsked has the receive that is under way cancelled. It is called under mu.
+func (k *Ksock) cancelAsked() {
+	if a := k.inbox.asked; a != nil && !a.cancelled && k.over == nil {
+		a.cancelled = true
+		k.put(&program.Operation{Action: program.Cancel, Value: a.tag}, link.Answers, nil)
 	}
 }
 
 // Prefetch turns on that the daemon sends messages as they come, before Recv asks for them,
-// as far as the window of 4096 messages and 1 MiB has room: Recv is much faster then. What
-// was sent so is not in the queue on the bus any more, so that Unbind does not take it back;
-// NumMessages and Unreplied count it as the bus would.
+// as far as the window of 4096 messages and 1 MiB has room: Recv is much faster then, and
+// with a context that has ended gives only what has come. What was sent so is not in the
+// queue on the bus any more, so that Unbind does not take it back; NumMessages and Unreplied
+// count it as the bus would.
 func (k *Ksock) Prefetch(on bool) error {
 	op := &program.Operation{Action: program.Stream}
 	if on {
 		op.Value = 1
+		k.mu.Lock()
+		k.inbox.prefetch = true // nobody asks any more,
+		k.cancelAsked()         // for the daemon refuses that, and would let this wait
+		k.mu.Unlock()
 	}
-	if _, err := k.do("prefetch", op); err != nil {
-		return err
-	}
+	_, err := k.do("prefetch", op)
 	k.mu.Lock()
-	k.inbox.prefetch = on
+	k.inbox.prefetch = on && err == nil
 	k.mu.Unlock()
-	signal(k.inbox.news) // a call that waits asks now
-	return nil
+	signal(k.inbox.news) // a call that waits may ask now
+	return err
 }

@@ -212,6 +212,22 @@ func TestPrefetch(t *testing.T) {
 	}
 }
 
+// Prefetch can be turned on and off while Recv waits.
+func TestPrefetchWhileRecvWaits(t *testing.T) {
+	d := serve(t, "unix")
+	k := open(t, d)
+	must(t, k.Bind("$.A", kbusdev.Listener))
+	got := make(chan error, 20)
+	for range cap(got) {
+		go func() { _, err := k.Recv(t.Context()); got <- err }()
+	}
+	for i := range cap(got) {
+		must(t, k.Prefetch(i%2 == 0))
+		must(t, k.Post(t.Context(), &kbusdev.Message{Name: "$.A"}))
+		must(t, <-got)
+	}
+}
+
 // A send that waits for room ends with its context, or when there is room, and holds up no
 // other call.
 func TestSendWaits(t *testing.T) {

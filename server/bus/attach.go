@@ -35,8 +35,8 @@ const (
 
 // Attach serves one stream of a program's session.
 func (s *Service) Attach(rpc grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachResponse]) error {
-	if !s.sessions.enter() {
-		return status.Errorf(codes.ResourceExhausted, "%d programs are attached already", maxStreams)
+	if err := s.sessions.enter(); err != nil {
+		return attachStatus(err)
 	}
 	st := &stream{rpc: rpc, turn: rpc.Context(), closed: make(chan struct{})}
 	if p, ok := peer.FromContext(rpc.Context()); ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -188,6 +189,27 @@ func TestAttach(t *testing.T) {
 		Operations: []*pb.Operation{{Tag: 5, After: 2, Action: pb.Action_ACTION_NUM_MESSAGES}, {Tag: 6, After: 4, Action: pb.Action_ACTION_RECEIVE, Value: 2}, {Tag: 7, After: 4, Action: pb.Action_ACTION_RECEIVE, Value: 9}},
 	})
 	p.want("5", "0:EBADMSG x", "$.A", "$.B.x", "6", "$.A", "7")
+}
+
+// A result takes no more memory than what was read, however much was asked for.
+func TestReadTakesNoMore(t *testing.T) {
+	f := serve(t)
+	p := newRawProgram(t, f)
+	p.do(op(0, pb.Action_ACTION_BIND, named("$.A")), op(0, pb.Action_ACTION_SEND, sends("$.A", 0)), op(1, pb.Action_ACTION_NEXT), op(2, pb.Action_ACTION_READ, valued(10)))
+	p.want("1", "2")
+	allocated := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.TotalAlloc
+	}
+	before := allocated()
+	for i := range uint64(50) {
+		p.do(op(3+i, pb.Action_ACTION_READ, valued(1<<40)))
+		p.want(fmt.Sprint(3 + i))
+	}
+	if n := allocated() - before; n > 50<<16 {
+		t.Errorf("%d bytes to read %d", n, 100)
+	}
 }
 
 // A receive that waits, and a send that waits, hold up only their own kind.

@@ -50,10 +50,7 @@ func (a *attached) operate(op *program.Operation) *program.Result {
 	case program.Next:
 		r.Value, err = number(k.Next())
 	case program.Read:
-		b := make([]byte, min(op.Value, maxRead))
-		var n int
-		n, err = k.Read(b)
-		r.Data = b[:n:n]
+		r.Data, err = a.read(op.Value)
 	case program.LenLeft:
 		r.Value, err = number(k.LenLeft())
 	case program.Poll:
@@ -71,6 +68,18 @@ func (a *attached) operate(op *program.Operation) *program.Result {
 	done := program.Done(op, err)
 	done.ID, done.Value, done.Found, done.Data = r.ID, r.Value, r.Found, r.Data
 	return done
+}
+
+// read returns up to most bytes of the message that Next took, in memory of that size: what
+// a program does not take must be no more than it counts for.
+func (a *attached) read(most uint64) ([]byte, error) {
+	left, err := a.ksock.LenLeft()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, min(most, maxRead, uint64(left)))
+	n, err := a.ksock.Read(b)
+	return b[:n], err
 }
 
 func number[N ~int | ~uint32](n N, err error) (uint64, error) { return uint64(n), err }

@@ -40,17 +40,20 @@ func newSessions(grace time.Duration) *sessions {
 // randomID fills an id; crypto/rand never fails.
 func randomID(id *[16]byte) { _, _ = rand.Read(id[:]) }
 
-// enter notes that a stream has come, and reports whether it may stay; leave notes that it
+// enter notes that a stream has come, or returns why it may not stay; leave notes that it
 // has gone.
-func (s *sessions) enter() bool {
+func (s *sessions) enter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.streams >= maxStreams {
-		return false
+	switch {
+	case s.closed:
+		return errStopping
+	case s.streams >= maxStreams:
+		return link.Errorf(link.Stalled, "%d streams of programs are open already, no more are allowed", maxStreams)
 	}
 	s.streams++
 	s.all.Add(1)
-	return true
+	return nil
 }
 
 func (s *sessions) leave() {

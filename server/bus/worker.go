@@ -13,9 +13,9 @@ import (
 
 // Bounds of one step of a worker.
 const (
-	workBatch = 64  // operations
-	readBatch = 256 // messages
-	maxRead   = 512 << 10
+	workBatch = 64        // operations
+	readBatch = 256       // messages
+	maxRead   = 512 << 10 // bytes, more than a bus lets a message have
 )
 
 // A worker performs a program's operations in order. One goroutine runs it; an operation
