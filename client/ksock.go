@@ -276,30 +276,32 @@ func (k *Ksock) TakeFrame(now time.Time, f link.Frame) error {
 
 // takeEvents takes what the daemon has sent. It is called under mu.
 func (k *Ksock) takeEvents(now time.Time) {
-	first, events := k.session.Take(k.inbox.spare, k.session.Waiting())
-	for i := range events {
-		e := &events[i]
-		sequence := first + uint64(i)
-		r := e.Result
-		if r == nil {
-			k.inbox.add(&e.Msg, sequence)
-			continue
-		}
-		k.session.Decided(now, sequence, e.Size())
-		switch answer := k.calls[r.Tag]; {
-		case k.inbox.asked != nil && k.inbox.asked.tag == r.Tag:
-			k.inbox.answered(r)
-		case answer != nil:
-			delete(k.calls, r.Tag)
-			answer <- r
-		case r.Tag == 0 && r.Op == "recv":
-			k.inbox.fail(r)
-		case r.Tag == 0:
-			k.refused.add(&kbusdev.OpError{Op: r.Op, Name: r.Name, Err: r.Err()})
+	for k.session.Waiting() > 0 {
+		first, events := k.session.Take(k.session.Waiting())
+		for i := range events {
+			k.takeEvent(now, &events[i], first+uint64(i))
 		}
 	}
-	clear(events)
-	k.inbox.spare = events
+}
+
+func (k *Ksock) takeEvent(now time.Time, e *program.Event, sequence uint64) {
+	r := e.Result
+	if r == nil {
+		k.inbox.add(&e.Msg, sequence)
+		return
+	}
+	k.session.Decided(now, sequence, e.Size())
+	switch answer := k.calls[r.Tag]; {
+	case k.inbox.asked != nil && k.inbox.asked.tag == r.Tag:
+		k.inbox.answered(r)
+	case answer != nil:
+		delete(k.calls, r.Tag)
+		answer <- r
+	case r.Tag == 0 && r.Op == "recv":
+		k.inbox.fail(r)
+	case r.Tag == 0:
+		k.refused.add(&kbusdev.OpError{Op: r.Op, Name: r.Name, Err: r.Err()})
+	}
 }
 
 // MayReceive is link.Driver's: the daemon keeps the window.

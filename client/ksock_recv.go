@@ -21,7 +21,6 @@ type inbox struct {
 	prefetch  bool
 	failed    error         // of a receive, for the next call
 	news      chan struct{} // signalled when something has come
-	spare     []program.Event
 }
 
 type arrival struct {

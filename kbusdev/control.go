@@ -13,8 +13,11 @@ import (
 // What can be asked of whoever serves device files from user space.
 const (
 	// ControlBindings asks for what /proc/kbus/bindings shows with the module: for
-	// each device a comment, then a line "device: ksock pid R|L name" for each binding.
+	// each device a comment, then a line "device: ksock pid R|L name" for each binding,
+	// and at the end ControlEnd.
 	ControlBindings = "bindings"
+	// ControlEnd is the last line of the bindings: an answer without it was cut off.
+	ControlEnd = "# end"
 	// ControlStats asks for a comment for each device, then a line for each Ksock.
 	ControlStats = "stats"
 )

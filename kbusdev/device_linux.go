@@ -1,7 +1,6 @@
 package kbusdev
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +16,10 @@ import (
 )
 
 // A device is the bus behind a KBUS device file.
-type device struct{ path string }
+type device struct {
+	path string
+	proc string // procBindings, but in tests
+}
 
 // OpenDevice gives the bus behind a KBUS device file, the module's or kbusd's. It
 // looks whether the file is there, no more: its first Open tells what is wrong
@@ -27,7 +29,7 @@ func OpenDevice(path string) (Bus, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, &OpError{Op: "open", Name: path, Err: hint(err)}
 	}
-	return &device{path: path}, nil
+	return &device{path: path, proc: procBindings}, nil
 }
 
 // String is the device's path.
@@ -82,7 +84,7 @@ func (d *device) LosesUnread() bool {
 	if filepath.Dir(d.path) != "/dev" {
 		return false
 	}
-	_, err := os.Stat(procBindings)
+	_, err := os.Stat(d.proc)
 	return err == nil
 }
 
@@ -90,49 +92,47 @@ func (d *device) LosesUnread() bool {
 const procBindings = "/proc/kbus/bindings"
 
 // Bindings asks the module, in /proc/kbus/bindings, else whoever serves the device
-// from user space. If neither answers, the error wraps errors.ErrUnsupported.
+// from user space. If neither answers, the error wraps errors.ErrUnsupported. A list
+// that is not whole is an error.
+//
+// The module makes the list when it is first read, and holds a device's lock while it
+// writes down that device's bindings: they are those of one moment.
 func (d *device) Bindings() ([]Binding, error) {
 	var number uint32
 	if _, err := fmt.Sscanf(filepath.Base(d.path), "kbus%d", &number); err != nil {
 		return nil, fmt.Errorf("bindings of %s: its number is not in its name: %w", d.path, errors.ErrUnsupported)
 	}
-	list, err := d.listBindings()
+	list, end, err := d.listBindings()
 	if err != nil {
 		return nil, fmt.Errorf("bindings of %s: %w", d.path, err)
 	}
 	defer list.Close() //nolint:errcheck // only read
-	return parseBindings(bufio.NewScanner(list), number)
+	all, err := parseBindings(list, number, end)
+	if err != nil {
+		return nil, fmt.Errorf("bindings of %s: %w", d.path, err)
+	}
+	return all, nil
 }
 
-// listBindings gives the lines, of all devices beside this one too.
-func (d *device) listBindings() (io.ReadCloser, error) {
+// CountBindings counts what Bindings lists.
+func (d *device) CountBindings() (int, error) {
+	all, err := d.Bindings()
+	return len(all), err
+}
+
+// listBindings gives the lines, of all devices beside this one too, and the line that
+// must be the last, "" if any may be.
+func (d *device) listBindings() (_ io.ReadCloser, end string, _ error) {
 	dir := filepath.Dir(d.path)
 	if dir == "/dev" {
-		f, err := os.Open(procBindings)
+		f, err := os.Open(d.proc)
 		if !errors.Is(err, fs.ErrNotExist) {
-			return f, err
+			return f, "", err
 		}
 	}
 	answer, err := AskControl(context.Background(), ControlSocket(dir), ControlBindings)
 	if err != nil {
-		return nil, fmt.Errorf("there is no %s, and no kbusd at %s: %w", procBindings, ControlSocket(dir), errors.ErrUnsupported)
+		return nil, "", fmt.Errorf("there is no %s, and no kbusd at %s: %w", d.proc, ControlSocket(dir), errors.ErrUnsupported)
 	}
-	return answer, nil
-}
-
-// parseBindings reads lines "dev: ksock pid R|L name", and skips those of others.
-func parseBindings(lines *bufio.Scanner, device uint32) ([]Binding, error) {
-	var all []Binding
-	for lines.Scan() {
-		var dev, ksock, pid uint32
-		var role, name string
-		if n, _ := fmt.Sscanf(lines.Text(), "%d: %d %d %s %s", &dev, &ksock, &pid, &role, &name); n != 5 || dev != device {
-			continue
-		}
-		all = append(all, Binding{Ksock: KsockID(ksock), Role: role == "R", Name: name})
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("reading the list: %w", err)
-	}
-	return all, nil
+	return answer, ControlEnd, nil
 }

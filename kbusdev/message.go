@@ -162,6 +162,34 @@ func (m *Message) Kind() string {
 	}
 }
 
+// String says what m is on one line, for logs: kind, name, ids, Ksocks, flags and size,
+// and what is not zero of the rest. It never shows the data.
+func (m *Message) String() string {
+	if m == nil {
+		return "no message"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s id %s", m.Kind(), m.Name, m.ID)
+	if m.IsReply() {
+		fmt.Fprintf(&b, " in_reply_to %s", m.InReplyTo)
+	}
+	fmt.Fprintf(&b, " from %d", m.From)
+	if m.To != 0 {
+		fmt.Fprintf(&b, " to %d", m.To)
+	}
+	if !m.OrigFrom.IsZero() {
+		fmt.Fprintf(&b, " orig_from %s", m.OrigFrom)
+	}
+	if !m.FinalTo.IsZero() {
+		fmt.Fprintf(&b, " final_to %s", m.FinalTo)
+	}
+	if m.Flags != 0 {
+		fmt.Fprintf(&b, " flags %s", m.Flags)
+	}
+	fmt.Fprintf(&b, " %d bytes", m.Size()-len(m.Name))
+	return b.String()
+}
+
 // The names of the messages that a KBUS bus makes itself.
 const (
 	// NameReplierBindEvent announces that a replier was bound or unbound.

@@ -128,3 +128,6 @@ func Narrower(a, b string) (string, bool) {
 		return "", false
 	}
 }
+
+// Overlap reports whether any name is matched by both of two binding names.
+func Overlap(a, b string) bool { return Covers(a, b) || Covers(b, a) }

@@ -14,8 +14,13 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/topology"
 )
 
-// featureInterest says that a side tells what it wants to hear.
-const featureInterest = "interest"
+// What the sides of a link may know beyond its version.
+const (
+	// featureInterest says that a side tells what it wants to hear.
+	featureInterest = "interest"
+	// featureDrain says that a side answers a Drain when it need not be waited for.
+	featureDrain = "drain"
+)
 
 func hasFeature(g *link.Greeting, feature string) bool { return slices.Contains(g.Features, feature) }
 
@@ -138,9 +143,10 @@ func (n *Node) baseGreeting(cfg Config) *link.Greeting {
 		WindowMessages: cfg.WindowMessages,
 		WindowBytes:    cfg.WindowBytes,
 		Expected:       1,
+		Features:       []string{featureDrain},
 	}
 	if n.watching && !cfg.AllInterest {
-		g.Features = []string{featureInterest}
+		g.Features = append(g.Features, featureInterest)
 	}
 	return g
 }

@@ -26,8 +26,7 @@ type Epoch struct {
 	doing   int            // Dos that are being carried out
 	held    held           // what waits for room on our bus
 	fx      []translate.Effect
-	now     time.Time         // of the event that is being processed
-	inbox   []kbusdev.Message // memory for what is taken from the session
+	now     time.Time // of the event that is being processed
 	inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
 
 	overflow   []link.Outgoing // read from the bus, no room in the window
@@ -48,6 +47,8 @@ type Epoch struct {
 	digestAt     time.Time // when the peer is told the digest of our table
 	draining     bool
 	peerDraining bool
+	saidDone     bool // the peer knows that its drain need not wait for us
+	peerDone     bool // our drain need not wait for the peer
 
 	why      error // why the epoch ended; nil while it lives
 	endedAt  time.Time
@@ -75,6 +76,10 @@ type EpochConfig struct {
 	IDs IDs
 	// Interest reports that the peer tells what it wants to hear.
 	Interest bool
+	// DigestEvery is how often the peer is told the digest of our table; 0 is a minute.
+	DigestEvery time.Duration
+	// DrainDone reports that the peer says when our drain need not wait for it any more.
+	DrainDone bool
 	// Totals are counted on; they belong to the peering.
 	Totals *Totals
 	// Inspect, unless nil, is shown each message as it is processed and what becomes of
@@ -93,6 +98,7 @@ type IDs interface {
 
 // NewEpoch returns an epoch that is detached at now, and wants a snapshot.
 func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
+	setDefault(&cfg.DigestEvery, digestEvery)
 	return &Epoch{
 		cfg: cfg,
 		rules: translate.New(translate.Config{
@@ -197,11 +203,21 @@ func (e *Epoch) Drain(reason string) {
 // Drained reports whether the peer is draining.
 func (e *Epoch) Drained() bool { return e.peerDraining }
 
-// Quiet reports whether nothing is open or in flight, so that the epoch can end
-// without a loss; queued is how many messages wait in our Ksock.
+// done reports, once, that the peer is to be told that its drain need not wait for us:
+// nothing is bound for it, and none of our requests is open.
+func (e *Epoch) done() bool {
+	if !e.peerDraining || e.saidDone || !e.rules.Drained() || e.rules.Stats().Open > 0 {
+		return false
+	}
+	e.saidDone = true
+	return true
+}
+
+// Quiet reports whether nothing is open or in flight at either side, so that the epoch
+// can end without a loss; queued is how many messages wait in our Ksock.
 func (e *Epoch) Quiet(queued int) bool {
 	c := e.Counts()
-	return c.Open == 0 && c.Asked == 0 && c.Busy == 0 && queued == 0 && len(e.overflow) == 0 && e.toTell.Len() == 0
+	return (e.peerDone || !e.cfg.DrainDone) && c.Open == 0 && c.Asked == 0 && c.Busy == 0 && queued == 0 && len(e.overflow) == 0 && e.toTell.Len() == 0
 }
 
 // lastFrameWithin is how long the last frame may take to get out.
@@ -336,6 +352,9 @@ func (e *Epoch) abandon(out *kbusdev.Message, name string, why translate.Reason)
 	e.counts.fromBus(why, out)
 	e.apply(e.rules.Abandon(nil, out, name, why))
 }
+
+// Busy reports whether Dos may have something now.
+func (e *Epoch) Busy() bool { return len(e.todo) > 0 || e.session.Waiting() > 0 || e.why != nil }
 
 // NextTime returns when Tick must be called at the latest; zero is not before
 // something else has happened.

@@ -56,8 +56,7 @@ func (e *Epoch) Dos(now time.Time, dst []Do) []Do {
 // one could be held up: what its sender sent later must wait for it.
 func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 	for taken := 0; taken < readBatch; taken++ {
-		first, msgs := e.session.Take(e.inbox, 1)
-		e.inbox = msgs
+		first, msgs := e.session.Take(1)
 		if len(msgs) == 0 {
 			return dst
 		}

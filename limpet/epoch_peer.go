@@ -14,8 +14,24 @@ func (e *Epoch) NextFrame(now time.Time) (f link.Frame, again time.Time, over bo
 		if f := e.tables(now); f != nil {
 			return f, time.Time{}, false
 		}
+		if e.done() {
+			return &link.Drain{Done: true}, time.Time{}, false
+		}
 	}
 	return e.session.Next(now)
+}
+
+// Due returns when NextFrame will have a frame; zero is now, or perhaps now. Before that
+// time it has none unless something happens.
+func (e *Epoch) Due() time.Time {
+	if e.toTell.Len() > 0 || e.retelling != toldOnce || e.wants.pending() || e.peerDraining {
+		return time.Time{}
+	}
+	due := e.session.Due()
+	if !e.digestAt.IsZero() && e.digestAt.Before(due) {
+		return e.digestAt
+	}
+	return due
 }
 
 // Flushed is link.Driver's.
@@ -44,7 +60,10 @@ func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
 		}
 		return f
 	case *link.Drain:
-		if !e.peerDraining {
+		switch {
+		case f.Done:
+			e.peerDone = true
+		case !e.peerDraining:
 			e.peerDraining = true
 			e.apply(e.rules.Drain(e.fx[:0]))
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
-// digestEvery is how often the peer is told the digest of what it has been told.
+// digestEvery is how often the peer is told the digest of what it has been told, unless
+// the configuration says otherwise.
 const digestEvery = time.Minute
 
 // A retelling is how far we are with telling the peer the whole table again.
@@ -43,12 +44,12 @@ func (e *Epoch) tables(now time.Time) link.Frame {
 		return &link.Table{Kind: link.TableBegin}
 	case e.retelling == telling && settled:
 		e.retelling = toldOnce
-		e.digestAt = now.Add(digestEvery)
+		e.digestAt = now.Add(e.cfg.DigestEvery)
 		return &link.Table{Kind: link.TableEnd}
 	case e.retelling == toldOnce && settled && e.digestAt.IsZero():
-		e.digestAt = now.Add(digestEvery)
+		e.digestAt = now.Add(e.cfg.DigestEvery)
 	case e.retelling == toldOnce && settled && !now.Before(e.digestAt):
-		e.digestAt = now.Add(digestEvery)
+		e.digestAt = now.Add(e.cfg.DigestEvery)
 		d := e.rules.ToldDigest()
 		return &link.Table{Kind: link.TableDigest, Names: d.Names, Sum: d.Sum}
 	}
@@ -168,6 +169,11 @@ func (e *Epoch) Wants(name string) bool {
 	return e.why == nil && (!w.limited || w.whole) && w.wants(name)
 }
 
+// pending reports whether frame has something to tell.
+func (w *interest) pending() bool {
+	return w.resync || w.telling && (!w.toldAll || w.toTell.Len() > 0)
+}
+
 // frame returns what the peer is to be told next about interest or tables at once, nil
 // if there is nothing.
 func (w *interest) frame() link.Frame {
@@ -175,7 +181,7 @@ func (w *interest) frame() link.Frame {
 		w.resync = false
 		return &link.Table{Kind: link.TableResync}
 	}
-	if !w.telling || w.toldAll && w.toTell.Len() == 0 {
+	if !w.pending() {
 		return nil
 	}
 	f := &link.Interest{Restart: !w.begun}

@@ -2,6 +2,8 @@ package limpet_test
 
 import (
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -317,48 +319,88 @@ func TestBogusInterest(t *testing.T) {
 	})
 }
 
-// A hub with many peers: a request to one of them costs the others nothing, and neither
-// does an announcement that one of them wants.
+// A hub with a hundred peers: a request to one of them costs the others not even a
+// frame, and an announcement crosses only to those that want it, from the hub or from
+// one of the peers.
 func TestAHubSendsOnlyWhereItIsWanted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
+		const replies, listens, talks = 0, 1, 2 // who of the peers does what
 		hub := membus.New(membus.WithMaxMessages(10000))
 		n := node(t, hub, 1000)
-		peers := make([]*cable, 30)
-		buses := make([]*membus.Bus, len(peers))
-		for i := range peers {
+		var frames [100]atomic.Int64 // by peer, both ways
+		var buses [100]*membus.Bus
+		for i := range buses {
 			buses[i] = membus.New()
-			peers[i] = lay(t, node(t, buses[i], uint32(i+1)), n, limpet.Config{})
+			from := node(t, buses[i], uint32(i+1)).NewDialled("hub", limpet.Config{}, false)
+			layFrom(t, from, n, limpet.Config{}, func(w *wires) { w.onSend = func() { frames[i].Add(1) } })
 		}
 		pass(time.Second)
-		replier, listener := open(t, buses[0]), open(t, buses[1])
+		replier, listener := open(t, buses[replies]), open(t, buses[listens])
 		bind(t, replier, "$.Ask", kbusdev.Replier)
 		bind(t, listener, "$.News", kbusdev.Listener)
 		pass(time.Second)
-		before := make([]uint64, len(peers))
-		for i, c := range peers {
-			before[i] = c.from.Status().Counts.FromPeer
-		}
-		asker := open(t, hub)
-		for range 10 {
-			ask(t, asker, "$.Ask")
-			sendTo(t, asker, &kbusdev.Message{Name: "$.News"})
-			synctest.Wait()
-			q := queuedOn(t, replier)
-			sendTo(t, replier, &kbusdev.Message{Name: "$.Ask", To: q[0].From, InReplyTo: q[0].ID})
-			synctest.Wait()
-		}
-		if n := len(queuedOn(t, asker)); n != 10 {
-			t.Fatalf("%d of 10 requests are answered", n)
-		}
-		for i, c := range peers {
-			got := c.from.Status().Counts.FromPeer - before[i]
-			want := uint64(0)
-			if i < 2 {
-				want = 10
+		for _, c := range []struct {
+			from  string
+			bus   *membus.Bus
+			links []int // that carry something
+		}{{"the hub", hub, []int{replies, listens}}, {"a peer", buses[talks], []int{replies, listens, talks}}} {
+			for i := range frames {
+				frames[i].Store(0)
 			}
-			if got != want {
-				t.Errorf("peer %d gets %d messages, want %d", i+1, got, want)
+			asker := open(t, c.bus)
+			for range 10 {
+				ask(t, asker, "$.Ask")
+				sendTo(t, asker, &kbusdev.Message{Name: "$.News"})
+				synctest.Wait()
+				q := queuedOn(t, replier)
+				sendTo(t, replier, &kbusdev.Message{Name: "$.Ask", To: q[0].From, InReplyTo: q[0].ID})
+				pass(5 * time.Millisecond) // the acknowledgements
 			}
+			if asked, heard := len(queuedOn(t, asker)), len(queuedOn(t, listener)); asked != 10 || heard != 10 {
+				t.Fatalf("from %s: %d of 10 requests are answered, %d of 10 announcements heard", c.from, asked, heard)
+			}
+			for i := range frames {
+				if got := frames[i].Load(); (got > 0) != slices.Contains(c.links, i) {
+					t.Errorf("from %s: %d frames are exchanged with peer %d", c.from, got, i+1)
+				}
+			}
+		}
+	})
+}
+
+// A hub that stops does not tell the peers that it still waits for of those that go.
+func TestAHubThatStops(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		hub, busy := membus.New(), membus.New()
+		n := node(t, hub, 1000)
+		var topologies atomic.Int64
+		cables := make([]*cable, 30)
+		for i := range cables {
+			bus := busy
+			if i > 0 {
+				bus = membus.New()
+			}
+			from := node(t, bus, uint32(i+1)).NewDialled("hub", limpet.Config{}, false)
+			cables[i] = layFrom(t, from, n, limpet.Config{}, func(w *wires) {
+				w.onFrame = func(f link.Frame) {
+					if _, ok := f.(*link.Topology); ok {
+						topologies.Add(1)
+					}
+				}
+			})
+		}
+		bind(t, open(t, busy), "$.Ask", kbusdev.Replier) // and never answers
+		pass(time.Second)
+		ask(t, open(t, hub), "$.Ask")
+		if topologies.Swap(0) == 0 {
+			t.Fatal("no peer is told of the others")
+		}
+		for _, c := range cables {
+			c.unplug()
+		}
+		n.Close(t.Context(), "test")
+		if got := topologies.Load(); got > 0 {
+			t.Errorf("%d times a peer is told what lies behind a hub that stops", got)
 		}
 	})
 }

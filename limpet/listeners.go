@@ -11,8 +11,8 @@ import (
 )
 
 // A listenerWatcher is a bus that tells of its listeners: all there are, then each that
-// is bound or unbound, in order, under the bus's lock. f must be quick and call nothing
-// of the bus.
+// is bound or unbound, in order, perhaps under the bus's lock. f must be quick and call
+// nothing of the bus.
 type listenerWatcher interface {
 	WatchListeners(f func(b kbusdev.Binding, bound bool)) (stop func())
 }
@@ -30,18 +30,25 @@ type listeners struct {
 
 	mu      sync.Mutex
 	queue   []listenerEvent
-	limpets map[kbusdev.KsockID]int // those whose bindings do not count, and how many they have
+	limpets map[kbusdev.KsockID]ownKsock // those whose bindings do not count
 	wake    chan struct{}
 }
 
+// A listenerEvent is a name bound or unbound, or the end of a Ksock that was excluded.
 type listenerEvent struct {
 	binding kbusdev.Binding
 	bound   bool
+	closed  bool
 }
+
+// An ownKsock is an id of which a Ksock of the daemon's own is open, or has bindings: a
+// bus that is polled tells of them, and of their end, later than they are. When such a
+// bus is started again the id may come again, so that another one is open already.
+type ownKsock struct{ open, bindings int }
 
 // watchListeners starts to follow the bus's listeners, if it tells of them.
 func (n *Node) watchListeners() {
-	l := &listeners{node: n, done: make(chan struct{}), limpets: make(map[kbusdev.KsockID]int), wake: make(chan struct{}, 1)}
+	l := &listeners{node: n, done: make(chan struct{}), limpets: make(map[kbusdev.KsockID]ownKsock), wake: make(chan struct{}, 1)}
 	n.listeners = l
 	bus, ok := n.bus.(listenerWatcher)
 	if !ok {
@@ -50,23 +57,36 @@ func (n *Node) watchListeners() {
 	}
 	n.watching = true
 	l.end = bus.WatchListeners(func(b kbusdev.Binding, bound bool) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.queue = append(l.queue, listenerEvent{binding: b, bound: bound})
-		signal(l.wake)
+		l.put(listenerEvent{binding: b, bound: bound})
 	})
 	go l.run(l.wake)
+}
+
+func (l *listeners) put(ev listenerEvent) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(l.queue, ev)
+	signal(l.wake)
 }
 
 // exclude makes the bindings of a limpet's Ksock not count. It is called before the
 // Ksock binds anything.
 func (l *listeners) exclude(k kbusdev.KsockID) {
-	if l.end == nil {
+	if !l.node.watching {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.limpets[k] = 0
+	own := l.limpets[k]
+	own.open++
+	l.limpets[k] = own
+}
+
+// include ends what exclude began. It is called after the Ksock is closed.
+func (l *listeners) include(k kbusdev.KsockID) {
+	if l.node.watching {
+		l.put(listenerEvent{binding: kbusdev.Binding{Ksock: k}, closed: true})
+	}
 }
 
 func (l *listeners) stop() {
@@ -90,20 +110,7 @@ func (l *listeners) run(wake <-chan struct{}) {
 		l.mu.Lock()
 		events := l.queue
 		l.queue = nil
-		events = slices.DeleteFunc(events, func(ev listenerEvent) bool {
-			n, ours := l.limpets[ev.binding.Ksock]
-			switch {
-			case !ours:
-				return false
-			case ev.bound:
-				l.limpets[ev.binding.Ksock] = n + 1
-			case n > 1:
-				l.limpets[ev.binding.Ksock] = n - 1
-			default:
-				delete(l.limpets, ev.binding.Ksock) // it is closing, and ids are never used again
-			}
-			return true
-		})
+		events = slices.DeleteFunc(events, l.own)
 		l.mu.Unlock()
 		l.node.mu.Lock()
 		for _, ev := range events {
@@ -120,6 +127,27 @@ func (l *listeners) run(wake <-chan struct{}) {
 		}
 		l.node.mu.Unlock()
 	}
+}
+
+// own notes an event of a Ksock of the daemon's own, and reports whether it is one. l.mu
+// is held.
+func (l *listeners) own(ev listenerEvent) bool {
+	k, ours := l.limpets[ev.binding.Ksock]
+	switch {
+	case !ours:
+		return ev.closed
+	case ev.closed:
+		k.open--
+	case ev.bound:
+		k.bindings++
+	default:
+		k.bindings--
+	}
+	l.limpets[ev.binding.Ksock] = k
+	if k == (ownKsock{}) {
+		delete(l.limpets, ev.binding.Ksock)
+	}
+	return true
 }
 
 // tellInterest tells the peers that a change concerns. n.mu is held.

@@ -25,8 +25,10 @@ type live struct {
 	told    []link.Network // what our greeting says lies behind us; set by admit for the stream that it admits
 	streams int            // how many have been attached; guarded by Node.mu
 
-	mu    sync.Mutex // guards epoch; taken after Node.mu, never before
-	epoch *Epoch
+	mu      sync.Mutex // guards these; taken after Node.mu, never before
+	epoch   *Epoch
+	sendDue time.Time // when the stream's sender looks at the epoch by itself
+	busDue  time.Time // when the pump to the bus does
 
 	wakeSend chan struct{} // there may be something for the stream
 	wakeBus  chan struct{} // there may be something to be done on the bus
@@ -87,6 +89,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		LosesUnread: losesUnread(n.bus),
 		IDs:         lockedIDs{n},
 		Interest:    hasFeature(peer, featureInterest),
+		DrainDone:   hasFeature(peer, featureDrain),
 		Totals:      &p.totals,
 	}
 	if cfg.Trace {
@@ -118,6 +121,9 @@ func (n *Node) openKsock(cfg Config) (kbusdev.Ksock, error) {
 	_, err = k.MaxMessages(cfg.MaxMessages)
 	if err == nil {
 		_, err = k.OnlyOnce(kbusdev.On)
+	}
+	if own, ok := k.(interface{ NotOwn() }); ok && cfg.Termination == "" { // the termination message may be the peer's
+		own.NotOwn()
 	}
 	if err == nil {
 		err = k.Bind(cfg.Pattern, kbusdev.Listener)
@@ -198,6 +204,29 @@ func (l *live) end(why error, carry bool) {
 	l.epoch.End(time.Now(), why, carry)
 	l.mu.Unlock()
 	l.wake()
+}
+
+// An asleep is who may have something to do that they would not notice by themselves.
+type asleep struct{ send, bus bool }
+
+// asleep returns who is to be woken after something that has changed the epoch. l.mu is
+// held.
+func (l *live) asleep() (a asleep) {
+	due := l.epoch.Due()
+	a.send = due.IsZero() || due.Before(l.sendDue)
+	next := l.epoch.NextTime()
+	a.bus = l.epoch.Busy() || !next.IsZero() && next.Before(l.busDue)
+	return a
+}
+
+// rouse wakes them.
+func (l *live) rouse(a asleep) {
+	if a.send {
+		signal(l.wakeSend)
+	}
+	if a.bus {
+		signal(l.wakeBus)
+	}
 }
 
 // wake makes everybody look at the epoch again.
@@ -336,7 +365,9 @@ func (l *live) heard() (uint64, bool) {
 func (l *live) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.epoch.NextFrame(now)
+	f, again, over := l.epoch.NextFrame(now)
+	l.sendDue = again
+	return f, again, over
 }
 
 // Flushed is link.Driver's.
@@ -359,16 +390,11 @@ func (l *live) TakeFrame(now time.Time, f link.Frame) error {
 	l.mu.Lock()
 	hungry := l.epoch.Appetite() > 0
 	err := l.epoch.TakeFrame(now, f)
-	wake := !hungry && l.epoch.Appetite() > 0
+	wake, others := !hungry && l.epoch.Appetite() > 0, l.asleep()
 	l.mu.Unlock()
-	switch f := f.(type) {
-	case *link.Batch:
-		signal(l.wakeBus)
-		if f.Ack != 0 {
-			signal(l.wakeSend)
-		}
-	case *link.Ack:
-		signal(l.wakeSend) // bind events may wait for this
+	switch f.(type) {
+	case *link.Batch, *link.Ack:
+		l.rouse(others)
 	default:
 		l.wake()
 	}

@@ -141,8 +141,21 @@ func (n *Node) Peerings() []*Peering {
 	return all
 }
 
-// Changed returns a channel that is closed when a peering comes, goes or changes its
-// state next.
+// PeeringOf returns the peering whose limpet has this Ksock on the bus now, and its peer;
+// nil if there is none.
+func (n *Node) PeeringOf(k kbusdev.KsockID) (*Peering, *link.Greeting) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.peerings {
+		if p.current != nil && p.current.ksock.ID() == k {
+			return p, p.peer
+		}
+	}
+	return nil, nil
+}
+
+// Changed returns a channel that is closed when a peering comes or goes, or its
+// Peering.Changes changes next.
 func (n *Node) Changed() <-chan struct{} {
 	n.changeMu.Lock()
 	defer n.changeMu.Unlock()
@@ -171,6 +184,8 @@ func (n *Node) serve(k kbusdev.KsockID, serves bool) {
 	n.idsMu.Unlock()
 	if serves {
 		n.listeners.exclude(k)
+	} else {
+		n.listeners.include(k)
 	}
 }
 

@@ -59,6 +59,7 @@ type Peering struct {
 	state    State
 	since    time.Time
 	lastErr  error
+	changes  uint64
 	epochs   uint64
 	resumed  uint64
 	carried  []link.Outgoing
@@ -128,18 +129,37 @@ func (p *Peering) Drops() []Dropped {
 // Failed notes why there is no link, for people to see.
 func (p *Peering) Failed(err error) {
 	p.node.mu.Lock()
-	p.lastErr = err
-	p.node.mu.Unlock()
+	defer p.node.mu.Unlock()
+	p.setState(p.state, err)
+}
+
+// Changes returns a number that grows when the peering gets another state, stream, peer,
+// or reason why there is no link, or when other networks are behind the peer. It says
+// nothing of the counts. See Node.Changed.
+func (p *Peering) Changes() uint64 {
+	p.node.mu.Lock()
+	defer p.node.mu.Unlock()
+	return p.changes
+}
+
+// changed notes that Changes changes. node.mu is held.
+func (p *Peering) changed() {
+	p.changes++
+	p.node.noteChange()
 }
 
 // setState notes the state. node.mu is held.
 func (p *Peering) setState(s State, err error) {
-	if p.state != s {
+	changed := p.state != s
+	if changed {
 		p.state, p.since = s, time.Now()
-		p.node.noteChange()
 	}
 	if err != nil {
+		changed = changed || p.lastErr == nil || p.lastErr.Error() != err.Error()
 		p.lastErr = err
+	}
+	if changed {
+		p.changed()
 	}
 }
 
@@ -151,6 +171,7 @@ func (p *Peering) attached(l *live) {
 	defer n.mu.Unlock()
 	resumed := l.streams > 0
 	l.streams++
+	p.changed()
 	if resumed {
 		p.resumed++
 	} else {

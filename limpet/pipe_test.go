@@ -28,6 +28,7 @@ type wires struct {
 
 	// Hooks, set before the first frame; each may cut the pipe.
 	onSend, onRecv func()
+	onFrame        func(link.Frame) // that is sent
 }
 
 var errCut = errors.New("the pipe was cut")
@@ -65,6 +66,9 @@ func (p *pipeEnd) Send(f link.Frame) error {
 	}
 	if p.onSend != nil {
 		p.onSend()
+	}
+	if p.onFrame != nil {
+		p.onFrame(f)
 	}
 	select {
 	case <-p.closed:

@@ -41,10 +41,10 @@ func (l *live) read(ctx context.Context) error {
 		l.mu.Lock()
 		news := l.epoch.QueueFull(full)
 		terminated := l.epoch.FromBus(time.Now(), msgs)
+		others := l.asleep()
 		l.mu.Unlock()
 		clear(msgs)
-		signal(l.wakeSend)
-		signal(l.wakeBus)
+		l.rouse(others)
 		if news {
 			l.log.Warn("our queue on the bus is full; the bus may drop announcements for us")
 		}
@@ -145,6 +145,11 @@ func (l *live) write() {
 		dos = l.epoch.Dos(now, dos[:0])
 		next, over := l.epoch.NextTime(), l.epoch.Over()
 		hungry := l.epoch.Appetite() > 0
+		if next.IsZero() {
+			next = now.Add(time.Hour)
+		}
+		l.busDue = next
+		others := l.asleep()
 		l.mu.Unlock()
 		switch {
 		case len(dos) > 0:
@@ -153,9 +158,10 @@ func (l *live) write() {
 			}
 			l.mu.Lock()
 			l.epoch.Outcomes(time.Now(), dos)
+			others := l.asleep()
 			l.mu.Unlock()
 			clear(dos)
-			signal(l.wakeSend)
+			l.rouse(asleep{send: others.send}) // we look again ourselves
 			signal(l.mayRead)
 			continue
 		case over:
@@ -163,12 +169,8 @@ func (l *live) write() {
 		case hungry:
 			signal(l.wakeRead) // time alone may have made room
 		}
-		signal(l.wakeSend) // what came, or the time, may have an answer that needs nothing of the bus
-		wait := time.Hour
-		if !next.IsZero() {
-			wait = max(next.Sub(now), 0)
-		}
-		due.Reset(wait)
+		l.rouse(asleep{send: others.send}) // what came, or the time, may have an answer that needs nothing of the bus
+		due.Reset(max(next.Sub(now), 0))
 		select {
 		case <-l.wakeBus:
 		case <-due.C:

@@ -56,8 +56,12 @@ func (n *Node) forgetRestarted() {
 	}
 }
 
-// tellTopology tells the peers whose view has changed.
+// tellTopology tells the peers whose view has changed. A node that closes tells nobody:
+// each link that ends would cost a word to every other one, which is about to end too.
 func (n *Node) tellTopology() {
+	if n.closed {
+		return
+	}
 	for _, key := range n.reach.Changed() {
 		p := n.peerings[key]
 		if p == nil || p.current == nil {
@@ -80,6 +84,7 @@ func (n *Node) updateTopology(p *Peering, networks []link.Network) error {
 		return refusal(err)
 	}
 	p.behind = networks
+	p.changed()
 	n.forgetRestarted()
 	n.tellTopology()
 	return nil

@@ -61,7 +61,6 @@ type end struct {
 	wake    chan struct{}
 	room    chan struct{}
 	take    func(n int) // unless nil, is told of messages, whose fate is decided at once
-	spare   []kbusdev.Message
 }
 
 func newEnd() *end {
@@ -98,11 +97,10 @@ func (e *end) TakeFrame(now time.Time, f link.Frame) error {
 	if e.take == nil {
 		return nil
 	}
-	first, msgs := e.session.Take(e.spare, link.MaxBatchMessages)
+	first, msgs := e.session.Take(link.MaxBatchMessages)
 	for i := range msgs {
 		e.session.Decided(now, first+uint64(i), msgs[i].Size())
 	}
-	e.spare = msgs
 	if len(msgs) > 0 {
 		e.take(len(msgs))
 		poke(e.wake)

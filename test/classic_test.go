@@ -121,12 +121,7 @@ func callFor(t *testing.T, p *process, name string, limit time.Duration) <-chan 
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
 	go func() {
-		m, err := p.bus.Call(ctx, &kbusdev.Message{Name: name})
-		if err != nil {
-			got <- err.Error()
-			return
-		}
-		got <- m.Name
+		got <- said(p.bus.Call(ctx, &kbusdev.Message{Name: name}))
 	}()
 	return got
 }

@@ -53,14 +53,20 @@ func TestGrpcurl(t *testing.T) {
 		{"list", []string{"-unix", a.api, "list"}, []string{"kbus.limpet.v1.BusService", "kbus.limpet.v1.AdminService", "grpc.health.v1.Health", "grpc.channelz.v1.Channelz"}},
 		{"describe", []string{"-unix", a.api, "describe", "kbus.limpet.v1.BusService.Call"}, []string{"CallRequest", "CallResponse"}},
 		{"send", []string{"-unix", "-d", `{"name":"$.News.N","data":"aGk="}`, a.api, "kbus.limpet.v1.BusService/Send"}, []string{"idSerial"}},
-		{"call", []string{"-unix", "-d", `{"name":"$.Ask"}`, a.api, "kbus.limpet.v1.BusService/Call"}, []string{`"data": "aGVsbG8="`}},
+		{"send text", []string{"-unix", "-d", `{"name":"$.News.N","data_text":"hi","flags":["FLAG_URGENT","FLAG_ALL_OR_FAIL"]}`, a.api, "kbus.limpet.v1.BusService/Send"}, []string{"idSerial"}},
+		{"data twice", []string{"-unix", "-d", `{"name":"$.News.N","data_text":"hi","data":"aGk="}`, a.api, "kbus.limpet.v1.BusService/Send"}, []string{"InvalidArgument", "data and data_text are both set"}},
+		{"call", []string{"-unix", "-d", `{"name":"$.Ask"}`, a.api, "kbus.limpet.v1.BusService/Call"}, []string{`"data": "aGVsbG8="`, `"outcome": "OUTCOME_ANSWERED"`}},
 		{"listen", []string{"-unix", "-max-time", "2", "-d", `{"names":["$.*"]}`, a.api, "kbus.limpet.v1.BusService/Listen"}, []string{"ksock"}},
+		{"bindings", []string{"-unix", "-d", `{"page_size":1}`, a.api, "kbus.limpet.v1.BusService/ListBindings"}, []string{`"bindings"`, `"nextPageToken"`}},
+		{"watch bindings", []string{"-unix", "-max-time", "2", "-d", `{}`, a.api, "kbus.limpet.v1.BusService/WatchBindings"}, []string{`"bound"`, `"name": "$.Ask"`, `"whole": true`}},
+		{"watch repliers", []string{"-unix", "-max-time", "2", "-d", `{"name":"$.Ask"}`, a.api, "kbus.limpet.v1.BusService/WatchRepliers"}, []string{`"here"`, `"link": "network 2"`, `"networkId": 2`, `"whole": true`}},
+		{"watch links", []string{"-unix", "-max-time", "2", a.api, "kbus.limpet.v1.AdminService/WatchLinks"}, []string{"LINK_STATE_UP", `"whole": true`}},
 		{"status", []string{"-unix", a.api, "kbus.limpet.v1.AdminService/GetStatus"}, []string{"LINK_STATE_UP", `"replies": "1"`}},
 		{"health", []string{"-unix", "-d", `{"service":"kbus.limpet.v1.BusService"}`, a.api, "grpc.health.v1.Health/Check"}, []string{"SERVING"}},
 		{"link health", []string{"-unix", "-d", `{"service":"link/connect ` + addr + `"}`, b.api, "grpc.health.v1.Health/Check"}, []string{`"SERVING"`}},
 		{"peer listener", []string{addr, "list"}, []string{"kbus.limpet.v1.LinkService"}},
 		{"bad name", []string{"-unix", "-d", `{"name":"$.*"}`, a.api, "kbus.limpet.v1.BusService/Send"}, []string{"InvalidArgument", "EBADMSG"}},
-		{"nobody", []string{"-unix", "-d", `{"name":"$.Nobody"}`, a.api, "kbus.limpet.v1.BusService/Call"}, []string{"NotFound", "no replier is bound to $.Nobody", "EADDRNOTAVAIL"}},
+		{"nobody", []string{"-unix", "-d", `{"name":"$.Nobody"}`, a.api, "kbus.limpet.v1.BusService/Call"}, []string{"NotFound", "no replier is bound to $.Nobody", "EADDRNOTAVAIL", `"outcome": "NEVER_RAN"`}},
 	} {
 		out, _ := run("", c.args...)
 		for _, words := range c.words {

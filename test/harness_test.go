@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/daemon"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -146,5 +148,19 @@ func settle(tb testing.TB, daemons ...*node) {
 			}
 			tb.Fatal("the daemons do not come to rest")
 		}
+	}
+}
+
+// said returns the name of the reply to a Call, be it a replier's or a bus's, else what
+// the error says.
+func said(reply *kbusdev.Message, err error) string {
+	var none *client.NoAnswerError
+	switch {
+	case err == nil:
+		return reply.Name
+	case errors.As(err, &none) && none.Reply != nil:
+		return none.Reply.Name
+	default:
+		return err.Error()
 	}
 }

@@ -400,7 +400,7 @@ func killedReplier(t *testing.T, asker, side *process) {
 		t.Fatal(err)
 	}
 	r := <-got
-	if r.err != nil || r.m.Name != kbusdev.NameReplierIgnored {
+	if name := said(r.m, r.err); name != kbusdev.NameReplierIgnored || !errors.Is(r.err, client.ErrMayHaveRun) {
 		t.Errorf("the asker of a killed replier gets %+v, %v", r.m, r.err)
 	}
 }
@@ -418,12 +418,7 @@ func TestKilledDaemon(t *testing.T) {
 	waitReplier(t, a, "$.Ask", true)
 	got := make(chan string, 1)
 	go func() {
-		m, err := a.bus.Call(within(t), &kbusdev.Message{Name: "$.Ask"})
-		if err != nil {
-			got <- err.Error()
-			return
-		}
-		got <- m.Name
+		got <- said(a.bus.Call(within(t), &kbusdev.Message{Name: "$.Ask"}))
 	}()
 	if _, err := r.Recv(); err != nil {
 		t.Fatal(err)
@@ -574,6 +569,10 @@ func TestLimpetctl(t *testing.T) {
 		{[]string{"send", "$.A", "--file", "/dev/zero"}, 1, ""},
 		{[]string{"send"}, 2, "at least 1 arg"},
 		{[]string{"bindings"}, 0, ""},
+		{[]string{"watch", "bindings", "--once"}, 0, "whole"},
+		{[]string{"watch", "repliers", "$.Ask", "--once", "--json"}, 0, `{"event":"whole"}`},
+		{[]string{"watch", "repliers"}, 2, "accepts 1 arg"},
+		{[]string{"watch", "repliers", "x"}, 1, `"x" is not a name`},
 		{[]string{"status"}, 0, "on bus embedded, network 1"},
 		{[]string{"completion", "bash"}, 0, "limpetctl"},
 	} {
@@ -606,6 +605,8 @@ func TestLimpetctlLinks(t *testing.T) {
 	}{
 		{[]string{"links"}, 0, "network 1"},
 		{[]string{"--json", "links"}, 0, `"state":"LINK_STATE_UP"`},
+		{[]string{"watch", "links", "--once"}, 0, "here " + name + ": up, network 1"},
+		{[]string{"--json", "watch", "links", "--once"}, 0, `"state":"LINK_STATE_UP"`},
 		{[]string{"drops"}, 0, ""},
 		{[]string{"drops", "nothing"}, 1, `there is no link "nothing"`},
 		{[]string{"drain", "nothing"}, 1, `there is no link "nothing"`},

@@ -60,7 +60,7 @@ func open(ctx context.Context, addr sockaddr.Address) (link.Stream, error) {
 		return nil, fmt.Errorf("dialling %s: %w", addr, err)
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
-	s.rpc, err = pb.NewLinkServiceClient(conn).Link(ctx, grpc.MaxCallRecvMsgSize(maxFrame))
+	s.rpc, err = pb.NewLinkServiceClient(conn).Link(ctx, grpc.MaxCallRecvMsgSize(maxFrame), grpc.ForceCodecV2(wire.Codec))
 	if err != nil {
 		s.cancel()
 		_ = conn.Close()
@@ -94,12 +94,13 @@ func plain(err error) error {
 // A stream is the client's end of a Link call as a link.Stream.
 type stream struct {
 	rpc    grpc.BidiStreamingClient[pb.LinkRequest, pb.LinkResponse]
+	frames wire.Receiver
 	heard  counted.Counter
 	cancel context.CancelFunc
 }
 
 func (s *stream) Send(f link.Frame) error {
-	if err := s.rpc.Send(&pb.LinkRequest{Frame: wire.FrameToProto(f, time.Now())}); err != nil {
+	if err := wire.Send(s.rpc, f); err != nil {
 		return plain(err)
 	}
 	return nil
@@ -107,11 +108,11 @@ func (s *stream) Send(f link.Frame) error {
 
 // Recv returns io.EOF only when the peer has ended the call with the status OK.
 func (s *stream) Recv() (link.Frame, error) {
-	r, err := s.rpc.Recv()
+	f, err := s.frames.Recv(s.rpc)
 	if err != nil {
 		return nil, plain(err)
 	}
-	return wire.FrameFromProto(r.GetFrame(), time.Now())
+	return f, nil
 }
 
 func (s *stream) Heard() uint64 { return s.heard.Heard() }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -90,23 +91,23 @@ func (o *options) newCall() *cobra.Command {
 				ctx, cancel := o.limited(cmd.Context())
 				defer cancel()
 				reply, err := bus.Call(ctx, q)
-				if errors.Is(err, context.DeadlineExceeded) {
-					return fmt.Errorf("no answer to %s within %v; --timeout waits longer", q.Name, o.timeout)
-				}
-				if err != nil {
+				var none *client.NoAnswerError
+				switch {
+				case errors.As(err, &none) && none.Reply != nil:
+					if o.json {
+						s := show(none.Reply)
+						s.Outcome, s.Reason = none.Outcome.String(), none.Reason
+						if err := o.printJSON(cmd.OutOrStdout(), s); err != nil {
+							return err
+						}
+					}
+					return err
+				case errors.Is(err, context.DeadlineExceeded):
+					return fmt.Errorf("no answer to %s within %v; --timeout waits longer (%w)", q.Name, o.timeout, outcomeOf(err))
+				case err != nil:
 					return err
 				}
-				what, failed := client.Failure(reply)
-				if failed && !o.json {
-					return &noAnswerError{q.Name, what}
-				}
-				if err := o.print(cmd.OutOrStdout(), reply); err != nil {
-					return err
-				}
-				if failed {
-					return &noAnswerError{q.Name, what}
-				}
-				return nil
+				return o.print(cmd.OutOrStdout(), reply)
 			})
 		},
 	}
@@ -115,6 +116,14 @@ func (o *options) newCall() *cobra.Command {
 	cmd.Flags().StringVar(&finalTo, "final-to", "", "stateful across limpets: the `NETWORK:KSOCK` that must reply, the orig_from of the reply before")
 	cmd.Flags().BoolVar(&urgent, "urgent", false, "go to the front of the replier's queue")
 	return cmd
+}
+
+// outcomeOf returns what an error of a call says of the request.
+func outcomeOf(err error) error {
+	if errors.Is(err, client.ErrMayHaveRun) {
+		return client.ErrMayHaveRun
+	}
+	return client.ErrNeverRan
 }
 
 func parseAddress(word string) (kbusdev.Address, error) {
@@ -239,25 +248,35 @@ func (o *options) newBindings() *cobra.Command {
 			return o.withBus(func(bus *client.Bus) error {
 				ctx, cancel := o.limited(cmd.Context())
 				defer cancel()
-				all, err := bus.Bindings(ctx)
-				if err != nil {
-					return err
-				}
-				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-				for _, b := range all {
-					if o.json {
-						err = o.printJSON(cmd.OutOrStdout(), map[string]any{"ksock": b.Ksock, "role": b.Role.String(), "name": b.Name})
-					} else {
-						_, err = fmt.Fprintf(w, "ksock %d\t%s\t%s\n", b.Ksock, b.Role, b.Name)
-					}
+				for page, err := range bus.BindingPages(ctx, 0) {
 					if err != nil {
 						return err
 					}
+					if err := o.printBindings(cmd.OutOrStdout(), page); err != nil {
+						return err
+					}
 				}
-				return w.Flush()
+				return nil
 			})
 		},
 	}
+}
+
+// printBindings prints bindings as a table, or as JSON.
+func (o *options) printBindings(out io.Writer, all []kbusdev.Binding) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, b := range all {
+		var err error
+		if o.json {
+			err = o.printJSON(out, map[string]any{"ksock": b.Ksock, "role": b.Role.String(), "name": b.Name})
+		} else {
+			_, err = fmt.Fprintf(w, "ksock %d\t%s\t%s\n", b.Ksock, b.Role, b.Name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return w.Flush()
 }
 
 func (o *options) newStatus() *cobra.Command {

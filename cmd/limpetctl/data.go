@@ -62,6 +62,8 @@ type shown struct {
 	Text      string             `json:"text,omitempty"`
 	Hex       string             `json:"hex,omitempty"`
 	BindEvent *kbusdev.BindEvent `json:"bind_event,omitempty"`
+	Outcome   string             `json:"outcome,omitempty"` // of a request that no replier answered
+	Reason    string             `json:"reason,omitempty"`
 }
 
 func show(m *kbusdev.Message) shown {

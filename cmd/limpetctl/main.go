@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
-	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
 // Exit codes, documented in the help.
@@ -39,11 +37,11 @@ func run() int {
 	}
 	fmt.Fprintf(os.Stderr, "limpetctl: %v\n", err)
 	var usage *usageError
-	var answer *noAnswerError
+	var none *client.NoAnswerError
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &answer):
+	case errors.As(err, &none) && none.Reply != nil:
 		return exitNoAnswer
 	default:
 		return exitFailed
@@ -54,34 +52,6 @@ type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
-
-// A noAnswerError is a reply that says that no replier will answer.
-type noAnswerError struct{ name, what string }
-
-func (e *noAnswerError) Error() string {
-	what := e.what
-	if word, far := strings.CutPrefix(what, "RemoteError."); far {
-		if errno, ok := kbusdev.ErrnoFromName(word); ok {
-			what = "RemoteError." + kbusdev.ErrnoName(errno) // upstream's limpet says it by number
-		}
-	}
-	why, known := map[string]string{
-		"Replier.GoneAway":           "its replier went away before it read the request",
-		"Replier.Ignored":            "its replier went away without an answer",
-		"Replier.Unbound":            "its replier unbound before it read the request",
-		"Replier.Disappeared":        "its replier went away while the request waited",
-		"Replier.NotSameKsock":       "its replier is no longer the one asked for",
-		"RemoteError.NotDelivered":   "the link was lost before the request left; it is safe to repeat",
-		"RemoteError.OutcomeUnknown": "the link was lost; the request may or may not have been carried out",
-		"RemoteError.Expired":        "its deadline passed before a replier was given it; it never ran",
-		"RemoteError.EADDRNOTAVAIL":  "no replier is bound to it on the far bus",
-		"RemoteError.EBUSY":          "the far replier's queue, or the link, is full",
-	}[what]
-	if !known {
-		why = "the bus says " + what
-	}
-	return fmt.Sprintf("no answer to %s: %s", e.name, why)
-}
 
 // options are the flags that every command has.
 type options struct {
@@ -112,7 +82,7 @@ Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
 	f.BoolVar(&o.json, "json", false, "print JSON, one object a line")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain())
+	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newWatch())
 	return cmd
 }
 
@@ -139,8 +109,8 @@ func (o *options) withBus(f func(*client.Bus) error) error {
 	}
 	defer bus.Close() //nolint:errcheck // nothing to be done about it
 	err = f(bus)
-	var call *client.CallError
-	if errors.As(err, &call) && call.Code == codes.Unavailable {
+	var daemon *client.StatusError
+	if errors.As(err, &daemon) && daemon.Code == codes.Unavailable {
 		return fmt.Errorf("no limpetd answers at %s: is it running, and is this its --api? (%w)", o.api, err)
 	}
 	return err

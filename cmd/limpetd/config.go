@@ -36,6 +36,7 @@ type config struct {
 	RequestHold time.Duration `koanf:"request-hold"`
 	ProgGrace   time.Duration `koanf:"program-grace"`
 	Interest    string        `koanf:"interest"`
+	Poll        time.Duration `koanf:"interest-poll"`
 	Announce    bool          `koanf:"announce-links"`
 	Verbosity   int           `koanf:"verbosity"`
 	API         string        `koanf:"api"`
@@ -61,7 +62,8 @@ func addFlags(f *pflag.FlagSet) {
 	f.Duration("grace", 30*time.Second, "keep what is under way for this `DURATION` after a link has broken, so that the link can be resumed; 0 keeps nothing")
 	f.Duration("request-hold", 5*time.Second, "keep a request that has not left for this `DURATION` while a link is broken, then answer that it was not delivered")
 	f.Duration("program-grace", 10*time.Second, "keep a program's Ksock for this `DURATION` after its stream has broken, so that the program can resume it; 0 keeps nothing")
-	f.String("interest", "on", "`on`: send peers only the announcements that somebody there, or behind them, listens to; off: send everything")
+	f.String("interest", "on", "`on`: send peers only the announcements that somebody there, or behind them, listens to; poll: tell peers also who listens on a device, by looking in turns; off: send everything")
+	f.Duration("interest-poll", 250*time.Millisecond, "with --interest poll, look at who listens on a device every `DURATION`, and let a new listener miss what is announced far away until then; 0 does not look")
 	f.Bool("announce-links", false, "announce on the bus when a link goes up or down or loses messages, as $.Limpet.Link.Up, $.Limpet.Link.Down and $.Limpet.Lost, and reply to $.Limpet.Links")
 	f.IntP("verbosity", "v", 1, "`LEVEL` 0: warnings; 1: changes of state; 2: every message as it is processed, without its data")
 	f.String("api", client.DefaultAPIAddress(), "offer the local API at `ADDRESS`; \"none\" offers none")
@@ -129,8 +131,14 @@ func (c *config) validate() error {
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("--log-format: %q is not text or json", c.LogFormat)
 	}
-	if c.Interest != "on" && c.Interest != "off" && c.Interest != "true" && c.Interest != "false" { // YAML reads a bare on as true
-		return fmt.Errorf("--interest: %q is not on or off", c.Interest)
+	switch c.Interest {
+	case "true": // YAML reads a bare on as that
+		c.Interest = "on"
+	case "false":
+		c.Interest = "off"
+	case "on", "poll", "off":
+	default:
+		return fmt.Errorf("--interest: %q is not on, poll or off", c.Interest)
 	}
 	if c.Grace < 0 {
 		return fmt.Errorf("--grace: %v is less than 0; 0 is no grace", c.Grace)
@@ -145,7 +153,7 @@ func (c *config) validate() error {
 		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.Announce, Version: version(),
 		Limpet: limpet.Config{
 			Pattern: c.MessageName, Termination: c.Termination, Trace: c.Verbosity >= 2,
-			Grace: c.Grace, RequestHold: c.RequestHold, AllInterest: c.Interest == "off" || c.Interest == "false",
+			Grace: c.Grace, RequestHold: c.RequestHold, AllInterest: c.Interest == "off",
 		},
 	}
 	if c.Grace == 0 {
@@ -153,6 +161,9 @@ func (c *config) validate() error {
 	}
 	if d.ProgramGrace = c.ProgGrace; c.ProgGrace == 0 {
 		d.ProgramGrace = -1
+	}
+	if c.Interest == "poll" {
+		d.InterestPoll = c.Poll
 	}
 	for _, a := range []struct {
 		flag  string
@@ -210,7 +221,10 @@ func (c *config) sayCheck(out io.Writer) error {
 	say("grace", c.Grace)
 	say("request hold", c.RequestHold)
 	say("program grace", c.ProgGrace)
-	say("interest", map[bool]string{false: "on", true: "off"}[d.Limpet.AllInterest])
+	say("interest", c.Interest)
+	if d.InterestPoll > 0 {
+		say("interest poll", d.InterestPoll)
+	}
 	say("announce links", d.AnnounceLinks)
 	api := "none"
 	if d.API != nil {

@@ -90,19 +90,39 @@ func TestLinkSettings(t *testing.T) {
 		t.Errorf("by default: %+v", cfg.daemon)
 	}
 	for words, want := range map[string]string{
-		"--grace -1s":         "--grace: -1s is less than 0",
-		"--grace 1000h":       "--grace: 1000h0m0s is too long",
-		"--program-grace -1s": "--program-grace: -1s is less than 0",
-		"--program-grace 25h": "--program-grace: 25h0m0s is too long",
-		"--request-hold 0":    "--request-hold: 0s is too short",
-		"--interest maybe":    `--interest: "maybe" is not on or off`,
+		"--grace -1s":                                "--grace: -1s is less than 0",
+		"--grace 1000h":                              "--grace: 1000h0m0s is too long",
+		"--program-grace -1s":                        "--program-grace: -1s is less than 0",
+		"--program-grace 25h":                        "--program-grace: 25h0m0s is too long",
+		"--request-hold 0":                           "--request-hold: 0s is too short",
+		"--interest maybe":                           `--interest: "maybe" is not on, poll or off`,
+		"--interest poll --interest-poll 1ms":        "--interest-poll: 1ms is not between 10ms and 1m0s",
+		"--interest poll --interest-poll 2m":         "--interest-poll: 2m0s is not between",
+		"--interest poll --interest-poll -1s":        "--interest-poll: -1s is not between",
 		"--network-id 1 --connect a:1 --connect a:1": "--connect: the address a:1 is given twice",
-		"--metrics 9100":                 `--metrics: "9100" is not HOST:PORT`,
-		"--connect a:1":                  "--network-id",
-		"--termination-message $.Stop.*": "termination message",
+		"--metrics 9100":                             `--metrics: "9100" is not HOST:PORT`,
+		"--connect a:1":                              "--network-id",
+		"--termination-message $.Stop.*":             "termination message",
 	} {
 		if _, err := load(t, "", strings.Fields(words)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", words, err, want)
+		}
+	}
+}
+
+// A device is polled only when that is asked for.
+func TestInterestPoll(t *testing.T) {
+	for words, want := range map[string]time.Duration{
+		"":                                      0,
+		"--interest on --interest-poll 1s":      0,
+		"--interest off --interest-poll 1s":     0,
+		"--interest poll":                       250 * time.Millisecond,
+		"--interest poll --interest-poll 0":     0,
+		"--interest poll --interest-poll 100ms": 100 * time.Millisecond,
+	} {
+		cfg, err := load(t, "", strings.Fields(words)...)
+		if err != nil || cfg.daemon.InterestPoll != want || cfg.daemon.Limpet.AllInterest != strings.Contains(words, "off") {
+			t.Errorf("%q: every %v, all %t, %v; want every %v", words, cfg.daemon.InterestPoll, cfg.daemon.Limpet.AllInterest, err, want)
 		}
 	}
 }

@@ -138,18 +138,16 @@ func (d *demo) killed(ctx context.Context) error {
 	ask := func(what string) {
 		d.say("   network 1: %-22s %-26s  %q", "a program asks", "$.Worker", what)
 		all.Go(func() error {
-			reply, err := d.a.Call(ctx, &kbusdev.Message{Name: "$.Worker", Data: []byte(what)})
-			if err != nil {
-				return err
+			_, err := d.a.Call(ctx, &kbusdev.Message{Name: "$.Worker", Data: []byte(what)})
+			var none *client.NoAnswerError
+			if !errors.As(err, &none) || none.Reply == nil {
+				return fmt.Errorf("asking for the %s: %w", what, err)
 			}
-			meaning := map[string]string{
-				kbusdev.NameOutcomeUnknown: "it may have run",
-				kbusdev.NameNotDelivered:   "it never ran, and is safe to repeat",
-			}[reply.Name]
-			if meaning == "" {
-				return fmt.Errorf("%q was answered %s", what, reply.Name)
+			meaning := "it never ran, and is safe to repeat"
+			if errors.Is(err, client.ErrMayHaveRun) {
+				meaning = "it may have run"
 			}
-			d.say("   network 1: the asker of %-11q reads %-35s %s", what, reply.Name, meaning)
+			d.say("   network 1: the asker of %-11q reads %-35s %s", what, none.Reply.Name, meaning)
 			return nil
 		})
 	}

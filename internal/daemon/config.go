@@ -45,6 +45,10 @@ type Config struct {
 	ProgramGrace time.Duration
 	// Metrics is the host:port of Prometheus's page; "" is none.
 	Metrics string
+	// InterestPoll is how long to wait between two looks at who listens on a device, so
+	// that peers send it only what is listened to. 0 is never: they send it everything, so
+	// that no new listener misses anything. The embedded bus tells by itself.
+	InterestPoll time.Duration
 	// Limpet is how the links behave.
 	Limpet limpet.Config
 	// AnnounceLinks makes changes of the links messages on the bus, see Links.
@@ -65,7 +69,11 @@ func (e *ConfigError) Error() string { return e.Err.Error() }
 func (e *ConfigError) Unwrap() error { return e.Err }
 
 // Bounds of the durations, so that a slip of the pen is found at the start.
-const maxDuration = 24 * time.Hour
+const (
+	maxDuration     = 24 * time.Hour
+	minInterestPoll = 10 * time.Millisecond
+	maxInterestPoll = time.Minute
+)
 
 // Validate returns a *ConfigError that says what is wrong with the configuration
 // by itself, and what to do.
@@ -136,6 +144,9 @@ func (c *Config) checkDurations() error {
 	if h := c.Limpet.RequestHold; h < 0 || h > maxDuration {
 		return fmt.Errorf("--request-hold: %v is not between 1ms and %v", h, maxDuration)
 	}
+	if i := c.InterestPoll; i != 0 && (i < minInterestPoll || i > maxInterestPoll) {
+		return fmt.Errorf("--interest-poll: %v is not between %v and %v; 0 is no polling", i, minInterestPoll, maxInterestPoll)
+	}
 	return nil
 }
 
@@ -170,6 +181,9 @@ func (c *Config) OpenBus(set *membus.Set) (kbusdev.Bus, string, error) {
 	bus, err := kbusdev.OpenDevice(path)
 	if err != nil {
 		return nil, "", &ConfigError{err}
+	}
+	if c.InterestPoll > 0 {
+		bus = kbusdev.PollListeners(bus, kbusdev.PollConfig{Every: c.InterestPoll, Log: c.Log})
 	}
 	return bus, "", nil
 }

@@ -41,6 +41,7 @@ type Daemon struct {
 	registry *prometheus.Registry
 	host     *serverpeer.Host
 	programs *bus.Service
+	admin    *admin.Service
 	peers    *grpcServer
 	api      *grpcServer
 	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
@@ -79,6 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
 	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)))
+	d.programs.LinkOf = linkOf(d.node)
 	d.host = serverpeer.NewHost(d.node, cfg.Limpet)
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
 	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed}); err != nil {
@@ -95,11 +97,21 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		}
 	}
 	d.peers = peerServer(cfg.Log, rpcs, d.host)
-	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, &admin.Service{
-		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed,
-	})
+	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed}
+	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin)
 	d.at, err = listen(ctx, cfg)
 	return err
+}
+
+// linkOf tells the service of programs which Ksocks are those of limpets.
+func linkOf(n *limpet.Node) func(kbusdev.KsockID) (bus.Link, bool) {
+	return func(k kbusdev.KsockID) (bus.Link, bool) {
+		p, peer := n.PeeringOf(k)
+		if p == nil {
+			return bus.Link{}, false
+		}
+		return bus.Link{Name: p.Name(), NetworkID: peer.NetworkID}, true
+	}
 }
 
 // closeEarly gives back what open has made.
@@ -253,6 +265,7 @@ const lastAnswers = 500 * time.Millisecond
 func (d *Daemon) shut() {
 	d.closeKsocks()
 	d.programs.Close()
+	d.admin.Close()
 	late := time.AfterFunc(lastAnswers, d.at.close) // with connections that have said nothing yet, which gRPC would wait for
 	d.api.GracefulStop()
 	late.Stop()

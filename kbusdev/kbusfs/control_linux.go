@@ -39,7 +39,8 @@ func (d *device) pids() map[kbusdev.KsockID]uint32 {
 }
 
 // WriteBindings writes what /proc/kbus/bindings shows with the module: a comment
-// for each device, then a line "device: ksock pid R|L name" for each binding.
+// for each device, then a line "device: ksock pid R|L name" for each binding; and at the
+// end kbusdev.ControlEnd.
 func (s *Server) WriteBindings(w io.Writer) error {
 	for _, d := range s.byNumber() {
 		if _, err := fmt.Fprintf(w, "# bindings of %s\n", d.path); err != nil {
@@ -60,7 +61,8 @@ func (s *Server) WriteBindings(w io.Writer) error {
 			}
 		}
 	}
-	return nil
+	_, err := fmt.Fprintln(w, kbusdev.ControlEnd)
+	return err
 }
 
 // WriteStats writes, much like /proc/kbus/stats, a comment for each device, then a

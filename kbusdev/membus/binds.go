@@ -30,15 +30,14 @@ func (k *Ksock) Bind(name string, as kbusdev.Role) error {
 
 func (b *Bus) bind(k *Ksock, name string, as kbusdev.Role) {
 	if as == kbusdev.Listener {
-		b.names.add(k, as, name)
-		b.watched(k, name, true)
+		b.noteBound(b.names.add(k, as, name))
 		return
 	}
 	var before *binding
 	if b.waiting.Len() > 0 && !kbusdev.IsWildcard(name) {
 		before = b.names.replierFor(name)
 	}
-	b.names.add(k, as, name)
+	b.noteBound(b.names.add(k, as, name))
 	b.boundReplier(name, before)
 }
 
@@ -87,9 +86,7 @@ func (b *Bus) unbind(k *Ksock, name string, as kbusdev.Role) error {
 // forget removes a binding, the newest of identical ones.
 func (b *Bus) forget(v *binding) {
 	b.names.remove(v)
-	if v.role == kbusdev.Listener {
-		b.watched(v.ksock, v.name, false)
-	}
+	b.noteUnbound(v)
 }
 
 // unbindAll removes k's bindings, newest first, as its Close does. Its queue is
@@ -118,13 +115,13 @@ func (k *Ksock) Replier(name string) (id kbusdev.KsockID, ok bool, err error) {
 }
 
 // bindEvent makes the announcement of a replier (un)bound; it uses a serial.
-func (b *Bus) bindEvent(e kbusdev.BindEvent) *kbusdev.Message {
-	return &kbusdev.Message{
+func (b *Bus) bindEvent(e kbusdev.BindEvent) *posted {
+	return &posted{Message: kbusdev.Message{
 		ID:    b.nextID(),
 		Flags: kbusdev.Synthetic | kbusdev.AllOrFail,
 		Name:  kbusdev.NameReplierBindEvent,
 		Event: &e,
-	}
+	}}
 }
 
 // reportBind announces a bind or unbind that is about to happen. EAGAIN, and
@@ -141,7 +138,7 @@ func (b *Bus) reportBind(k *Ksock, name string, bound bool) error {
 
 // announce gives a bind event to all its listeners, or to nobody, and reports
 // which. The listeners are left in b.found.
-func (b *Bus) announce(event *kbusdev.Message) bool {
+func (b *Bus) announce(event *posted) bool {
 	b.names.lookup(event.Name, &b.found)
 	for _, l := range b.found.listeners {
 		if !l.ksock.hasRoom(0) {

@@ -136,6 +136,7 @@ type Bus struct {
 	waiting    list.List  // of *outgoing: all sends that wait for room
 	spare      spares
 	watchers   []*watcher
+	watches    []*watch
 
 	setAside    int  // unbind events set aside, over all Ksocks
 	unbindsLost bool // more were to be set aside than may be; until there are none
@@ -177,17 +178,6 @@ func (b *Bus) Open(mode kbusdev.Mode) (kbusdev.Ksock, error) {
 	return k, nil
 }
 
-// Bindings lists every binding, newest first. The error is always nil.
-func (b *Bus) Bindings() ([]kbusdev.Binding, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	all := make([]kbusdev.Binding, 0, b.names.count)
-	for n := b.names.newest; n != nil; n = n.older {
-		all = append(all, kbusdev.Binding{Ksock: n.ksock.id, Role: n.role, Name: n.name})
-	}
-	return all, nil
-}
-
 // FindReplier gives the binding of the most specific replier of a message name,
 // or false if nobody replies to it, or it is no message name. It costs the same
 // however much is bound.
@@ -201,7 +191,7 @@ func (b *Bus) FindReplier(name string) (kbusdev.Binding, bool) {
 	if r == nil {
 		return kbusdev.Binding{}, false
 	}
-	return kbusdev.Binding{Ksock: r.ksock.id, Role: r.role, Name: r.name}, true
+	return r.public(), true
 }
 
 func (b *Bus) nextID() kbusdev.MsgID {

@@ -52,31 +52,36 @@ func (d *debts) pay(id kbusdev.MsgID) {
 	d.n--
 }
 
-// awaited counts the replies a Ksock waits for, by request id: an explicit id can
-// be used twice.
+// awaited are the replies a Ksock waits for, by request id: an explicit id can be used
+// twice.
 type awaited struct {
-	byID map[kbusdev.MsgID]int
+	byID map[kbusdev.MsgID]awaitedReply
 	n    int
 }
 
-func (a *awaited) add(id kbusdev.MsgID) {
+type awaitedReply struct {
+	n       int
+	request *slot // the replier's copy of the latest one; it holds another, or nothing, once that is read
+}
+
+func (a *awaited) add(id kbusdev.MsgID, request *slot) {
 	if a.byID == nil {
-		a.byID = make(map[kbusdev.MsgID]int)
+		a.byID = make(map[kbusdev.MsgID]awaitedReply)
 	}
-	a.byID[id]++
+	a.byID[id] = awaitedReply{a.byID[id].n + 1, request}
 	a.n++
 }
 
-func (a *awaited) has(id kbusdev.MsgID) bool { return a.byID[id] > 0 }
+func (a *awaited) has(id kbusdev.MsgID) bool { return a.byID[id].n > 0 }
 
 func (a *awaited) remove(id kbusdev.MsgID) {
-	switch n := a.byID[id]; n {
+	switch r := a.byID[id]; r.n {
 	case 0:
 		return
 	case 1:
 		delete(a.byID, id)
 	default:
-		a.byID[id] = n - 1
+		a.byID[id] = awaitedReply{r.n - 1, r.request}
 	}
 	a.n--
 }

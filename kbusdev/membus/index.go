@@ -35,6 +35,7 @@ type bound struct {
 type index struct {
 	root           node
 	newest, oldest *binding
+	ages           ages
 	count          int
 	lastSeq        uint64
 }
@@ -133,6 +134,7 @@ func (x *index) add(k *Ksock, role kbusdev.Role, name string) *binding {
 		b.ownOlder.ownNewer = b
 	}
 	x.newest, k.bound.newest = b, b
+	x.ages.add(b)
 	x.count++
 	if role == kbusdev.Replier {
 		list.replier = b
@@ -173,6 +175,7 @@ func (x *index) remove(b *binding) {
 	} else {
 		x.oldest = b.newer
 	}
+	x.ages.remove(b)
 	x.count--
 	own := &b.ksock.bound
 	if b.ownNewer != nil {

@@ -20,6 +20,7 @@ type Ksock struct {
 	maxMessages int
 	maxBytes    int
 	onlyOnce    kbusdev.Switch
+	notOwn      bool
 	lastQueued  kbusdev.MsgID // for only-once
 	lastSent    kbusdev.MsgID
 	awaited     awaited // replies we wait for
@@ -139,6 +140,14 @@ func (k *Ksock) MaxMessageSize(n uint32) (now uint32, err error) {
 func (k *Ksock) OnlyOnce(s kbusdev.Switch) (old kbusdev.Switch, err error) {
 	err = k.locked("msgonlyonce", "", func() error { return flip(&k.onlyOnce, s, &old) })
 	return old, err
+}
+
+// NotOwn turns off that the Ksock hears as listener what it has sent itself. The module
+// has nothing like it; a limpet, which listens to everything, would only throw it away.
+func (k *Ksock) NotOwn() {
+	k.bus.mu.Lock()
+	defer k.bus.mu.Unlock()
+	k.notOwn = true
 }
 
 // Verbose remembers the switch and does nothing else: this bus has no log.

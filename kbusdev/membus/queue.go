@@ -2,10 +2,18 @@ package membus
 
 import "github.com/kbus-limpet/limpet/kbusdev"
 
+// A posted is a message on the bus. It is one piece of memory with the slot for the
+// first queue that it is put into, for most messages have one recipient.
+type posted struct {
+	kbusdev.Message
+	slot   slot
+	queued int // how often it was put into a queue
+}
+
 // A queued is one recipient's copy of a message: the message is shared, the
 // flags are its own.
 type queued struct {
-	msg     *kbusdev.Message
+	msg     *posted
 	via     *binding // the binding it came through; nil for replies and synthetic ones
 	flags   kbusdev.Flags
 	request bool // it is the replier's copy of a request
@@ -19,7 +27,8 @@ func (e *queued) bytes() int { return e.msg.Size() }
 type slot struct {
 	queued
 	ahead, behind *slot
-	nextVia       *slot // the next one behind that came through the same binding
+	aheadVia      *slot // the next one ahead that came through the same binding
+	nextVia       *slot // the next one behind that did
 }
 
 // A via lists, in the order of their queue, the slots that came through a binding.
@@ -33,8 +42,11 @@ type queue struct {
 	spare       *spares
 }
 
-func (q *queue) push(e queued) {
-	s := q.spare.take()
+func (q *queue) push(e queued) *slot {
+	s := &e.msg.slot
+	if e.msg.queued++; e.msg.queued > 1 || e.request { // the asker keeps the slot of a request for longer than its message
+		s = q.spare.take()
+	}
 	s.queued = e
 	q.n++
 	q.bytes += e.bytes()
@@ -48,24 +60,36 @@ func (q *queue) push(e queued) {
 		s.ahead, q.last.behind, q.last = q.last, s, s
 	}
 	if e.via == nil {
-		return
+		return s
 	}
 	switch v := &e.via.queued; {
 	case v.first == nil:
 		v.first, v.last = s, s
 	case urgent:
-		s.nextVia, v.first = v.first, s
+		s.nextVia, v.first.aheadVia, v.first = v.first, s, s
 	default:
-		v.last.nextVia, v.last = s, s
+		s.aheadVia, v.last.nextVia, v.last = v.last, s, s
 	}
+	return s
 }
 
-// pop takes the first slot's copy, which must be there. What is first of the
-// queue is first of its binding too.
-func (q *queue) pop() queued {
-	s := q.first
+// pop takes the first slot's copy, which must be there.
+func (q *queue) pop() queued { return q.take(q.first) }
+
+// take takes a slot's copy out of the queue and of its binding's list.
+func (q *queue) take(s *slot) queued {
 	if s.via != nil {
-		s.via.queued.first = s.nextVia
+		v := &s.via.queued
+		if s.aheadVia != nil {
+			s.aheadVia.nextVia = s.nextVia
+		} else {
+			v.first = s.nextVia
+		}
+		if s.nextVia != nil {
+			s.nextVia.aheadVia = s.aheadVia
+		} else {
+			v.last = s.aheadVia
+		}
 	}
 	return q.remove(s)
 }
@@ -96,7 +120,11 @@ func (q *queue) remove(s *slot) queued {
 	e := s.queued
 	q.n--
 	q.bytes -= e.bytes()
-	q.spare.give(s)
+	if s == &e.msg.slot {
+		*s = slot{}
+	} else {
+		q.spare.give(s)
+	}
 	return e
 }
 

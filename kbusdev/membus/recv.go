@@ -50,16 +50,13 @@ func (k *Ksock) recvQueued(dst []*kbusdev.Message) (n int, err error) {
 		k.take()
 		return 0, opError("recv", "", syscall.EBADF)
 	}
-	copies := make([]kbusdev.Message, min(len(dst), k.queue.n))
 	for n < len(dst) && k.queue.n > 0 {
 		e := k.take()
-		var m *kbusdev.Message
-		if n < len(copies) {
-			m = &copies[n]
-		} else {
-			m = new(kbusdev.Message) // an unbind event set aside came in meanwhile
+		m := &e.msg.Message
+		if e.msg.queued > 1 { // others have it, or had it
+			m = new(kbusdev.Message)
+			*m = e.msg.Message
 		}
-		*m = *e.msg
 		m.Flags = e.flags
 		dst[n] = m
 		n++
@@ -91,7 +88,7 @@ func (k *Ksock) Next() (n int, err error) {
 			return nil
 		}
 		e := k.take()
-		m := *e.msg
+		m := e.msg.Message
 		m.Flags = e.flags
 		k.taken = &m
 		n = kbusdev.EntireSize(k.bus.layout, &m)

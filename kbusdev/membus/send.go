@@ -2,6 +2,7 @@ package membus
 
 import (
 	"context"
+	"slices"
 	"syscall"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -15,17 +16,23 @@ func (k *Ksock) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, er
 	if err := k.admit(m); err != nil {
 		return kbusdev.MsgID{}, opError("write", m.Name, err)
 	}
-	copied := *m
-	out := &outgoing{msg: &copied, from: k, asleep: true}
+	memory := &struct { // one piece
+		posted
+		outgoing
+	}{posted: posted{Message: *m}}
+	out := &memory.outgoing
+	*out = outgoing{msg: &memory.posted, from: k, asleep: true}
 	err := b.transmit(k, out)
+	id := out.msg.ID // before anybody else has the message
 	if err == syscall.EAGAIN {
 		b.park(out)
 		err = k.sleep(ctx, out)
 	}
+	*out = outgoing{} // a message that is kept for long does not keep its sender
 	if err != nil {
-		return copied.ID, opError("send", copied.Name, err)
+		return id, opError("send", m.Name, err)
 	}
-	return copied.ID, nil
+	return id, nil
 }
 
 // admit makes the checks that the module makes while a message is written.
@@ -70,6 +77,9 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 
 	b.names.lookup(m.Name, &b.found)
 	replier, listeners := b.found.replier, b.found.listeners
+	if k.notOwn {
+		listeners = slices.DeleteFunc(listeners, func(l *binding) bool { return l.ksock == k })
+	}
 	noRoom := syscall.EBUSY
 	if m.Flags&kbusdev.AllOrWait != 0 {
 		noRoom = syscall.EAGAIN
@@ -121,8 +131,7 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 		k.debts.pay(m.InReplyTo)
 	}
 	if request {
-		k.awaited.add(m.ID)
-		b.push(replier.ksock, queued{msg: m, flags: m.Flags | kbusdev.WantYouToReply, via: replier, request: true})
+		k.awaited.add(m.ID, b.push(replier.ksock, queued{msg: m, flags: m.Flags | kbusdev.WantYouToReply, via: replier, request: true}))
 	}
 	for _, l := range listeners {
 		b.push(l.ksock, queued{msg: m, flags: m.Flags, via: l})
@@ -144,15 +153,16 @@ func withRoom(listeners []*binding, id kbusdev.MsgID) []*binding {
 	return kept
 }
 
-// push queues one copy, unless only-once drops it.
-func (b *Bus) push(k *Ksock, e queued) {
+// push queues one copy, unless only-once drops it, and returns where.
+func (b *Bus) push(k *Ksock, e queued) *slot {
 	if k.onlyOnce == kbusdev.On && e.via != nil && !e.request && k.lastQueued == e.msg.ID {
-		return
+		return nil
 	}
 	k.lastQueued = e.msg.ID
-	k.queue.push(e)
+	s := k.queue.push(e)
 	signal(k.readable)
 	k.changed()
+	return s
 }
 
 // synthetic answers a request in place of its replier. It needs no room and is
@@ -162,14 +172,14 @@ func (b *Bus) synthetic(name string, from, to kbusdev.KsockID, request kbusdev.M
 	if requester == nil {
 		return
 	}
-	m := &kbusdev.Message{
+	m := &posted{Message: kbusdev.Message{
 		ID:        b.nextID(),
 		InReplyTo: request,
 		To:        to,
 		From:      from,
 		Flags:     kbusdev.Synthetic,
 		Name:      name,
-	}
+	}}
 	requester.awaited.remove(request)
 	b.push(requester, queued{msg: m, flags: m.Flags})
 }
@@ -204,7 +214,7 @@ func (k *Ksock) commit(fetch *fetched) (id kbusdev.MsgID, err error) {
 		if err != nil {
 			return id, opError("send", "", err)
 		}
-		out = &outgoing{msg: m, from: k}
+		out = &outgoing{msg: &posted{Message: *m}, from: k}
 	}
 	err = b.transmit(k, out)
 	if err == syscall.EAGAIN {

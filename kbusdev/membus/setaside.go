@@ -28,7 +28,7 @@ func (b *Bus) reportUnbindOnClose(k *Ksock, name string) {
 	listeners := b.found.listeners
 	if b.unbindsLost || b.setAside+len(listeners) > maxSetAside {
 		b.unbindsLost = true
-		event = &kbusdev.Message{ID: b.nextID(), Flags: kbusdev.Synthetic, Name: kbusdev.NameUnbindEventsLost}
+		event = &posted{Message: kbusdev.Message{ID: b.nextID(), Flags: kbusdev.Synthetic, Name: kbusdev.NameUnbindEventsLost}}
 	}
 	for _, l := range listeners {
 		s := &l.ksock.setAside

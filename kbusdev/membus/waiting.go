@@ -28,7 +28,7 @@ type waiters struct {
 // An outgoing is a checked message on its way. It keeps its id while it is
 // pending.
 type outgoing struct {
-	msg      *kbusdev.Message
+	msg      *posted
 	from     *Ksock
 	numbered bool
 	asleep   bool    // a Send waits for it, to be woken when it is finished

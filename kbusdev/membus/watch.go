@@ -30,7 +30,7 @@ func (b *Bus) WatchListeners(f func(b kbusdev.Binding, bound bool)) (stop func()
 	w := &watcher{f: f}
 	for v := b.names.oldest; v != nil; v = v.newer {
 		if v.role == kbusdev.Listener {
-			f(kbusdev.Binding{Ksock: v.ksock.id, Role: v.role, Name: v.name}, true)
+			f(v.public(), true)
 		}
 	}
 	b.watchers = append(b.watchers, w)

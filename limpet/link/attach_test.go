@@ -244,7 +244,7 @@ func TestSendsWhatThereIs(t *testing.T) {
 		a.m.fromPeer <- batch(1, 1)
 		synctest.Wait()
 		a.d.do(func(s *link.Session) {
-			s.Take(nil, 1)
+			s.Take(1)
 			s.Decided(time.Now(), 1, 3)
 		})
 		before := time.Now()

@@ -1,41 +1,79 @@
 package link
 
-// A fifo is a queue in a ring that grows. When a burst is over, it gives its memory
-// back. The zero value is empty.
+// A fifo is a queue in chunks, so that nothing is moved when it grows. The zero value is
+// empty. Chunks come from spares, which several queues may share.
 type fifo[T any] struct {
-	ring  []T // its length is 0 or a power of two
-	first int
-	n     int
+	chunks []*[chunkLen]T
+	first  int // where the first item is in the first chunk
+	n      int
 }
 
-// Sizes of a ring, in items.
 const (
-	minRing  = 16
-	keepRing = 1024 // one of this size is kept for the next burst
+	chunkLen = 32
+	// maxSpare chunks are kept for the next burst.
+	maxSpare = 4096 / chunkLen
 )
 
-// at returns the i-th item, 0 <= i < n. The pointer is valid until the next change.
-func (f *fifo[T]) at(i int) *T { return &f.ring[(f.first+i)&(len(f.ring)-1)] }
+// Spares are empty chunks. The zero value has none.
+type spares[T any] []*[chunkLen]T
 
-func (f *fifo[T]) push(it *T) {
-	if f.n == len(f.ring) {
-		f.resize(max(minRing, 2*len(f.ring)))
+func (s *spares[T]) take() *[chunkLen]T {
+	last := len(*s) - 1
+	if last < 0 {
+		return new([chunkLen]T)
+	}
+	c := (*s)[last]
+	*s = (*s)[:last]
+	return c
+}
+
+// keep keeps an empty chunk, unless there are enough.
+func (s *spares[T]) keep(c *[chunkLen]T) {
+	if len(*s) < maxSpare {
+		*s = append(*s, c)
+	}
+}
+
+// at returns the i-th item, 0 <= i < n. The pointer is valid until the item is dropped,
+// or something is withdrawn.
+func (f *fifo[T]) at(i int) *T {
+	i += f.first
+	return &f.chunks[i/chunkLen][i%chunkLen]
+}
+
+// grow adds an item, which is zero, and returns it.
+func (f *fifo[T]) grow(s *spares[T]) *T {
+	if f.first+f.n == len(f.chunks)*chunkLen {
+		f.chunks = append(f.chunks, s.take())
 	}
 	f.n++
-	*f.at(f.n - 1) = *it
+	return f.at(f.n - 1)
 }
 
 // drop removes the first item.
-func (f *fifo[T]) drop() {
+func (f *fifo[T]) drop(s *spares[T]) {
 	var zero T
 	*f.at(0) = zero
-	f.first = (f.first + 1) & (len(f.ring) - 1)
+	f.first++
 	f.n--
-	f.shrink()
+	if f.first == chunkLen {
+		s.keep(f.chunks[0])
+		f.chunks[0] = nil
+		f.chunks = f.chunks[1:]
+		f.first = 0
+	}
+}
+
+// dropLast removes the last item.
+func (f *fifo[T]) dropLast(s *spares[T]) {
+	var zero T
+	*f.at(f.n - 1) = zero
+	f.n--
+	f.trim(s)
 }
 
 // withdraw removes the items that unwanted reports, and keeps the order of the others.
-func (f *fifo[T]) withdraw(unwanted func(*T) bool) {
+func (f *fifo[T]) withdraw(s *spares[T], unwanted func(*T) bool) {
 	kept := 0
 	for i := range f.n {
 		it := f.at(i)
@@ -52,25 +90,15 @@ func (f *fifo[T]) withdraw(unwanted func(*T) bool) {
 		*f.at(i) = zero
 	}
 	f.n = kept
-	f.shrink()
+	f.trim(s)
 }
 
-// shrink halves a large ring that is mostly empty. What is left fills at most half of
-// it, so that it need not grow again at once.
-func (f *fifo[T]) shrink() {
-	size := len(f.ring)
-	for size > keepRing && f.n <= size/4 {
-		size /= 2
+// trim gives back the chunks behind the last item.
+func (f *fifo[T]) trim(s *spares[T]) {
+	used := (f.first + f.n + chunkLen - 1) / chunkLen
+	for _, c := range f.chunks[used:] {
+		s.keep(c)
 	}
-	if size < len(f.ring) {
-		f.resize(size)
-	}
-}
-
-func (f *fifo[T]) resize(size int) {
-	ring := make([]T, size)
-	for i := range f.n {
-		ring[i] = *f.at(i)
-	}
-	f.ring, f.first = ring, 0
+	clear(f.chunks[used:])
+	f.chunks = f.chunks[:used]
 }

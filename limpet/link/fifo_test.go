@@ -6,11 +6,21 @@ import (
 	"testing"
 )
 
-// The ring does what a slice does, and its size follows what is in it.
+// size returns how many items there is memory for.
+func size[T any](s *spares[T], queues ...*fifo[T]) int {
+	n := len(*s)
+	for _, f := range queues {
+		n += len(f.chunks)
+	}
+	return n * chunkLen
+}
+
+// A fifo does what a slice does, and its size follows what is in it.
 func TestFifoIsASlice(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		var f fifo[int]
+		var spare spares[int]
 		var twin []int
 		grows := 1 // how likely a push is, of 4
 		for step := range 20_000 {
@@ -20,20 +30,23 @@ func TestFifoIsASlice(t *testing.T) {
 			switch {
 			case rnd.IntN(2000) == 0:
 				odd := func(n *int) bool { return *n%2 == 1 }
-				f.withdraw(odd)
+				f.withdraw(&spare, odd)
 				twin = slices.DeleteFunc(twin, func(n int) bool { return odd(&n) })
 			case rnd.IntN(4) < grows:
-				f.push(&step)
+				*f.grow(&spare) = step
 				twin = append(twin, step)
+			case len(twin) > 0 && rnd.IntN(20) == 0:
+				f.dropLast(&spare)
+				twin = twin[:len(twin)-1]
 			case len(twin) > 0:
-				f.drop()
+				f.drop(&spare)
 				twin = twin[1:]
 			}
 			if f.n != len(twin) || f.n > 0 && (*f.at(0) != twin[0] || *f.at(f.n - 1) != twin[f.n-1]) {
 				t.Fatalf("seed %d, step %d: %d items, want %d", seed, step, f.n, len(twin))
 			}
-			if size := len(f.ring); size > keepRing && size > 4*f.n+4 {
-				t.Fatalf("seed %d, step %d: a ring of %d for %d items", seed, step, size, f.n)
+			if got := size(&spare, &f); got > f.n+chunkLen*(maxSpare+2) {
+				t.Fatalf("seed %d, step %d: memory for %d for %d items", seed, step, got, f.n)
 			}
 		}
 		for i, want := range twin {
@@ -44,22 +57,24 @@ func TestFifoIsASlice(t *testing.T) {
 	}
 }
 
-// What has been dropped or withdrawn is not kept alive by the ring.
+// What has been dropped or withdrawn is not kept alive.
 func TestFifoForgets(t *testing.T) {
 	var f fifo[*int]
+	var spare spares[*int]
 	for i := range 40 {
-		p := &i
-		f.push(&p)
+		*f.grow(&spare) = &i
 	}
-	f.drop()
-	f.withdraw(func(p **int) bool { return **p%3 == 0 })
+	f.drop(&spare)
+	f.withdraw(&spare, func(p **int) bool { return **p%3 == 0 })
 	kept := 0
-	for _, p := range f.ring {
-		if p != nil {
-			kept++
+	for _, c := range slices.Concat(f.chunks, spare) {
+		for _, p := range c {
+			if p != nil {
+				kept++
+			}
 		}
 	}
 	if kept != f.n || f.n != 26 {
-		t.Errorf("the ring holds %d items, %d are in it, want 26", kept, f.n)
+		t.Errorf("the chunks hold %d items, %d are in the queue, want 26", kept, f.n)
 	}
 }

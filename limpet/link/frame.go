@@ -2,12 +2,14 @@ package link
 
 import (
 	"encoding/hex"
+	"slices"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
 // A Frame is one of *Greeting, *BatchOf, *Ack, *Topology, *Interest, *Table, *Drain,
-// *Ping, *Error and *Unknown. Whoever gave a frame to a stream must not change it afterwards.
+// *Ping, *Error and *Unknown. A stream is done with a frame when Send returns, but for the
+// data of messages, which is never changed.
 type Frame interface{ frame() }
 
 // A Batch is messages in the order in which the receiver's bus is to get them.
@@ -24,6 +26,11 @@ type BatchOf[T any] struct {
 	Ack uint64
 }
 
+// Clone returns a batch of its own memory, but for the data of its messages.
+func (b *BatchOf[T]) Clone() *BatchOf[T] {
+	return &BatchOf[T]{First: b.First, Messages: slices.Clone(b.Messages), Ack: b.Ack}
+}
+
 // An Ack says that the fate of every message up to Sequence has been decided on the
 // sender's bus.
 type Ack struct{ Sequence uint64 }
@@ -32,8 +39,14 @@ type Ack struct{ Sequence uint64 }
 // before.
 type Topology struct{ Networks []Network }
 
-// A Drain says that the sender is about to end the epoch, and why, for people.
-type Drain struct{ Reason string }
+// A Drain says that the sender is about to end the epoch.
+type Drain struct {
+	// Reason is why, for people.
+	Reason string
+	// Done makes it the answer to the other side's Drain instead: the sender waits for no
+	// reply, and asks nothing any more.
+	Done bool
+}
 
 // A Ping is a sign of life that each side sends every PingEvery. It has no answer.
 type Ping struct {

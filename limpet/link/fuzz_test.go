@@ -48,7 +48,7 @@ func (p *script) run(op, arg byte) error {
 	case 9:
 		return p.send()
 	case 10:
-		first, msgs := p.s.Take(nil, int(arg))
+		first, msgs := p.s.Take(int(arg))
 		for i := range msgs {
 			p.open = append(p.open, fate{first + uint64(i), msgs[i].Size()})
 		}

@@ -7,9 +7,11 @@ type inbox[T any] struct {
 	windowMessages int
 	windowBytes    int
 
-	waiting  fifo[T] // received, and not fetched by the caller
-	received uint64  // the last sequence number
-	done     uint64  // every message up to this one has its fate decided
+	batches  fifo[[]T] // received, and not fetched by the caller
+	spare    spares[[]T]
+	waiting  int    // how many messages that are
+	received uint64 // the last sequence number
+	done     uint64 // every message up to this one has its fate decided
 	early    map[uint64]struct{}
 	bytes    int // of what is not done
 	ackSent  uint64
@@ -37,9 +39,8 @@ func (x *inbox[T]) add(b *BatchOf[T]) error {
 	}
 	x.received += uint64(n)
 	x.bytes += size
-	for i := range b.Messages {
-		x.waiting.push(&b.Messages[i])
-	}
+	x.waiting += n
+	*x.batches.grow(&x.spare) = b.Messages
 	return nil
 }
 
@@ -48,15 +49,20 @@ func (x *inbox[T]) full() bool {
 	return x.received-x.done >= uint64(x.windowMessages) || x.bytes >= x.windowBytes
 }
 
-// take returns up to most messages that wait, and the number of the first. spare is
-// memory for them.
-func (x *inbox[T]) take(spare []T, most int) (first uint64, msgs []T) {
-	first = x.received - uint64(x.waiting.n) + 1
-	msgs = spare[:0]
-	for x.waiting.n > 0 && len(msgs) < most {
-		msgs = append(msgs, *x.waiting.at(0))
-		x.waiting.drop()
+// take returns messages that wait, at most so many and all of one batch, and the number
+// of the first.
+func (x *inbox[T]) take(most int) (first uint64, msgs []T) {
+	first = x.received - uint64(x.waiting) + 1
+	if x.waiting == 0 || most <= 0 {
+		return first, nil
 	}
+	batch := x.batches.at(0)
+	n := min(most, len(*batch))
+	msgs, *batch = (*batch)[:n:n], (*batch)[n:]
+	if len(*batch) == 0 {
+		x.batches.drop(&x.spare)
+	}
+	x.waiting -= n
 	return first, msgs
 }
 

@@ -34,16 +34,15 @@ func TestInboxTakesBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if x.received != 259 || x.bytes != 3+256 || x.waiting.n != 259 {
+	if x.received != 259 || x.bytes != 3+256 || x.waiting != 259 {
 		t.Errorf("%+v", x)
 	}
-	spare := make([]kbusdev.Message, 0, 2)
 	for _, c := range []struct {
 		most  int
 		first uint64
 		n     int
-	}{{2, 1, 2}, {0, 3, 0}, {1, 3, 1}, {1000, 4, 256}, {1000, 260, 0}} {
-		if first, msgs := x.take(spare, c.most); first != c.first || len(msgs) != c.n {
+	}{{2, 1, 1}, {0, 2, 0}, {2, 2, 2}, {100, 4, 100}, {1000, 104, 154}, {1000, 258, 2}, {1000, 260, 0}} {
+		if first, msgs := x.take(c.most); first != c.first || len(msgs) != c.n {
 			t.Errorf("took %d from %d on, want %d from %d on", len(msgs), first, c.n, c.first)
 		}
 	}
@@ -70,7 +69,7 @@ func TestInboxRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantProtocol(t, x.add(c.batch), c.words)
-		if x.received != 3 || x.waiting.n != 3 || x.bytes != 0 {
+		if x.received != 3 || x.waiting != 3 || x.bytes != 0 {
 			t.Errorf("%s: a refused batch has left %+v", c.name, x)
 		}
 		if err := x.add(numbered(4, 1, 1)); err != nil {
@@ -88,7 +87,7 @@ func TestInboxIsBounded(t *testing.T) {
 			var err error
 			for err == nil {
 				if err = x.add(numbered(x.received+1, 1, size)); taken {
-					x.take(nil, 1)
+					x.take(1)
 				}
 			}
 			wantProtocol(t, err, "in flight, the window has room for 8 and 1000")
@@ -121,7 +120,7 @@ func TestFatesInAnyOrder(t *testing.T) {
 				if err := x.add(numbered(x.received+1, n, 3)); err != nil {
 					t.Fatal(err)
 				}
-				first, msgs := x.take(nil, n)
+				first, msgs := x.take(n)
 				for i := range msgs {
 					open = append(open, first+uint64(i))
 				}
@@ -137,8 +136,8 @@ func TestFatesInAnyOrder(t *testing.T) {
 				t.Fatalf("seed %d: after %d: %d are done and %d bytes open, want %d and %d", seed, seq, x.done, x.bytes, done, 3*len(open))
 			}
 		}
-		if x.early != nil || x.waiting.n != 0 { // a map keeps its memory until it is dropped
-			t.Errorf("seed %d: %d fates and %d messages are left", seed, len(x.early), x.waiting.n)
+		if x.early != nil || x.waiting != 0 { // a map keeps its memory until it is dropped
+			t.Errorf("seed %d: %d fates and %d messages are left", seed, len(x.early), x.waiting)
 		}
 	}
 }
@@ -171,11 +170,9 @@ func BenchmarkInboxNearlyFull(b *testing.B) {
 		x.add(numbered(x.received+1, 1, 16))
 	}
 	batch := numbered(0, 1, 16)
-	var spare []kbusdev.Message
 	b.ReportAllocs()
 	for b.Loop() {
-		var first uint64
-		first, spare = x.take(spare, 1)
+		first, _ := x.take(1)
 		x.decided(first, 16)
 		batch.First = x.received + 1
 		if err := x.add(batch); err != nil {

@@ -106,13 +106,16 @@ func (d *side) send(now time.Time) (bool, error) {
 		return false, fmt.Errorf("an acknowledgement of %d after one of %d, done are %d", ack, d.lastAck, st.Done)
 	}
 	d.lastAck = ack
+	if b, ok := f.(*link.Batch); ok {
+		f = b.Clone()
+	}
 	d.wire = append(d.wire, f)
 	return true, nil
 }
 
 // take takes a few messages, and decides the fates of some that were taken before.
 func (d *side) take(rnd *rand.Rand, now time.Time) error {
-	first, msgs := d.s.Take(nil, 1+rnd.IntN(20))
+	first, msgs := d.s.Take(1 + rnd.IntN(20))
 	for i := range msgs {
 		kind := msgs[i].Name[0]
 		d.taken[kind] = append(d.taken[kind], msgs[i].Name)

@@ -48,7 +48,7 @@ func (it *item[T]) encoded() int { return int(it.bytes) + int(it.overhead) }
 // again under the same numbers.
 type outbox[T any] struct {
 	measure func(*T) Measure
-	next    item[T]          // is being added
+	spare   spares[item[T]]
 	queues  [3]fifo[item[T]] // not handed yet, in the order in which they are served
 	unacked fifo[item[T]]    // handed: acked+1 to handed
 	handed  uint64
@@ -61,6 +61,8 @@ type outbox[T any] struct {
 	unackedBytes   int
 
 	delivered uint64 // acknowledged messages that came from our bus
+
+	batch BatchOf[T] // the one that is being sent
 }
 
 // The queues, in the order in which they are served.
@@ -79,24 +81,22 @@ func (o *outbox[T]) room(l Lane) bool {
 	return used.messages < lanes[l].maxMessages && used.bytes < o.windowBytes
 }
 
-// add queues a copy of out. What measure is given must live on the heap, so it is copied to
-// there first.
-func (o *outbox[T]) add(out *item[T]) {
-	o.next = *out
-	it := &o.next
+// add queues a copy of out, which is to go in a lane and came at a time.
+func (o *outbox[T]) add(out *OutgoingOf[T], l Lane, at time.Time) {
+	q := orderedQueue
+	if l == Binds {
+		q = bindQueue
+	}
+	it := o.queues[q].grow(&o.spare)
+	it.OutgoingOf, it.lane, it.at = *out, l, at
 	m := o.measure(&it.Msg)
 	it.bytes, it.overhead = uint32(m.Size), m.Overhead
-	o.inLane[it.lane].messages++
-	o.inLane[it.lane].bytes += it.size()
-	q := orderedQueue
-	switch {
-	case it.lane == Binds:
-		q = bindQueue
-	case m.Urgent:
-		q = urgentQueue
+	o.inLane[l].messages++
+	o.inLane[l].bytes += m.Size
+	if m.Urgent && q == orderedQueue {
+		*o.queues[urgentQueue].grow(&o.spare) = *it
+		o.queues[q].dropLast(&o.spare)
 	}
-	o.queues[q].push(it)
-	*it = item[T]{}
 }
 
 func (o *outbox[T]) queued() (n int) {
@@ -106,17 +106,21 @@ func (o *outbox[T]) queued() (n int) {
 	return n
 }
 
+// unsent reports whether anything has not been sent on this stream.
+func (o *outbox[T]) unsent() bool { return o.sent < o.handed || o.queued() > 0 }
+
 // take returns the next batch for the stream: first what has to be sent again. It
 // returns nil if there is nothing to send, or the peer takes no more before it has
-// acknowledged something.
+// acknowledged something. The batch is valid until the next take, or flushed.
 func (o *outbox[T]) take() *BatchOf[T] {
 	n := o.nextBatch()
 	if n == 0 {
 		return nil
 	}
-	b := &BatchOf[T]{First: o.sent + 1, Messages: make([]T, n)}
+	b := &o.batch
+	b.First, b.Messages = o.sent+1, b.Messages[:0]
 	for i := range n {
-		b.Messages[i] = o.toSend(i).Msg
+		b.Messages = append(b.Messages, o.toSend(i).Msg)
 	}
 	o.sent += uint64(n)
 	for o.handed < o.sent {
@@ -170,6 +174,16 @@ func (o *outbox[T]) waiting(i int) *item[T] {
 	return nil
 }
 
+// flushed forgets the last batch, which has been sent.
+func (o *outbox[T]) flushed() { clear(o.batch.Messages) }
+
+// rest gives back the memory of bursts if nothing is queued or unacknowledged.
+func (o *outbox[T]) rest() {
+	if o.unacked.n+o.queued() == 0 {
+		o.spare, o.batch.Messages = nil, nil
+	}
+}
+
 // hand gives the first message that was never handed its number.
 func (o *outbox[T]) hand() {
 	q := 0
@@ -178,8 +192,8 @@ func (o *outbox[T]) hand() {
 	}
 	it := o.queues[q].at(0)
 	o.unackedBytes += it.size()
-	o.unacked.push(it)
-	o.queues[q].drop()
+	*o.unacked.grow(&o.spare) = *it
+	o.queues[q].drop(&o.spare)
 	o.handed++
 }
 
@@ -196,7 +210,7 @@ func (o *outbox[T]) ack(seq uint64) bool {
 		if it.FromBus {
 			o.delivered++
 		}
-		o.unacked.drop()
+		o.unacked.drop(&o.spare)
 		o.acked++
 	}
 	return true
@@ -221,7 +235,7 @@ func (o *outbox[T]) rewind(next uint64) bool {
 // withdraw removes the messages that were never handed and that unwanted reports.
 func (o *outbox[T]) withdraw(unwanted func(*item[T]) bool) {
 	for q := range o.queues {
-		o.queues[q].withdraw(func(it *item[T]) bool {
+		o.queues[q].withdraw(&o.spare, func(it *item[T]) bool {
 			if !unwanted(it) {
 				return false
 			}

@@ -113,13 +113,13 @@ func (s *SessionOf[Out, In]) Empty(l Lane) bool { return s.out.inLane[l].message
 func (s *SessionOf[Out, In]) Acknowledged() uint64 { return s.out.acked }
 
 // Waiting returns how many messages of the peer's Take has not returned.
-func (s *SessionOf[Out, In]) Waiting() int { return s.in.waiting.n }
+func (s *SessionOf[Out, In]) Waiting() int { return s.in.waiting }
 
 // Put queues a message for the peer, whether or not its lane has room: callers ask Room
 // before. now is given to Withdraw. The message is copied; its Data is shared, and must
 // not be changed until the message is acknowledged.
 func (s *SessionOf[Out, In]) Put(now time.Time, l Lane, out *OutgoingOf[Out]) {
-	s.out.add(&item[Out]{OutgoingOf: *out, lane: l, at: now})
+	s.out.add(out, l, now)
 }
 
 // SetTopology tells the peer what lies behind us; only the latest is sent.
@@ -136,7 +136,8 @@ func (s *SessionOf[Out, In]) End(why *Error) { s.final, s.ended = why, true }
 
 // Next returns the next frame for the stream. If there is none now, f is nil, and again
 // is when to ask again unless something happens before. over reports that nothing will
-// follow.
+// follow. A batch is the session's, and valid until the next call of Next or Flushed; the
+// data of its messages is valid for ever.
 func (s *SessionOf[Out, In]) Next(now time.Time) (f Frame, again time.Time, over bool) {
 	switch {
 	case s.ended && s.final != nil:
@@ -152,6 +153,7 @@ func (s *SessionOf[Out, In]) Next(now time.Time) (f Frame, again time.Time, over
 		return f, time.Time{}, false
 	case !now.Before(s.pingAt): // before batches: there may always be one
 		s.pingAt = now.Add(PingEvery)
+		s.out.rest()
 		return &Ping{Received: s.in.received}, time.Time{}, false
 	}
 	if b := s.out.take(); b != nil {
@@ -168,6 +170,19 @@ func (s *SessionOf[Out, In]) Next(now time.Time) (f Frame, again time.Time, over
 	}
 }
 
+// Due returns when Next will have a frame; zero is now, or perhaps now. Before that time
+// it has none unless something happens.
+func (s *SessionOf[Out, In]) Due() time.Time {
+	switch {
+	case s.ended || s.topology != nil || s.drain != nil || s.out.unsent():
+		return time.Time{}
+	case !s.ackAt.IsZero() && s.ackAt.Before(s.pingAt):
+		return s.ackAt
+	default:
+		return s.pingAt
+	}
+}
+
 // takeAck returns the acknowledgement that is pending, 0 if none is.
 func (s *SessionOf[Out, In]) takeAck() uint64 {
 	s.ackAt = time.Time{}
@@ -180,6 +195,7 @@ func (s *SessionOf[Out, In]) takeAck() uint64 {
 
 // Flushed tells that the stream has taken everything that Next has returned so far.
 func (s *SessionOf[Out, In]) Flushed() {
+	s.out.flushed()
 	if s.cfg.NoAcks {
 		s.out.ack(s.out.sent)
 	}
@@ -240,11 +256,9 @@ func (s *SessionOf[Out, In]) noteOwed(now time.Time) {
 // message needs to get there: a slow link is not stuck.
 func (s *SessionOf[Out, In]) StuckSince() time.Time { return s.owedSince }
 
-// Take returns up to most messages that the peer has sent, and the sequence number of
-// the first. spare is memory for them; the result is the caller's.
-func (s *SessionOf[Out, In]) Take(spare []In, most int) (first uint64, msgs []In) {
-	return s.in.take(spare, most)
-}
+// Take returns messages that the peer has sent, at most so many and none only if there
+// are none, and the sequence number of the first. They are the caller's.
+func (s *SessionOf[Out, In]) Take(most int) (first uint64, msgs []In) { return s.in.take(most) }
 
 // Decided tells that the fate of message seq is decided on our bus. It must be called
 // once for each message that Take has returned, in any order; size is the message's size.

@@ -390,7 +390,7 @@ func TestSessionsOfOtherMessages(t *testing.T) {
 	if err := numbers.Receive(start, f); err != nil {
 		t.Fatal(err)
 	}
-	first, got := numbers.Take(nil, 9)
+	first, got := numbers.Take(9)
 	if first != 1 || !reflect.DeepEqual(got, []word{"!now", "one", "two"}) {
 		t.Errorf("%d: %q", first, got)
 	}
@@ -400,7 +400,7 @@ func TestSessionsOfOtherMessages(t *testing.T) {
 	if err := words.Receive(start, f); err != nil {
 		t.Fatal(err)
 	}
-	if _, got := words.Take(nil, 9); !reflect.DeepEqual(got, []int{7}) || words.Acknowledged() != 1 {
+	if _, got := words.Take(9); !reflect.DeepEqual(got, []int{7}) || words.Acknowledged() != 1 {
 		t.Errorf("%d, %d acknowledged", got, words.Acknowledged())
 	}
 	if err := words.Receive(start, &link.BatchOf[word]{First: 2, Messages: []word{"x"}}); err == nil {

@@ -31,6 +31,9 @@ func newMemStream() *memStream {
 }
 
 func (m *memStream) Send(f link.Frame) error {
+	if b, ok := f.(*link.Batch); ok {
+		f = b.Clone()
+	}
 	select {
 	case m.toPeer <- f:
 		return nil

@@ -45,6 +45,7 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 	w, n := p.n.w, p.n
 	k := n.open(w.cfg.limpetQueue)
 	must(k.OnlyOnce(kbusdev.On))
+	k.NotOwn()
 	check(k.Bind("$.*", kbusdev.Listener))
 	l := &epoch{p: p, ksock: k, session: session, peer: peer.Instance, bound: w.cfg.limpetQueue}
 	n.ids.Serve(k.ID())
@@ -62,10 +63,12 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 			WindowMessages: int(w.cfg.limpet.WindowMessages),
 			WindowBytes:    int(w.cfg.limpet.WindowBytes),
 		},
-		IDs:      n.ids,
-		Interest: w.cfg.interest,
-		Totals:   &p.totals,
-		Inspect:  inspect,
+		IDs:         n.ids,
+		Interest:    w.cfg.interest,
+		DigestEvery: w.cfg.digestEvery,
+		DrainDone:   true,
+		Totals:      &p.totals,
+		Inspect:     inspect,
 	}, w.now)
 	p.totals.OnDrop = p.dropped
 	l.Adopt(w.now, p.carried)

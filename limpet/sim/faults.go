@@ -21,6 +21,10 @@ func (w *World) trouble() {
 func (w *World) fault() {
 	x := w.wires[w.rng.IntN(len(w.wires))]
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
+	if w.cfg.upkeep && w.chance(6) {
+		w.upkeep(x, n)
+		return
+	}
 	switch w.rng.IntN(11) {
 	case 0, 1, 2:
 		if x.stream != nil {
@@ -66,6 +70,23 @@ func (w *World) fault() {
 			a := w.askers[w.rng.IntN(len(w.askers))]
 			a.die()
 		}
+	}
+}
+
+// upkeep drains a daemon or a link, or makes a table wrong.
+func (w *World) upkeep(x *wire, n *node) {
+	p := x.ends[w.rng.IntN(2)]
+	switch w.rng.IntN(4) {
+	case 0:
+		n.drain(w.chance(3))
+	case 1:
+		w.tracef("FAULT: %v is to be drained", p)
+		w.drains++
+		p.drain(func() {})
+	case 2:
+		p.digest()
+	case 3:
+		p.spoil()
 	}
 }
 

@@ -31,6 +31,7 @@ type node struct {
 	busAge   int // counts the buses
 	instance link.InstanceID
 	started  time.Time
+	draining bool // it has been told to stop, and takes no links any more
 	ids      *recent.IDs
 	brought  map[string]bool // the data of what limpets have sent on the bus
 	peerings []*peering
@@ -47,7 +48,7 @@ func (n *node) open(queue uint32) ksock {
 
 // start starts the daemon, for the first time or again.
 func (n *node) start() {
-	n.started = n.w.now
+	n.started, n.draining = n.w.now, false
 	n.brought = make(map[string]bool)
 	n.instance = link.InstanceID(n.w.randomID())
 	n.ids = recent.New(n.w.now)
@@ -69,6 +70,7 @@ type peering struct {
 	stream  *end      // attached, or waits for the peer to close it
 	asks    *end      // a stream on which the peer has greeted, that is to be admitted
 	probing time.Time // until when an older stream may show a sign of life
+	spoils  int       // how many bind events are to be spoiled
 }
 
 func (p *peering) String() string { return fmt.Sprintf("%d>%d", p.n.network, p.other().n.network) }
@@ -102,6 +104,10 @@ func (p *peering) admit() {
 	g, cur := e.greeting, p.current
 	if cur != nil && cur.Why() != nil {
 		return // close calls admit again
+	}
+	if p.n.draining {
+		e.close("the daemon is stopping", true)
+		return
 	}
 	if cur != nil && g.Instance != cur.peer && p.stream != nil && w.now.Before(p.probing) {
 		w.after(time.Second, p.admit)
@@ -146,7 +152,7 @@ func (p *peering) admit() {
 		return
 	}
 	w.tracef("%v attaches stream %d to epoch %x, the peer expects %d", p, e.id, cur.session[:2], expected)
-	p.stream, e.attached, e.heard = e, true, w.now
+	p.stream, e.epoch, e.attached, e.heard = e, cur, true, w.now
 	if w.cfg.interest {
 		cur.Interest(p.n.interest.names.For(p.wire.source))
 	}

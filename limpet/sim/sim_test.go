@@ -12,7 +12,7 @@ import (
 
 var (
 	oneSeed = flag.Uint64("seed", 0, "run this seed only, with a trace if -v is given")
-	seeds   = flag.Uint64("seeds", 0, "run so many seeds; 0 is 500, or 2 000 with LIMPET_TEST=long")
+	seeds   = flag.Uint64("seeds", 0, "run so many seeds; 0 is 500, 50 with -short, or 2 000 with LIMPET_TEST=long")
 	first   = flag.Uint64("first", 1, "the first of these seeds")
 )
 
@@ -20,8 +20,11 @@ var (
 func TestSeeds(t *testing.T) {
 	n := *seeds
 	if n == 0 {
-		if n = 500; os.Getenv("LIMPET_TEST") == "long" {
+		switch n = 500; {
+		case os.Getenv("LIMPET_TEST") == "long":
 			n = 2000
+		case testing.Short(): // in one thread the race detector has nothing to find
+			n = 50
 		}
 	}
 	all := sim.Stats{Ended: make(map[string]uint64), Answers: make(map[string]int)}
@@ -33,6 +36,10 @@ func TestSeeds(t *testing.T) {
 		all.Epochs += s.Epochs
 		all.Restarts += s.Restarts
 		all.Refused += s.Refused
+		all.Drains += s.Drains
+		all.Quiet += s.Quiet
+		all.Spoiled += s.Spoiled
+		all.Resyncs += s.Resyncs
 		all.Requests += s.Requests
 		all.Answered += s.Answered
 		all.Announced += s.Announced

@@ -33,6 +33,7 @@ type end struct {
 	p        *peering
 	sender   task
 	greeting *link.Greeting // the peer's
+	epoch    *epoch         // what it was attached to
 	attached bool
 	over     bool // nothing more is sent
 	closed   bool
@@ -46,6 +47,10 @@ func (x *wire) dial() {
 	w, p := x.w, x.ends[0]
 	if w.now.Before(x.downTil) {
 		x.dialler.wakeAt(x.downTil.Add(w.upTo(500 * time.Millisecond)))
+		return
+	}
+	if x.ends[0].n.draining || x.ends[1].n.draining {
+		x.dialler.wakeAt(w.now.Add(w.upTo(500 * time.Millisecond)))
 		return
 	}
 	if x.stream != nil && !x.stream.ends[0].closed {
@@ -75,18 +80,22 @@ func (x *wire) dial() {
 // next takes the next frame of the epoch's for the stream.
 func (e *end) next() {
 	w := e.p.n.w
-	if e.closed || e.over || e.p.current == nil || e.p.stream != e {
+	l := e.epoch
+	if e.closed || e.over || e.p.stream != e {
 		return
 	}
-	l := e.p.current
+	due := l.Due()
 	f, again, over := l.NextFrame(w.now)
+	if w.now.Before(due) && (f != nil || over) {
+		w.wrong("%v: a frame %s at %v, which was due at %v", e.p, shownFrame{f}, w.now, due)
+	}
 	switch {
 	case over:
 		e.over = true
 		e.send(nil)
 		w.after(time.Second, func() { e.close("the conversation is over", true) })
 	case f != nil:
-		e.send(f)
+		e.send(e.p.spoilt(f))
 		l.Flushed(w.now)
 		l.touch()
 		e.sender.wake()
@@ -107,6 +116,9 @@ func (e *end) send(f link.Frame) {
 		at = to.arrives
 	}
 	to.arrives = at
+	if b, ok := f.(*link.Batch); ok {
+		f = b.Clone() // the session uses its memory again
+	}
 	to.inbox = append(to.inbox, f)
 	w.at(at, to.deliver)
 }
@@ -158,6 +170,7 @@ func (e *end) take(f link.Frame) {
 		l.touch()
 		return
 	}
+	p.checkDrained(f)
 	err := l.TakeFrame(p.n.w.now, f)
 	if i, ok := f.(*link.Interest); ok && err == nil {
 		p.n.interest.take(p, i)

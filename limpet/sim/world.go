@@ -17,6 +17,9 @@ var sprintf = fmt.Sprintf
 // config is what a seed makes of a run.
 type config struct {
 	nodes         int
+	star          bool // the first node is linked with all others; else they are a chain
+	upkeep        bool // links and daemons are drained, tables are spoiled
+	digestEvery   time.Duration
 	interest      bool
 	limpet        limpet.Config
 	limpetQueue   uint32
@@ -40,14 +43,15 @@ type World struct {
 	faults []string // what is wrong
 	start  time.Time
 
-	epochsBegun, mustHear int
-	streams, epochsEnded  int
-	restarts, refused     int
-	frames, steps         int
-	lastEnd               time.Time // of an epoch
-	healed                bool
-	linkedAt              time.Time // when all daemons were linked for the first time
-	lost                  bool      // something was dropped that may be missed
+	epochsBegun, mustHear  int
+	streams, epochsEnded   int
+	restarts, refused      int
+	drains, quiet, spoiled int
+	frames, steps          int
+	lastEnd                time.Time // of an epoch
+	healed                 bool
+	linkedAt               time.Time // when all daemons were linked for the first time
+	lost                   bool      // something was dropped that may be missed
 
 	programs
 }
@@ -58,7 +62,7 @@ func New(seed uint64, trace io.Writer) *World {
 	w := &World{rng: rand.New(rand.NewPCG(seed, 8)), out: trace}
 	w.now = time.Unix(1e9, 0)
 	w.start = w.now
-	w.configure()
+	w.configure(seed)
 	for i := range w.cfg.nodes {
 		n := &node{w: w, network: uint32(i + 1), bus: membus.New()}
 		if w.chance(4) {
@@ -70,6 +74,9 @@ func New(seed uint64, trace io.Writer) *World {
 	for i := range w.cfg.nodes - 1 {
 		x := &wire{w: w, source: table.Source(i + 1), delay: w.upTo(w.upTo(100 * time.Millisecond))}
 		pair := [2]*node{w.nodes[i], w.nodes[i+1]}
+		if w.cfg.star {
+			pair[0] = w.nodes[0]
+		}
 		if w.chance(2) {
 			pair[0], pair[1] = pair[1], pair[0]
 		}
@@ -87,7 +94,8 @@ func New(seed uint64, trace io.Writer) *World {
 	return w
 }
 
-func (w *World) configure() {
+// configure makes the configuration. One seed in four has a star, and one in two upkeep.
+func (w *World) configure(seed uint64) {
 	pick := func(n ...int) int { return n[w.rng.IntN(len(n))] }
 	window := uint32(pick(4, 16, 64, 1000, 16384))
 	w.cfg = config{
@@ -116,6 +124,13 @@ func (w *World) configure() {
 	// A run is to cost some ten thousand steps.
 	w.cfg.asksEvery = max(w.cfg.asksEvery, w.cfg.trouble/200)
 	w.cfg.limpetQueue = w.cfg.limpet.MaxMessages
+	if w.cfg.star = seed%4 == 1; w.cfg.star {
+		w.cfg.nodes = 4
+		w.cfg.asksEvery *= 3
+	}
+	if w.cfg.upkeep = seed%4 == 1 || seed%4 == 2; w.cfg.upkeep {
+		w.cfg.digestEvery = time.Duration(pick(200, 1000, 3000)) * time.Millisecond
+	}
 }
 
 // chance reports true once in n times.
@@ -190,6 +205,10 @@ func (w *World) Run() []string {
 // Stats say how much a run has covered.
 type Stats struct {
 	Steps, Frames, Streams, Epochs, Restarts, Refused int
+	// Drains are of daemons and links, Quiet the links that were drained to the end;
+	// Spoiled are wrong digests and bind events, Resyncs the tables that were told again,
+	// but for those to daemons that have ended.
+	Drains, Quiet, Spoiled, Resyncs int
 	// Requests were sent; Answered have a reply of a replier.
 	Requests, Answered int
 	// Announced is how many announcements there were, MustHear how many copies were
@@ -205,7 +224,7 @@ type Stats struct {
 func (w *World) Stats() Stats {
 	s := Stats{
 		Steps: w.steps, Frames: w.frames, Streams: w.streams, Epochs: w.epochsBegun, Restarts: w.restarts, Refused: w.refused,
-		Requests: len(w.requests), Announced: len(w.news), MustHear: w.mustHear,
+		Drains: w.drains, Quiet: w.quiet, Spoiled: w.spoiled, Requests: len(w.requests), Announced: len(w.news), MustHear: w.mustHear,
 	}
 	s.Ended, s.Answers = make(map[string]uint64), make(map[string]int)
 	for _, q := range w.requests {
@@ -219,6 +238,7 @@ func (w *World) Stats() Stats {
 	for _, n := range w.nodes {
 		for _, p := range n.peerings {
 			c := p.counts()
+			s.Resyncs += int(c.Resyncs)
 			for why, n := range c.FromBusEnded {
 				s.Ended[why] += n
 			}

@@ -165,6 +165,7 @@ func (m *Machine) replyRefused(fx []Effect, of Effect, errno syscall.Errno) []Ef
 		return fx
 	}
 	fx = drop(fx, Refused)
-	name := kbusdev.NameRemoteErrorPrefix + kbusdev.ErrnoName(errno)
-	return append(fx, ownAnswer(bounced(of.Msg.InReplyTo, of.Msg.To, name), Refused))
+	instead := bounced(of.Msg.InReplyTo, of.Msg.To, kbusdev.NameRemoteErrorPrefix+kbusdev.ErrnoName(errno))
+	instead.OrigFrom = of.Msg.OrigFrom // it tells this from a request that was refused: see kbusdev.OutcomeOf
+	return append(fx, ownAnswer(instead, Refused))
 }

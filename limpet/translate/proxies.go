@@ -217,3 +217,9 @@ func (m *Machine) Drain(fx []Effect) []Effect {
 	}
 	return fx
 }
+
+// Drained reports whether nothing is bound for the peer since Drain, and everything has
+// been read that came to us until then: no request can come any more.
+func (m *Machine) Drained() bool {
+	return m.binds.ending && len(m.binds.byName) == 0 && !m.table.bindsAny(m.cfg.Ksock)
+}

@@ -219,6 +219,25 @@ func TestReplyFindsItsAsker(t *testing.T) {
 	want(t, m.FromPeer(nil, msg("$.A", inReplyTo(0, 7)), translate.Facts{}), translate.Drop, because(translate.UnknownReply))
 }
 
+// Ours. The answer that stands in for a refused reply says that the request may have run,
+// the one to a request that was refused that it never did.
+func TestRefusedReplySaysThatItMayHaveRun(t *testing.T) {
+	m := machine()
+	reply := ask(t, m, 7)
+	reply.OrigFrom = kbusdev.Address{Network: them, Local: 6} // as every reply that comes over a link
+	fx := want(t, m.FromPeer(nil, reply, translate.Facts{}), translate.Send)
+	failed := m.SendFailed(nil, &fx, syscall.EBUSY)
+	if o, _ := kbusdev.OutcomeOf(&failed[1].Msg); o != kbusdev.MayHaveRun {
+		t.Errorf("%+v says %v", failed[1].Msg, o)
+	}
+	q := msg("$.A", id(them, 9), flags(kbusdev.WantReply|kbusdev.WantYouToReply))
+	fx = want(t, m.FromPeer(nil, q, translate.Facts{}), translate.Send)
+	bounce := want(t, m.SendFailed(nil, &fx, syscall.EBUSY), translate.Bounce)
+	if o, _ := kbusdev.OutcomeOf(&bounce.Msg); o != kbusdev.NeverRan {
+		t.Errorf("%+v says %v", bounce.Msg, o)
+	}
+}
+
 // Ours. A reply with no room, or too large, at the asker's bus: the asker waited
 // for ever.
 func TestRefusedReplyBecomesAnErrorReply(t *testing.T) {
@@ -353,7 +372,8 @@ func TestNamesThatCannotCross(t *testing.T) {
 	want(t, m.FromBus(nil, msg(latin1)), translate.Drop, because(translate.Refused))
 	reply := msg(latin1, inReplyTo(them, 3), to(own), func(r *kbusdev.Message) { r.Data = []byte("secret") })
 	want(t, m.FromBus(nil, reply), translate.Forward, func(f *translate.Effect) bool {
-		return f.Msg.Name == "$.KBUS.RemoteError.EBADMSG" && f.Msg.InReplyTo == reply.InReplyTo && f.Msg.Data == nil
+		o, _ := kbusdev.OutcomeOf(&f.Msg)
+		return f.Msg.Name == "$.KBUS.RemoteError.EBADMSG" && o == kbusdev.MayHaveRun && f.Msg.InReplyTo == reply.InReplyTo && f.Msg.Data == nil
 	})
 }
 

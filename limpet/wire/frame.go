@@ -28,7 +28,7 @@ func FrameToProto(f link.Frame, now time.Time) *pb.Frame {
 	case *link.Topology:
 		return &pb.Frame{Kind: &pb.Frame_Topology{Topology: topologyToProto(f.Networks)}}
 	case *link.Drain:
-		return &pb.Frame{Kind: &pb.Frame_Drain{Drain: &pb.Drain{Reason: f.Reason}}}
+		return &pb.Frame{Kind: &pb.Frame_Drain{Drain: &pb.Drain{Reason: f.Reason, Done: f.Done}}}
 	case *link.Error:
 		return &pb.Frame{Kind: &pb.Frame_Error{Error: &pb.Error{Code: pb.ErrorCode(f.Code), Message: f.Message, NetworkId: f.NetworkID}}}
 	case *link.Greeting:
@@ -130,7 +130,7 @@ func FrameFromProto(in *pb.Frame, now time.Time) (link.Frame, error) {
 		}
 		return &link.Topology{Networks: networks}, nil
 	case *pb.Frame_Drain:
-		return &link.Drain{Reason: clip(kind.Drain.GetReason())}, nil
+		return &link.Drain{Reason: clip(kind.Drain.GetReason()), Done: kind.Drain.GetDone()}, nil
 	case *pb.Frame_Error:
 		e := kind.Error
 		return &link.Error{Code: link.Code(e.GetCode()), Message: clip(e.GetMessage()), NetworkID: e.GetNetworkId(), Remote: true}, nil

@@ -63,7 +63,7 @@ func someFrames() []link.Frame {
 		&link.Topology{Networks: someGreeting().Behind}, &link.Topology{},
 		&link.Interest{Restart: true, Wanted: []string{"$.A", "$.B.*"}, Unwanted: []string{"$.C"}}, &link.Interest{Whole: true},
 		&link.Table{Kind: link.TableDigest, Names: 3, Sum: math.MaxUint64}, &link.Table{Kind: link.TableResync}, &link.Table{Kind: link.TableBegin}, &link.Table{Kind: link.TableEnd},
-		&link.Drain{Reason: "stopping"}, &link.Error{Code: link.Clash, Message: "two of them", NetworkID: 7, Remote: true}, &link.Unknown{},
+		&link.Drain{Reason: "stopping"}, &link.Drain{Done: true}, &link.Error{Code: link.Clash, Message: "two of them", NetworkID: 7, Remote: true}, &link.Unknown{},
 	}
 }
 

@@ -17,10 +17,7 @@ func ToProto(out *pb.Message, msg *kbusdev.Message, now time.Time) {
 	out.OrigFromNetwork, out.OrigFromLocal = msg.OrigFrom.Network, uint32(msg.OrigFrom.Local)
 	out.FinalToNetwork, out.FinalToLocal = msg.FinalTo.Network, uint32(msg.FinalTo.Local)
 	out.Flags, out.Name = uint32(msg.Flags), msg.Name
-	out.Data, out.BindEvent, out.ExpiresInMs = msg.Data, nil, 0
-	if !msg.Expires.IsZero() {
-		out.ExpiresInMs = uint64(max(msg.Expires.Sub(now).Milliseconds(), 1))
-	}
+	out.Data, out.BindEvent, out.ExpiresInMs = msg.Data, nil, expiresInMs(msg, now)
 	if e := msg.Event; e != nil {
 		out.Data, out.BindEvent = nil, &pb.BindEvent{IsBind: e.Bound, Binder: uint32(e.Binder), Name: e.Name}
 	}
@@ -42,11 +39,25 @@ func FromProto(out *kbusdev.Message, in *pb.Message, now time.Time) {
 		Flags:     kbusdev.Flags(in.Flags),
 		Name:      in.Name,
 		Data:      in.Data,
+		Expires:   expires(in.ExpiresInMs, now),
 	}
 	if e := in.BindEvent; e != nil {
 		out.Event, out.Data = &kbusdev.BindEvent{Bound: e.IsBind, Binder: kbusdev.KsockID(e.Binder), Name: e.Name}, nil
 	}
-	if ms := in.ExpiresInMs; ms != 0 && ms < uint64(maxExpires/time.Millisecond) {
-		out.Expires = now.Add(time.Duration(ms) * time.Millisecond)
+}
+
+// expiresInMs returns what is left until a message expires, 0 if it does not.
+func expiresInMs(m *kbusdev.Message, now time.Time) uint64 {
+	if m.Expires.IsZero() {
+		return 0
 	}
+	return uint64(max(m.Expires.Sub(now).Milliseconds(), 1))
+}
+
+// expires returns when a message expires that has so many milliseconds left now.
+func expires(ms uint64, now time.Time) time.Time {
+	if ms == 0 || ms >= uint64(maxExpires/time.Millisecond) {
+		return time.Time{}
+	}
+	return now.Add(time.Duration(ms) * time.Millisecond)
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -28,6 +29,22 @@ type Service struct {
 	Started time.Time
 	// Missed returns what programs that listen through the API have missed; nil is 0.
 	Missed func() uint64
+
+	ending sync.Once // makes over
+	close  sync.Once // closes it
+	over   chan struct{}
+}
+
+// Close ends the calls that watch.
+func (s *Service) Close() {
+	over := s.ended()
+	s.close.Do(func() { close(over) })
+}
+
+// ended returns a channel that Close closes.
+func (s *Service) ended() chan struct{} {
+	s.ending.Do(func() { s.over = make(chan struct{}) })
+	return s.over
 }
 
 // maxAnswer bounds an answer of GetStatus, in encoded bytes, but for its last link.
@@ -42,9 +59,9 @@ var states = map[limpet.State]pb.LinkState{
 
 // GetStatus tells what the daemon is doing.
 func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetStatusResponse, error) {
-	bindings, err := s.Node.Bus().Bindings()
+	bindings, err := countBindings(s.Node.Bus())
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) { // not every device can list them
-		return nil, status.Errorf(codes.Internal, "listing the bindings: %v", err)
+		return nil, status.Errorf(codes.Internal, "counting the bindings: %v", err)
 	}
 	r := &pb.GetStatusResponse{
 		Version:    s.Version,
@@ -52,12 +69,21 @@ func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetS
 		NetworkId:  s.Node.NetworkID(),
 		InstanceId: s.Node.Instance().String(),
 		StartTime:  timestamppb.New(s.Started),
-		Bindings:   uint32(len(bindings)),
+		Bindings:   uint32(bindings),
 	}
 	if s.Missed != nil {
 		r.ApiMissed = s.Missed()
 	}
 	return r, s.addLinks(r, q)
+}
+
+// countBindings counts what is bound, without a list of it where the bus can do that.
+func countBindings(bus kbusdev.Bus) (int, error) {
+	if c, ok := bus.(interface{ CountBindings() (int, error) }); ok {
+		return c.CountBindings()
+	}
+	all, err := bus.Bindings()
+	return len(all), err
 }
 
 // addLinks adds the links asked for, as many as fit.

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,16 +85,49 @@ func explain(err error, errno syscall.Errno) string {
 }
 
 func withErrno(code codes.Code, errno syscall.Errno, message string) error {
-	st := status.New(code, message)
-	detailed, err := st.WithDetails(&errdetails.ErrorInfo{
+	return withInfo(status.New(code, message), &errdetails.ErrorInfo{
 		Reason:   kbusdev.ErrnoName(errno),
 		Domain:   ErrorDomain,
 		Metadata: map[string]string{"errno": kbusdev.ErrnoName(errno)},
 	})
+}
+
+// withInfo returns st as an error with info as its only detail.
+func withInfo(st *status.Status, info *errdetails.ErrorInfo) error {
+	detailed, err := status.New(st.Code(), st.Message()).WithDetails(info)
 	if err != nil {
 		return st.Err()
 	}
 	return detailed.Err()
+}
+
+// reasonOf is the reason of an ErrorInfo where there is no errno.
+var reasonOf = map[codes.Code]string{
+	codes.DeadlineExceeded: "DEADLINE_EXCEEDED",
+	codes.Canceled:         "CANCELLED",
+	codes.Unavailable:      "BUS_CLOSED",
+}
+
+// withOutcome adds to the status of a Call that failed what became of the request.
+func withOutcome(err error, o kbusdev.Outcome) error {
+	st := status.Convert(err)
+	info := &errdetails.ErrorInfo{Reason: cmp.Or(reasonOf[st.Code()], "UNKNOWN"), Domain: ErrorDomain, Metadata: make(map[string]string)}
+	for _, d := range st.Details() {
+		if has, ok := d.(*errdetails.ErrorInfo); ok {
+			info = has
+		}
+	}
+	info.Metadata["outcome"] = o.String()
+	return withInfo(st, info)
+}
+
+// neverSent returns the outcome of a request that no replier has read when its caller
+// gave up, because of err.
+func neverSent(err error) kbusdev.Outcome {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return kbusdev.Expired
+	}
+	return kbusdev.NeverRan
 }
 
 func invalid(format string, args ...any) error {

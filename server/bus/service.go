@@ -11,11 +11,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
-	"github.com/kbus-limpet/limpet/limpet/wire"
 )
 
 // Bounds of what one client may ask for.
@@ -23,6 +21,9 @@ const (
 	maxNames       = 1024
 	maxClientQueue = 65536
 	maxOwedReplies = 65536
+	// maxWatches bounds the watches of all clients: each is looked at for each name that a
+	// program binds.
+	maxWatches = 1024
 )
 
 // A Service lets programs in any language onto the bus. Each call has its own Ksock,
@@ -30,6 +31,10 @@ const (
 // by a grace. It is safe for concurrent use.
 type Service struct {
 	pb.UnimplementedBusServiceServer
+	// LinkOf returns the link whose limpet a Ksock is; nil is for a bus without links. It
+	// is set before the service is used, and safe for concurrent use.
+	LinkOf func(kbusdev.KsockID) (Link, bool)
+
 	bus  kbusdev.Bus
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -39,6 +44,7 @@ type Service struct {
 	mu        sync.Mutex
 	listening map[kbusdev.Ksock]struct{}
 	missed    uint64 // by the streams that have ended
+	watches   int
 }
 
 // An Option changes how a Service behaves.
@@ -77,29 +83,11 @@ func (s *Service) ksock() (kbusdev.Ksock, func(), error) {
 	return k, func() { stop(); _ = k.Close() }, nil
 }
 
-func checkUserFlags(flags uint32) error {
-	if flags&^uint32(kbusdev.UserFlags) != 0 {
-		return invalid("user_flags is %#x; only the upper 16 bits are the user's", flags)
-	}
-	return nil
-}
-
 // Send sends an announcement.
 func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse, error) {
-	if err := checkUserFlags(r.GetUserFlags()); err != nil {
+	m, err := fromClient(r)
+	if err != nil {
 		return nil, err
-	}
-	m := &kbusdev.Message{Name: r.GetName(), Data: r.GetData(), Flags: kbusdev.Flags(r.GetUserFlags())}
-	for _, f := range []struct {
-		set  bool
-		flag kbusdev.Flags
-	}{{r.GetUrgent(), kbusdev.Urgent}, {r.GetAllOrFail(), kbusdev.AllOrFail}, {r.GetAllOrWait(), kbusdev.AllOrWait}} {
-		if f.set {
-			m.Flags |= f.flag
-		}
-	}
-	if r.GetAllOrFail() && r.GetAllOrWait() {
-		return nil, invalid("all_or_fail and all_or_wait exclude each other")
 	}
 	k, done, err := s.ksock()
 	if err != nil {
@@ -111,45 +99,6 @@ func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse
 		return nil, refused(err)
 	}
 	return &pb.SendResponse{IdNetwork: id.Network, IdSerial: id.Serial}, nil
-}
-
-// Call sends a request and waits for its reply.
-func (s *Service) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallResponse, error) {
-	if err := checkUserFlags(r.GetUserFlags()); err != nil {
-		return nil, err
-	}
-	k, done, err := s.ksock()
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	m := &kbusdev.Message{
-		Name:    r.GetName(),
-		Data:    r.GetData(),
-		Flags:   kbusdev.WantReply | kbusdev.Flags(r.GetUserFlags()),
-		To:      kbusdev.KsockID(r.GetTo()),
-		FinalTo: kbusdev.Address{Network: r.GetFinalToNetwork(), Local: kbusdev.KsockID(r.GetFinalToLocal())},
-	}
-	if r.GetUrgent() {
-		m.Flags |= kbusdev.Urgent
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		m.Expires = deadline
-	}
-	start := time.Now()
-	id, err := k.Send(ctx, m)
-	if err != nil {
-		return nil, refused(err)
-	}
-	for {
-		reply, err := k.Recv(ctx)
-		if err != nil {
-			return nil, refused(err)
-		}
-		if reply.InReplyTo == id {
-			return &pb.CallResponse{Reply: toProto(reply), Elapsed: durationpb.New(time.Since(start))}, nil
-		}
-	}
 }
 
 // bind binds names for a client, and sets the bound of its queue.
@@ -305,9 +254,6 @@ func (c *replier) takeReplies(ctx context.Context) error {
 		if reply == nil {
 			return invalid("names are bound once, in the first message; then come replies")
 		}
-		if err := checkUserFlags(reply.GetUserFlags()); err != nil {
-			return err
-		}
 		if err := c.answer(ctx, reply); err != nil {
 			return err
 		}
@@ -329,13 +275,15 @@ func (c *replier) answer(ctx context.Context, r *pb.ServeReply) error {
 	if !open {
 		return tell("ECONNREFUSED", "no request "+id.String()+" is open here")
 	}
-	name := r.GetName()
-	if name == "" {
-		name = to.name
+	m, err := fromClient(r)
+	if err != nil {
+		return tell("EINVAL", status.Convert(err).Message())
 	}
-	_, err := c.ksock.Send(ctx, &kbusdev.Message{
-		Name: name, To: to.from, InReplyTo: id, Data: r.GetData(), Flags: kbusdev.Flags(r.GetUserFlags()),
-	})
+	if m.Name == "" {
+		m.Name = to.name
+	}
+	m.To, m.InReplyTo = to.from, id
+	_, err = c.ksock.Send(ctx, m)
 	errno, refused := kbusdev.ErrnoOf(err)
 	if err != nil && !refused {
 		return err
@@ -412,24 +360,4 @@ func (s *Service) queryReplier(name string) (*pb.FindReplierResponse, error) {
 		}
 	}
 	return &pb.FindReplierResponse{}, nil
-}
-
-// ListBindings lists what is bound.
-func (s *Service) ListBindings(context.Context, *pb.ListBindingsRequest) (*pb.ListBindingsResponse, error) {
-	all, err := s.bus.Bindings()
-	if err != nil {
-		return nil, refused(err)
-	}
-	r := &pb.ListBindingsResponse{}
-	for _, b := range all {
-		r.Bindings = append(r.Bindings, &pb.Binding{Ksock: uint32(b.Ksock), IsReplier: b.Role == kbusdev.Replier, Name: b.Name})
-	}
-	return r, nil
-}
-
-// toProto returns a message as the API shows it.
-func toProto(m *kbusdev.Message) *pb.Message {
-	out := new(pb.Message)
-	wire.ToProto(out, m, time.Now())
-	return out
 }

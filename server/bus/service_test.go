@@ -72,7 +72,7 @@ func wantStatus(t *testing.T, err error, code codes.Code, errno, words string) {
 	got := ""
 	for _, d := range st.Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == bus.ErrorDomain {
-			got = info.GetReason()
+			got = info.GetMetadata()["errno"]
 		}
 	}
 	if got != errno {
@@ -117,7 +117,11 @@ func TestBadCallsAreRefusedClearly(t *testing.T) {
 		{"name too long", send(&pb.SendRequest{Name: "$." + strings.Repeat("a", 1000)}), codes.InvalidArgument, "ENAMETOOLONG", "longer than 1000"},
 		{"data too long", send(&pb.SendRequest{Name: "$.A", Data: make([]byte, 409600)}), codes.InvalidArgument, "EMSGSIZE", "too large"},
 		{"low flags", send(&pb.SendRequest{Name: "$.A", UserFlags: 1}), codes.InvalidArgument, "EINVAL", "user_flags is 0x1"},
-		{"both all-or flags", send(&pb.SendRequest{Name: "$.A", AllOrFail: true, AllOrWait: true}), codes.InvalidArgument, "EINVAL", "exclude each other"},
+		{"both all-or flags", send(&pb.SendRequest{Name: "$.A", Flags: []pb.Flag{pb.Flag_FLAG_ALL_OR_FAIL, pb.Flag_FLAG_ALL_OR_WAIT}}), codes.InvalidArgument, "EINVAL", "exclude each other"},
+		{"no flag", send(&pb.SendRequest{Name: "$.A", Flags: []pb.Flag{pb.Flag_FLAG_UNSPECIFIED}}), codes.InvalidArgument, "EINVAL", "FLAG_UNSPECIFIED is not known"},
+		{"an unknown flag", call(&pb.CallRequest{Name: "$.A", Flags: []pb.Flag{77}}), codes.InvalidArgument, "EINVAL", "flag 77 is not known"},
+		{"data twice", send(&pb.SendRequest{Name: "$.A", Data: []byte("x"), DataText: "x"}), codes.InvalidArgument, "EINVAL", "data and data_text are both set"},
+		{"data twice in a call", call(&pb.CallRequest{Name: "$.A", Data: []byte("x"), DataText: "x"}), codes.InvalidArgument, "EINVAL", "data and data_text are both set"},
 		{"no replier", call(&pb.CallRequest{Name: "$.Nobody"}), codes.NotFound, "EADDRNOTAVAIL", "no replier is bound to $.Nobody on this bus"},
 		{"call bad name", call(&pb.CallRequest{Name: "$.A.%"}), codes.InvalidArgument, "EBADMSG", `"$.A.%"`},
 		{"listen to nothing", listen(&pb.ListenRequest{}), codes.InvalidArgument, "EINVAL", "at least one name"},
@@ -177,7 +181,16 @@ func TestServe(t *testing.T) {
 	if err != nil || no.GetRefused().GetErrno() != "ECONNREFUSED" || !strings.Contains(no.GetRefused().GetMessage(), "[0:9999]") {
 		t.Errorf("an answer to nothing: %v, %v", no, err)
 	}
-	must(s.Send(reply(q.GetRequest().GetIdSerial())))
+	twice := reply(q.GetRequest().GetIdSerial())
+	twice.GetReply().DataText = "hum"
+	must(s.Send(twice)) // and it still owes the answer
+	no, err = s.Recv()
+	if err != nil || no.GetRefused().GetErrno() != "EINVAL" || !strings.Contains(no.GetRefused().GetMessage(), "both set") {
+		t.Errorf("data twice: %v, %v", no, err)
+	}
+	text := reply(q.GetRequest().GetIdSerial())
+	text.GetReply().Data, text.GetReply().DataText = nil, "ho"
+	must(s.Send(text))
 	must(<-errs)
 	if r := <-replies; string(r.GetData()) != "ho" || r.GetName() != "$.Ask.Me" {
 		t.Errorf("reply %v", r)
@@ -238,7 +251,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	if len(stats) != 1 || stats[0].Queued > 10 {
 		t.Errorf("the slow client's queue: %+v", stats)
 	}
-	if _, err := api.Send(t.Context(), &pb.SendRequest{Name: "$.Big", AllOrFail: true}); status.Code(err) != codes.ResourceExhausted {
+	if _, err := api.Send(t.Context(), &pb.SendRequest{Name: "$.Big", Flags: []pb.Flag{pb.Flag_FLAG_ALL_OR_FAIL}}); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("all or fail beside a full listener: %v", err)
 	}
 }

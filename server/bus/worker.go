@@ -51,7 +51,6 @@ var noWait = func() context.Context {
 
 // run performs operations until the session ends.
 func (w *worker) run() {
-	var spare []program.Operation
 	for w.ctx.Err() == nil {
 		w.mu.Lock()
 		for _, l := range w.finished {
@@ -60,9 +59,9 @@ func (w *worker) run() {
 		w.finished = w.finished[:0]
 		room := w.session.Room(link.Answers)
 		var first uint64
-		spare = spare[:0]
+		var ops []program.Operation
 		if room {
-			first, spare = w.session.Take(spare, workBatch)
+			first, ops = w.session.Take(workBatch)
 		}
 		w.mu.Unlock()
 		worked := false
@@ -70,13 +69,12 @@ func (w *worker) run() {
 			w.perform(&op.Operation, op.Sequence)
 			worked = true
 		}
-		for i := range spare {
-			if w.order.Admit(&spare[i], first+uint64(i)) {
-				w.perform(&spare[i], first+uint64(i))
+		for i := range ops {
+			if w.order.Admit(&ops[i], first+uint64(i)) {
+				w.perform(&ops[i], first+uint64(i))
 			}
 		}
-		worked = worked || len(spare) > 0
-		clear(spare)
+		worked = worked || len(ops) > 0
 		w.settle()
 		if worked {
 			continue

@@ -93,28 +93,29 @@ var errCutOff = errors.New("the connection was lost, or the peer gave the stream
 
 // A stream is the server's end of a Link call as a link.Stream.
 type stream struct {
-	rpc    grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]
-	heard  interface{ Heard() uint64 } // nil if the connection is not counted
-	frames atomic.Uint64               // what has been heard then
+	rpc      grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkResponse]
+	receiver wire.Receiver
+	heard    interface{ Heard() uint64 } // nil if the connection is not counted
+	frames   atomic.Uint64               // what has been heard then
 
 	once   sync.Once
 	closed chan struct{}
 }
 
 func (s *stream) Send(f link.Frame) error {
-	if err := s.rpc.Send(&pb.LinkResponse{Frame: wire.FrameToProto(f, time.Now())}); err != nil {
+	if err := wire.Send(s.rpc, f); err != nil {
 		return plain(err)
 	}
 	return nil
 }
 
 func (s *stream) Recv() (link.Frame, error) {
-	r, err := s.rpc.Recv()
+	f, err := s.receiver.Recv(s.rpc)
 	if err != nil {
 		return nil, plain(err)
 	}
 	s.frames.Add(1)
-	return wire.FrameFromProto(r.GetFrame(), time.Now())
+	return f, nil
 }
 
 // plain says why a call ended without gRPC's words. io.EOF stays: the peer has closed

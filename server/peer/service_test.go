@@ -22,6 +22,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/peer"
 )
 
@@ -46,7 +47,7 @@ func serve(t *testing.T, node *limpet.Node, at string, cfg limpet.Config) (addr 
 	}
 	l := counted.Listen(tcp)
 	host := peer.NewHost(node, cfg)
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec))
 	host.Register(server)
 	done := make(chan error)
 	go func() { done <- server.Serve(l) }()

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
 // sound gives a trace in which every promise is kept: node 0 sends 0 to 9, a tenth of
@@ -54,11 +52,11 @@ func TestChecks(t *testing.T) {
 		{"not delivered", func(tr *trace) { tr.calls[0].what, tr.calls[0].word = failed, neverRan[0] }, "but it ran"},
 		{"expired", func(tr *trace) { tr.calls[0].what, tr.calls[0].word = failed, neverRan[1] }, "but it ran"},
 		{"may have run", func(tr *trace) {
-			tr.calls[0].what, tr.calls[0].word = failed, kbusdev.NameRemoteErrorPrefix+"OutcomeUnknown"
+			tr.calls[0].what, tr.calls[0].word = failed, outcomeUnknown
 			tr.outages = []outage{{node: -1, link: 0, from: 1, to: 2}}
 		}, ""},
 		{"may have run, with nothing down", func(tr *trace) {
-			tr.calls[0].what, tr.calls[0].word = failed, kbusdev.NameRemoteErrorPrefix+"OutcomeUnknown"
+			tr.calls[0].what, tr.calls[0].word = failed, outcomeUnknown
 			tr.outages = []outage{{node: -1, link: 1, from: 1, to: 2}, {node: 1, link: -1, from: 3, to: 4}}
 		}, "nothing was down"},
 		{"refused, with nothing down any more", func(tr *trace) {
@@ -70,6 +68,22 @@ func TestChecks(t *testing.T) {
 		{"no reply", func(tr *trace) { tr.calls[0].what = unanswered }, "has no reply"},
 		{"still open", func(tr *trace) { tr.calls[0].what = open }, "has no reply"},
 		{"killed with its daemon", func(tr *trace) { tr.calls[0].what = orphaned; delete(tr.runs, "a") }, ""},
+		{"killed with its daemon, after it ran", func(tr *trace) {
+			tr.calls[0].what = orphaned
+			tr.outages = []outage{{node: 0, link: -1, from: 1, to: 2}}
+		}, ""},
+		{"stopped with its daemon, after it ran", func(tr *trace) {
+			tr.calls[0].what = orphaned
+			tr.outages = []outage{{node: 0, link: -1, from: 1, to: 2, drain: true, stopped: 2}}
+		}, "did not wait"},
+		{"cut off by a drain", func(tr *trace) {
+			tr.calls[0].what, tr.calls[0].word = failed, outcomeUnknown
+			tr.outages = []outage{{node: 1, link: -1, from: 1, to: 2, drain: true, stopped: 2}}
+		}, "a drain did not wait"},
+		{"it took longer than a drain waits", func(tr *trace) {
+			tr.calls[0].what, tr.calls[0].word, tr.calls[0].end = failed, outcomeUnknown, 6*time.Second
+			tr.outages = []outage{{node: 1, link: -1, from: 1, to: 6 * time.Second, drain: true, stopped: 6 * time.Second}}
+		}, ""},
 		{"nobody asked", func(tr *trace) { tr.runs["b"] = []int{1} }, "never asked"},
 		{"one lost", func(tr *trace) { tr.forget(4, 4) }, "lost: 4"},
 		{"the first lost", func(tr *trace) { tr.forget(0, 0) }, "lost: 0"},

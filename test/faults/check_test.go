@@ -12,6 +12,9 @@ import (
 // neverRan are the replies which promise that no replier had the request.
 var neverRan = []string{kbusdev.NameRemoteErrorPrefix + "NotDelivered", kbusdev.NameRemoteErrorPrefix + "Expired"}
 
+// outcomeUnknown is the reply which says that the replier may have had the request.
+const outcomeUnknown = kbusdev.NameRemoteErrorPrefix + "OutcomeUnknown"
+
 // check compares what the programs saw with what they were promised, and gives the
 // broken promises. The run is over: nothing changes tr any more.
 func (tr *trace) check(n *shape) []string {
@@ -57,6 +60,8 @@ func (tr *trace) checkCalls(n *shape) (bad []string) {
 				say("but it ran")
 			case !never && !tr.disturbed(n, c):
 				say("although nothing was down")
+			case !never && (len(runs) > 0 || c.word == outcomeUnknown) && !tr.cutOff(n, c):
+				say("a drain did not wait for its reply")
 			}
 		case refused:
 			if len(runs) > 0 {
@@ -66,6 +71,9 @@ func (tr *trace) checkCalls(n *shape) (bad []string) {
 				say("it was refused although nothing was down")
 			}
 		case orphaned:
+			if len(runs) > 0 && !tr.cutOff(n, c) {
+				say("its daemon did not wait for its reply before it stopped")
+			}
 		case open, unanswered:
 			say("it has no reply")
 		}
@@ -81,6 +89,19 @@ func (tr *trace) checkCalls(n *shape) (bad []string) {
 // disturbed reports whether there was an outage on a call's way, before its end and
 // with no time at which all was seen to work between the outage and the call.
 func (tr *trace) disturbed(n *shape, c *call) bool {
+	return tr.outageOn(n, c, func(outage) bool { return true })
+}
+
+// drainLimit is how long a daemon that is told to stop lets open requests finish.
+const drainLimit = 5 * time.Second
+
+// cutOff reports whether a call may have lost its reply: there was an outage as in
+// disturbed that is not a drain, or a drain that had reached its limit.
+func (tr *trace) cutOff(n *shape, c *call) bool {
+	return tr.outageOn(n, c, func(o outage) bool { return !o.drain || o.stopped-o.from >= drainLimit })
+}
+
+func (tr *trace) outageOn(n *shape, c *call, which func(outage) bool) bool {
 	nodes, links := n.path(c.asker, c.target)
 	mended := tr.settled[0]
 	for _, s := range tr.settled {
@@ -89,7 +110,7 @@ func (tr *trace) disturbed(n *shape, c *call) bool {
 		}
 	}
 	return c.start < tr.settled[0] || slices.ContainsFunc(tr.outages, func(o outage) bool {
-		return (slices.Contains(nodes, o.node) || slices.Contains(links, o.link)) && o.from <= c.end && o.from >= mended
+		return (slices.Contains(nodes, o.node) || slices.Contains(links, o.link)) && o.from <= c.end && o.from >= mended && which(o)
 	})
 }
 

@@ -31,7 +31,7 @@ type node struct {
 	changed chan struct{} // closed when there is another life
 }
 
-// A life is a node's from its start to its kill.
+// A life is a node's from its start to its end.
 type life struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process has ended
@@ -39,7 +39,7 @@ type life struct {
 	// excused is true from just before something was done to the process for which
 	// its programs may lose their calls and streams.
 	excused atomic.Bool
-	killed  atomic.Bool
+	killed  atomic.Bool // or told to stop: there will be another life
 }
 
 func newNode(t testing.TB, id int, args ...string) *node {
@@ -138,6 +138,26 @@ func (n *node) kill() {
 	l.killed.Store(true)
 	_ = l.cmd.Process.Kill()
 	<-l.exited
+}
+
+// terminate tells the present life to stop, and returns when it has.
+func (n *node) terminate() error {
+	l := n.life()
+	l.excused.Store(true)
+	l.killed.Store(true)
+	n.signal(syscall.SIGTERM)
+	limit := time.NewTimer(callLimit)
+	defer limit.Stop()
+	select {
+	case <-l.exited:
+		if code := l.cmd.ProcessState.ExitCode(); code != 0 {
+			return fmt.Errorf("node %d was told to stop and ended with %v", n.id, l.cmd.ProcessState)
+		}
+		return nil
+	case <-limit.C:
+		n.kill()
+		return fmt.Errorf("node %d was told to stop and has not in %v", n.id, callLimit)
+	}
 }
 
 func (n *node) signal(s syscall.Signal) { _ = n.life().cmd.Process.Signal(s) }

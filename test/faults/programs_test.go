@@ -202,15 +202,14 @@ func (p *programs) call(ctx context.Context, l *life, c *call) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	m, err := l.bus.Call(ctx, &kbusdev.Message{Name: replierName(c.target), Data: []byte(c.key)})
-	var status *client.CallError
+	var none *client.NoAnswerError
+	var status *client.StatusError
 	_, byBus := kbusdev.ErrnoOf(err)
 	switch {
 	case err == nil:
-		if _, no := client.Failure(m); no {
-			p.tr.called(c, failed, m.Name)
-		} else {
-			p.tr.called(c, answered, string(m.Data))
-		}
+		p.tr.called(c, answered, string(m.Data))
+	case errors.As(err, &none) && none.Reply != nil:
+		p.tr.called(c, failed, none.Reply.Name)
 	case byBus:
 		p.tr.called(c, refused, err.Error())
 	case errors.As(err, &status) && status.Code == codes.Unavailable && l.excused.Load():

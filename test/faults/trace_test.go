@@ -67,6 +67,8 @@ const (
 type outage struct {
 	node, link int // -1 is none
 	from, to   time.Duration
+	drain      bool          // the node was told to stop: it lets open requests finish
+	stopped    time.Duration // when a drain was over
 }
 
 func newTrace() *trace {
@@ -141,11 +143,24 @@ func (tr *trace) outage(node, link int) (over func()) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	i := len(tr.outages)
-	tr.outages = append(tr.outages, outage{node, link, tr.now(), forever})
+	tr.outages = append(tr.outages, outage{node: node, link: link, from: tr.now(), to: forever})
 	return func() {
 		tr.mu.Lock()
 		defer tr.mu.Unlock()
 		tr.outages[i].to = tr.now()
+	}
+}
+
+// drain notes that a node is about to be told to stop, and gives what notes that it has.
+func (tr *trace) drain(node int) (over func()) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	i := len(tr.outages)
+	tr.outages = append(tr.outages, outage{node: node, link: -1, from: tr.now(), to: forever, drain: true, stopped: forever})
+	return func() {
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		tr.outages[i].stopped = tr.now()
 	}
 }
 

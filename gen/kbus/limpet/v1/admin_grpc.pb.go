@@ -22,6 +22,7 @@ const (
 	AdminService_GetStatus_FullMethodName    = "/kbus.limpet.v1.AdminService/GetStatus"
 	AdminService_DrainLink_FullMethodName    = "/kbus.limpet.v1.AdminService/DrainLink"
 	AdminService_FindInterest_FullMethodName = "/kbus.limpet.v1.AdminService/FindInterest"
+	AdminService_WatchLinks_FullMethodName   = "/kbus.limpet.v1.AdminService/WatchLinks"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -39,6 +40,11 @@ type AdminServiceClient interface {
 	// Tells over which links an announcement would go now: those behind which somebody is
 	// known to listen to its name, and those whose peer wants everything.
 	FindInterest(ctx context.Context, in *FindInterestRequest, opts ...grpc.CallOption) (*FindInterestResponse, error)
+	// Tells the status of the links, then that these were all, and then of each link that
+	// comes, goes, or changes its state, its peer, the networks behind it, or the reason why
+	// it is not up, until the caller ends it. The counts are as of then. A caller that reads
+	// slowly is told the latest only.
+	WatchLinks(ctx context.Context, in *WatchLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLinksResponse], error)
 }
 
 type adminServiceClient struct {
@@ -79,6 +85,25 @@ func (c *adminServiceClient) FindInterest(ctx context.Context, in *FindInterestR
 	return out, nil
 }
 
+func (c *adminServiceClient) WatchLinks(ctx context.Context, in *WatchLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLinksResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[0], AdminService_WatchLinks_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchLinksRequest, WatchLinksResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchLinksClient = grpc.ServerStreamingClient[WatchLinksResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -94,6 +119,11 @@ type AdminServiceServer interface {
 	// Tells over which links an announcement would go now: those behind which somebody is
 	// known to listen to its name, and those whose peer wants everything.
 	FindInterest(context.Context, *FindInterestRequest) (*FindInterestResponse, error)
+	// Tells the status of the links, then that these were all, and then of each link that
+	// comes, goes, or changes its state, its peer, the networks behind it, or the reason why
+	// it is not up, until the caller ends it. The counts are as of then. A caller that reads
+	// slowly is told the latest only.
+	WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -112,6 +142,9 @@ func (UnimplementedAdminServiceServer) DrainLink(context.Context, *DrainLinkRequ
 }
 func (UnimplementedAdminServiceServer) FindInterest(context.Context, *FindInterestRequest) (*FindInterestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FindInterest not implemented")
+}
+func (UnimplementedAdminServiceServer) WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchLinks not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -188,6 +221,17 @@ func _AdminService_FindInterest_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_WatchLinks_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchLinksRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).WatchLinks(m, &grpc.GenericServerStream[WatchLinksRequest, WatchLinksResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchLinksServer = grpc.ServerStreamingServer[WatchLinksResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -208,6 +252,12 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AdminService_FindInterest_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchLinks",
+			Handler:       _AdminService_WatchLinks_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "kbus/limpet/v1/admin.proto",
 }

@@ -22,6 +22,124 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What a sender may ask for.
+type Flag int32
+
+const (
+	// Not a flag.
+	Flag_FLAG_UNSPECIFIED Flag = 0
+	// It goes to the front of its recipients' queues.
+	Flag_FLAG_URGENT Flag = 1
+	// It is refused with RESOURCE_EXHAUSTED unless every recipient has room.
+	Flag_FLAG_ALL_OR_FAIL Flag = 2
+	// It waits until every recipient has room, or the call's deadline.
+	Flag_FLAG_ALL_OR_WAIT Flag = 3
+)
+
+// Enum value maps for Flag.
+var (
+	Flag_name = map[int32]string{
+		0: "FLAG_UNSPECIFIED",
+		1: "FLAG_URGENT",
+		2: "FLAG_ALL_OR_FAIL",
+		3: "FLAG_ALL_OR_WAIT",
+	}
+	Flag_value = map[string]int32{
+		"FLAG_UNSPECIFIED": 0,
+		"FLAG_URGENT":      1,
+		"FLAG_ALL_OR_FAIL": 2,
+		"FLAG_ALL_OR_WAIT": 3,
+	}
+)
+
+func (x Flag) Enum() *Flag {
+	p := new(Flag)
+	*p = x
+	return p
+}
+
+func (x Flag) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Flag) Descriptor() protoreflect.EnumDescriptor {
+	return file_kbus_limpet_v1_bus_proto_enumTypes[0].Descriptor()
+}
+
+func (Flag) Type() protoreflect.EnumType {
+	return &file_kbus_limpet_v1_bus_proto_enumTypes[0]
+}
+
+func (x Flag) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Flag.Descriptor instead.
+func (Flag) EnumDescriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{0}
+}
+
+// What became of a request.
+type Outcome int32
+
+const (
+	// Not an outcome.
+	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
+	// A replier has written the reply.
+	Outcome_OUTCOME_ANSWERED Outcome = 1
+	// No replier has read the request, and none will: it is safe to repeat.
+	Outcome_OUTCOME_NEVER_RAN Outcome = 2
+	// A replier may have read the request, and may have carried it out.
+	Outcome_OUTCOME_MAY_HAVE_RUN Outcome = 3
+	// The deadline passed before a replier was given the request, which never ran.
+	Outcome_OUTCOME_EXPIRED Outcome = 4
+)
+
+// Enum value maps for Outcome.
+var (
+	Outcome_name = map[int32]string{
+		0: "OUTCOME_UNSPECIFIED",
+		1: "OUTCOME_ANSWERED",
+		2: "OUTCOME_NEVER_RAN",
+		3: "OUTCOME_MAY_HAVE_RUN",
+		4: "OUTCOME_EXPIRED",
+	}
+	Outcome_value = map[string]int32{
+		"OUTCOME_UNSPECIFIED":  0,
+		"OUTCOME_ANSWERED":     1,
+		"OUTCOME_NEVER_RAN":    2,
+		"OUTCOME_MAY_HAVE_RUN": 3,
+		"OUTCOME_EXPIRED":      4,
+	}
+)
+
+func (x Outcome) Enum() *Outcome {
+	p := new(Outcome)
+	*p = x
+	return p
+}
+
+func (x Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_kbus_limpet_v1_bus_proto_enumTypes[1].Descriptor()
+}
+
+func (Outcome) Type() protoreflect.EnumType {
+	return &file_kbus_limpet_v1_bus_proto_enumTypes[1]
+}
+
+func (x Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Outcome.Descriptor instead.
+func (Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{1}
+}
+
 // An announcement to send.
 type SendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -29,12 +147,10 @@ type SendRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The data.
 	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	// Goes to the front of its recipients' queues.
-	Urgent bool `protobuf:"varint,3,opt,name=urgent,proto3" json:"urgent,omitempty"`
-	// Refused with RESOURCE_EXHAUSTED unless every listener has room.
-	AllOrFail bool `protobuf:"varint,4,opt,name=all_or_fail,json=allOrFail,proto3" json:"all_or_fail,omitempty"`
-	// Waits until every listener has room, or the call's deadline.
-	AllOrWait bool `protobuf:"varint,5,opt,name=all_or_wait,json=allOrWait,proto3" json:"all_or_wait,omitempty"`
+	// The data as text, in place of data.
+	DataText string `protobuf:"bytes,7,opt,name=data_text,json=dataText,proto3" json:"data_text,omitempty"`
+	// ALL_OR_FAIL and ALL_OR_WAIT exclude each other.
+	Flags []Flag `protobuf:"varint,8,rep,packed,name=flags,proto3,enum=kbus.limpet.v1.Flag" json:"flags,omitempty"`
 	// The user's flags, in the upper 16 bits; the lower must be 0.
 	UserFlags     uint32 `protobuf:"varint,6,opt,name=user_flags,json=userFlags,proto3" json:"user_flags,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -85,25 +201,18 @@ func (x *SendRequest) GetData() []byte {
 	return nil
 }
 
-func (x *SendRequest) GetUrgent() bool {
+func (x *SendRequest) GetDataText() string {
 	if x != nil {
-		return x.Urgent
+		return x.DataText
 	}
-	return false
+	return ""
 }
 
-func (x *SendRequest) GetAllOrFail() bool {
+func (x *SendRequest) GetFlags() []Flag {
 	if x != nil {
-		return x.AllOrFail
+		return x.Flags
 	}
-	return false
-}
-
-func (x *SendRequest) GetAllOrWait() bool {
-	if x != nil {
-		return x.AllOrWait
-	}
-	return false
+	return nil
 }
 
 func (x *SendRequest) GetUserFlags() uint32 {
@@ -175,8 +284,10 @@ type CallRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The data.
 	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	// Goes to the front of the replier's queue.
-	Urgent bool `protobuf:"varint,3,opt,name=urgent,proto3" json:"urgent,omitempty"`
+	// The data as text, in place of data.
+	DataText string `protobuf:"bytes,8,opt,name=data_text,json=dataText,proto3" json:"data_text,omitempty"`
+	// ALL_OR_FAIL and ALL_OR_WAIT exclude each other.
+	Flags []Flag `protobuf:"varint,9,rep,packed,name=flags,proto3,enum=kbus.limpet.v1.Flag" json:"flags,omitempty"`
 	// For a stateful request: the replier that must take it, a Ksock on this bus. It
 	// is the `from` of the reply before.
 	To uint32 `protobuf:"varint,4,opt,name=to,proto3" json:"to,omitempty"`
@@ -235,11 +346,18 @@ func (x *CallRequest) GetData() []byte {
 	return nil
 }
 
-func (x *CallRequest) GetUrgent() bool {
+func (x *CallRequest) GetDataText() string {
 	if x != nil {
-		return x.Urgent
+		return x.DataText
 	}
-	return false
+	return ""
+}
+
+func (x *CallRequest) GetFlags() []Flag {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
 }
 
 func (x *CallRequest) GetTo() uint32 {
@@ -273,11 +391,15 @@ func (x *CallRequest) GetUserFlags() uint32 {
 // The reply.
 type CallResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The reply as it was read from the bus. When its flags have SYNTHETIC (4), or
-	// its name starts "$.KBUS.", no replier wrote it: the name says what happened.
+	// The reply as it was read from the bus; outcome says whether a replier has written it.
 	Reply *Message `protobuf:"bytes,1,opt,name=reply,proto3" json:"reply,omitempty"`
 	// How long it took from the request's sending.
-	Elapsed       *durationpb.Duration `protobuf:"bytes,2,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	Elapsed *durationpb.Duration `protobuf:"bytes,2,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	// What became of the request.
+	Outcome Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=kbus.limpet.v1.Outcome" json:"outcome,omitempty"`
+	// Unless it is answered, the word of the bus or limpet that replied: "Replier.GoneAway",
+	// "RemoteError.EADDRNOTAVAIL".
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -324,6 +446,20 @@ func (x *CallResponse) GetElapsed() *durationpb.Duration {
 		return x.Elapsed
 	}
 	return nil
+}
+
+func (x *CallResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *CallResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 // What to listen to.
@@ -607,8 +743,13 @@ type ServeReply struct {
 	RequestSerial uint32 `protobuf:"varint,2,opt,name=request_serial,json=requestSerial,proto3" json:"request_serial,omitempty"`
 	// The data.
 	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// The data as text, in place of data.
+	DataText string `protobuf:"bytes,6,opt,name=data_text,json=dataText,proto3" json:"data_text,omitempty"`
 	// The name; empty is the request's own.
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// ALL_OR_FAIL and ALL_OR_WAIT exclude each other. An answer that waits holds up those
+	// behind it.
+	Flags []Flag `protobuf:"varint,7,rep,packed,name=flags,proto3,enum=kbus.limpet.v1.Flag" json:"flags,omitempty"`
 	// The user's flags, in the upper 16 bits; the lower must be 0.
 	UserFlags     uint32 `protobuf:"varint,5,opt,name=user_flags,json=userFlags,proto3" json:"user_flags,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -666,11 +807,25 @@ func (x *ServeReply) GetData() []byte {
 	return nil
 }
 
+func (x *ServeReply) GetDataText() string {
+	if x != nil {
+		return x.DataText
+	}
+	return ""
+}
+
 func (x *ServeReply) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *ServeReply) GetFlags() []Flag {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
 }
 
 func (x *ServeReply) GetUserFlags() uint32 {
@@ -1013,9 +1168,14 @@ func (x *FindReplierResponse) GetBinding() string {
 	return ""
 }
 
-// Nothing to say.
+// Which page of the bindings to list.
 type ListBindingsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most how many bindings to list; 0 is as many as fit into an answer of about 1 MiB,
+	// which bounds them in any case.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the answer before; empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1050,11 +1210,27 @@ func (*ListBindingsRequest) Descriptor() ([]byte, []int) {
 	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{14}
 }
 
-// The bindings.
+func (x *ListBindingsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListBindingsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of bindings.
 type ListBindingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Newest first.
-	Bindings      []*Binding `protobuf:"bytes,1,rep,name=bindings,proto3" json:"bindings,omitempty"`
+	Bindings []*Binding `protobuf:"bytes,1,rep,name=bindings,proto3" json:"bindings,omitempty"`
+	// Set if there are more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1094,6 +1270,13 @@ func (x *ListBindingsResponse) GetBindings() []*Binding {
 		return x.Bindings
 	}
 	return nil
+}
+
+func (x *ListBindingsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // One name bound on the bus.
@@ -1160,35 +1343,350 @@ func (x *Binding) GetName() string {
 	return ""
 }
 
+// What to watch.
+type WatchBindingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name or wildcard: only bindings of names that it matches, or that match it, are
+	// told. Empty is all.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchBindingsRequest) Reset() {
+	*x = WatchBindingsRequest{}
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchBindingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchBindingsRequest) ProtoMessage() {}
+
+func (x *WatchBindingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchBindingsRequest.ProtoReflect.Descriptor instead.
+func (*WatchBindingsRequest) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WatchBindingsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Some of what is bound, or of what has changed. Of one response unbound comes first.
+type WatchBindingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Everything told before is void, and what is bound is told again: the caller was slow.
+	Restart bool `protobuf:"varint,1,opt,name=restart,proto3" json:"restart,omitempty"`
+	// Bindings told before that are gone.
+	Unbound []*Binding `protobuf:"bytes,2,rep,name=unbound,proto3" json:"unbound,omitempty"`
+	// Bindings that were not told before.
+	Bound []*Binding `protobuf:"bytes,3,rep,name=bound,proto3" json:"bound,omitempty"`
+	// Now everything has been told that was bound at the beginning or restart. Sent once.
+	Whole         bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchBindingsResponse) Reset() {
+	*x = WatchBindingsResponse{}
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchBindingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchBindingsResponse) ProtoMessage() {}
+
+func (x *WatchBindingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchBindingsResponse.ProtoReflect.Descriptor instead.
+func (*WatchBindingsResponse) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WatchBindingsResponse) GetRestart() bool {
+	if x != nil {
+		return x.Restart
+	}
+	return false
+}
+
+func (x *WatchBindingsResponse) GetUnbound() []*Binding {
+	if x != nil {
+		return x.Unbound
+	}
+	return nil
+}
+
+func (x *WatchBindingsResponse) GetBound() []*Binding {
+	if x != nil {
+		return x.Bound
+	}
+	return nil
+}
+
+func (x *WatchBindingsResponse) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+// Whom to watch.
+type WatchRepliersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name or wildcard.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRepliersRequest) Reset() {
+	*x = WatchRepliersRequest{}
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRepliersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRepliersRequest) ProtoMessage() {}
+
+func (x *WatchRepliersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRepliersRequest.ProtoReflect.Descriptor instead.
+func (*WatchRepliersRequest) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *WatchRepliersRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Some of the repliers, or of what has changed, as in WatchBindingsResponse.
+type WatchRepliersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Everything told before is void.
+	Restart bool `protobuf:"varint,1,opt,name=restart,proto3" json:"restart,omitempty"`
+	// Repliers told before that are gone.
+	Gone []*Replier `protobuf:"bytes,2,rep,name=gone,proto3" json:"gone,omitempty"`
+	// Repliers that were not told before.
+	Here []*Replier `protobuf:"bytes,3,rep,name=here,proto3" json:"here,omitempty"`
+	// Now everybody has been told who was there at the beginning or restart. Sent once.
+	Whole         bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRepliersResponse) Reset() {
+	*x = WatchRepliersResponse{}
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRepliersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRepliersResponse) ProtoMessage() {}
+
+func (x *WatchRepliersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRepliersResponse.ProtoReflect.Descriptor instead.
+func (*WatchRepliersResponse) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WatchRepliersResponse) GetRestart() bool {
+	if x != nil {
+		return x.Restart
+	}
+	return false
+}
+
+func (x *WatchRepliersResponse) GetGone() []*Replier {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *WatchRepliersResponse) GetHere() []*Replier {
+	if x != nil {
+		return x.Here
+	}
+	return nil
+}
+
+func (x *WatchRepliersResponse) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+// Who replies to a name.
+type Replier struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The Ksock on this bus; that of the limpet if the replier is on another bus.
+	Ksock uint32 `protobuf:"varint,1,opt,name=ksock,proto3" json:"ksock,omitempty"`
+	// The name that it bound, perhaps a wildcard. Of several that match a name, the most
+	// specific one gets the requests.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The name of the link over which the replier is reached; empty if it is on this bus.
+	Link string `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
+	// The network of the peer of that link. The replier is there, or behind it.
+	NetworkId     uint32 `protobuf:"varint,4,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replier) Reset() {
+	*x = Replier{}
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replier) ProtoMessage() {}
+
+func (x *Replier) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_bus_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replier.ProtoReflect.Descriptor instead.
+func (*Replier) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_bus_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Replier) GetKsock() uint32 {
+	if x != nil {
+		return x.Ksock
+	}
+	return 0
+}
+
+func (x *Replier) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Replier) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *Replier) GetNetworkId() uint32 {
+	if x != nil {
+		return x.NetworkId
+	}
+	return 0
+}
+
 var File_kbus_limpet_v1_bus_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\n" +
-	"\x18kbus/limpet/v1/bus.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bkbus/limpet/v1/attach.proto\x1a\x1ckbus/limpet/v1/message.proto\"\xac\x01\n" +
+	"\x18kbus/limpet/v1/bus.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bkbus/limpet/v1/attach.proto\x1a\x1ckbus/limpet/v1/message.proto\"\xd1\x01\n" +
 	"\vSendRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
-	"\x06urgent\x18\x03 \x01(\bR\x06urgent\x12\x1e\n" +
-	"\vall_or_fail\x18\x04 \x01(\bR\tallOrFail\x12\x1e\n" +
-	"\vall_or_wait\x18\x05 \x01(\bR\tallOrWait\x12\x1d\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1b\n" +
+	"\tdata_text\x18\a \x01(\tR\bdataText\x12*\n" +
+	"\x05flags\x18\b \x03(\x0e2\x14.kbus.limpet.v1.FlagR\x05flags\x12\x1d\n" +
 	"\n" +
-	"user_flags\x18\x06 \x01(\rR\tuserFlags\"J\n" +
+	"user_flags\x18\x06 \x01(\rR\tuserFlagsJ\x04\b\x03\x10\x04J\x04\b\x04\x10\x05J\x04\b\x05\x10\x06R\x06urgentR\vall_or_failR\vall_or_wait\"J\n" +
 	"\fSendResponse\x12\x1d\n" +
 	"\n" +
 	"id_network\x18\x01 \x01(\rR\tidNetwork\x12\x1b\n" +
-	"\tid_serial\x18\x02 \x01(\rR\bidSerial\"\xcc\x01\n" +
+	"\tid_serial\x18\x02 \x01(\rR\bidSerial\"\x8b\x02\n" +
 	"\vCallRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
-	"\x06urgent\x18\x03 \x01(\bR\x06urgent\x12\x0e\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1b\n" +
+	"\tdata_text\x18\b \x01(\tR\bdataText\x12*\n" +
+	"\x05flags\x18\t \x03(\x0e2\x14.kbus.limpet.v1.FlagR\x05flags\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\rR\x02to\x12(\n" +
 	"\x10final_to_network\x18\x05 \x01(\rR\x0efinalToNetwork\x12$\n" +
 	"\x0efinal_to_local\x18\x06 \x01(\rR\ffinalToLocal\x12\x1d\n" +
 	"\n" +
-	"user_flags\x18\a \x01(\rR\tuserFlags\"r\n" +
+	"user_flags\x18\a \x01(\rR\tuserFlagsJ\x04\b\x03\x10\x04R\x06urgent\"\xbd\x01\n" +
 	"\fCallResponse\x12-\n" +
 	"\x05reply\x18\x01 \x01(\v2\x17.kbus.limpet.v1.MessageR\x05reply\x123\n" +
-	"\aelapsed\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\"e\n" +
+	"\aelapsed\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x121\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2\x17.kbus.limpet.v1.OutcomeR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"e\n" +
 	"\rListenRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12!\n" +
 	"\fmax_messages\x18\x02 \x01(\rR\vmaxMessages\x12\x1b\n" +
@@ -1203,13 +1701,15 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x04kind\"D\n" +
 	"\tServeBind\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12!\n" +
-	"\fmax_messages\x18\x02 \x01(\rR\vmaxMessages\"\xa3\x01\n" +
+	"\fmax_messages\x18\x02 \x01(\rR\vmaxMessages\"\xec\x01\n" +
 	"\n" +
 	"ServeReply\x12'\n" +
 	"\x0frequest_network\x18\x01 \x01(\rR\x0erequestNetwork\x12%\n" +
 	"\x0erequest_serial\x18\x02 \x01(\rR\rrequestSerial\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1d\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x1b\n" +
+	"\tdata_text\x18\x06 \x01(\tR\bdataText\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12*\n" +
+	"\x05flags\x18\a \x03(\x0e2\x14.kbus.limpet.v1.FlagR\x05flags\x12\x1d\n" +
 	"\n" +
 	"user_flags\x18\x05 \x01(\rR\tuserFlags\"\xba\x01\n" +
 	"\rServeResponse\x122\n" +
@@ -1230,15 +1730,50 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x13FindReplierResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
 	"\x05ksock\x18\x02 \x01(\rR\x05ksock\x12\x18\n" +
-	"\abinding\x18\x03 \x01(\tR\abinding\"\x15\n" +
-	"\x13ListBindingsRequest\"K\n" +
+	"\abinding\x18\x03 \x01(\tR\abinding\"Q\n" +
+	"\x13ListBindingsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"s\n" +
 	"\x14ListBindingsResponse\x123\n" +
-	"\bbindings\x18\x01 \x03(\v2\x17.kbus.limpet.v1.BindingR\bbindings\"R\n" +
+	"\bbindings\x18\x01 \x03(\v2\x17.kbus.limpet.v1.BindingR\bbindings\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"R\n" +
 	"\aBinding\x12\x14\n" +
 	"\x05ksock\x18\x01 \x01(\rR\x05ksock\x12\x1d\n" +
 	"\n" +
 	"is_replier\x18\x02 \x01(\bR\tisReplier\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name2\xa7\x04\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"*\n" +
+	"\x14WatchBindingsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xa9\x01\n" +
+	"\x15WatchBindingsResponse\x12\x18\n" +
+	"\arestart\x18\x01 \x01(\bR\arestart\x121\n" +
+	"\aunbound\x18\x02 \x03(\v2\x17.kbus.limpet.v1.BindingR\aunbound\x12-\n" +
+	"\x05bound\x18\x03 \x03(\v2\x17.kbus.limpet.v1.BindingR\x05bound\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\"*\n" +
+	"\x14WatchRepliersRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xa1\x01\n" +
+	"\x15WatchRepliersResponse\x12\x18\n" +
+	"\arestart\x18\x01 \x01(\bR\arestart\x12+\n" +
+	"\x04gone\x18\x02 \x03(\v2\x17.kbus.limpet.v1.ReplierR\x04gone\x12+\n" +
+	"\x04here\x18\x03 \x03(\v2\x17.kbus.limpet.v1.ReplierR\x04here\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\"f\n" +
+	"\aReplier\x12\x14\n" +
+	"\x05ksock\x18\x01 \x01(\rR\x05ksock\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04link\x18\x03 \x01(\tR\x04link\x12\x1d\n" +
+	"\n" +
+	"network_id\x18\x04 \x01(\rR\tnetworkId*Y\n" +
+	"\x04Flag\x12\x14\n" +
+	"\x10FLAG_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vFLAG_URGENT\x10\x01\x12\x14\n" +
+	"\x10FLAG_ALL_OR_FAIL\x10\x02\x12\x14\n" +
+	"\x10FLAG_ALL_OR_WAIT\x10\x03*~\n" +
+	"\aOutcome\x12\x17\n" +
+	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10OUTCOME_ANSWERED\x10\x01\x12\x15\n" +
+	"\x11OUTCOME_NEVER_RAN\x10\x02\x12\x18\n" +
+	"\x14OUTCOME_MAY_HAVE_RUN\x10\x03\x12\x13\n" +
+	"\x0fOUTCOME_EXPIRED\x10\x042\xe7\x05\n" +
 	"\n" +
 	"BusService\x12A\n" +
 	"\x04Send\x12\x1b.kbus.limpet.v1.SendRequest\x1a\x1c.kbus.limpet.v1.SendResponse\x12A\n" +
@@ -1247,7 +1782,9 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x05Serve\x12\x1c.kbus.limpet.v1.ServeRequest\x1a\x1d.kbus.limpet.v1.ServeResponse(\x010\x01\x12V\n" +
 	"\vFindReplier\x12\".kbus.limpet.v1.FindReplierRequest\x1a#.kbus.limpet.v1.FindReplierResponse\x12Y\n" +
 	"\fListBindings\x12#.kbus.limpet.v1.ListBindingsRequest\x1a$.kbus.limpet.v1.ListBindingsResponse\x12K\n" +
-	"\x06Attach\x12\x1d.kbus.limpet.v1.AttachRequest\x1a\x1e.kbus.limpet.v1.AttachResponse(\x010\x01B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\x06Attach\x12\x1d.kbus.limpet.v1.AttachRequest\x1a\x1e.kbus.limpet.v1.AttachResponse(\x010\x01\x12^\n" +
+	"\rWatchBindings\x12$.kbus.limpet.v1.WatchBindingsRequest\x1a%.kbus.limpet.v1.WatchBindingsResponse0\x01\x12^\n" +
+	"\rWatchRepliers\x12$.kbus.limpet.v1.WatchRepliersRequest\x1a%.kbus.limpet.v1.WatchRepliersResponse0\x01B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_bus_proto_rawDescOnce sync.Once
@@ -1261,59 +1798,79 @@ func file_kbus_limpet_v1_bus_proto_rawDescGZIP() []byte {
 	return file_kbus_limpet_v1_bus_proto_rawDescData
 }
 
-var file_kbus_limpet_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_kbus_limpet_v1_bus_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_kbus_limpet_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_kbus_limpet_v1_bus_proto_goTypes = []any{
-	(*SendRequest)(nil),          // 0: kbus.limpet.v1.SendRequest
-	(*SendResponse)(nil),         // 1: kbus.limpet.v1.SendResponse
-	(*CallRequest)(nil),          // 2: kbus.limpet.v1.CallRequest
-	(*CallResponse)(nil),         // 3: kbus.limpet.v1.CallResponse
-	(*ListenRequest)(nil),        // 4: kbus.limpet.v1.ListenRequest
-	(*ListenResponse)(nil),       // 5: kbus.limpet.v1.ListenResponse
-	(*ServeRequest)(nil),         // 6: kbus.limpet.v1.ServeRequest
-	(*ServeBind)(nil),            // 7: kbus.limpet.v1.ServeBind
-	(*ServeReply)(nil),           // 8: kbus.limpet.v1.ServeReply
-	(*ServeResponse)(nil),        // 9: kbus.limpet.v1.ServeResponse
-	(*ServeBound)(nil),           // 10: kbus.limpet.v1.ServeBound
-	(*ServeRefused)(nil),         // 11: kbus.limpet.v1.ServeRefused
-	(*FindReplierRequest)(nil),   // 12: kbus.limpet.v1.FindReplierRequest
-	(*FindReplierResponse)(nil),  // 13: kbus.limpet.v1.FindReplierResponse
-	(*ListBindingsRequest)(nil),  // 14: kbus.limpet.v1.ListBindingsRequest
-	(*ListBindingsResponse)(nil), // 15: kbus.limpet.v1.ListBindingsResponse
-	(*Binding)(nil),              // 16: kbus.limpet.v1.Binding
-	(*Message)(nil),              // 17: kbus.limpet.v1.Message
-	(*durationpb.Duration)(nil),  // 18: google.protobuf.Duration
-	(*AttachRequest)(nil),        // 19: kbus.limpet.v1.AttachRequest
-	(*AttachResponse)(nil),       // 20: kbus.limpet.v1.AttachResponse
+	(Flag)(0),                     // 0: kbus.limpet.v1.Flag
+	(Outcome)(0),                  // 1: kbus.limpet.v1.Outcome
+	(*SendRequest)(nil),           // 2: kbus.limpet.v1.SendRequest
+	(*SendResponse)(nil),          // 3: kbus.limpet.v1.SendResponse
+	(*CallRequest)(nil),           // 4: kbus.limpet.v1.CallRequest
+	(*CallResponse)(nil),          // 5: kbus.limpet.v1.CallResponse
+	(*ListenRequest)(nil),         // 6: kbus.limpet.v1.ListenRequest
+	(*ListenResponse)(nil),        // 7: kbus.limpet.v1.ListenResponse
+	(*ServeRequest)(nil),          // 8: kbus.limpet.v1.ServeRequest
+	(*ServeBind)(nil),             // 9: kbus.limpet.v1.ServeBind
+	(*ServeReply)(nil),            // 10: kbus.limpet.v1.ServeReply
+	(*ServeResponse)(nil),         // 11: kbus.limpet.v1.ServeResponse
+	(*ServeBound)(nil),            // 12: kbus.limpet.v1.ServeBound
+	(*ServeRefused)(nil),          // 13: kbus.limpet.v1.ServeRefused
+	(*FindReplierRequest)(nil),    // 14: kbus.limpet.v1.FindReplierRequest
+	(*FindReplierResponse)(nil),   // 15: kbus.limpet.v1.FindReplierResponse
+	(*ListBindingsRequest)(nil),   // 16: kbus.limpet.v1.ListBindingsRequest
+	(*ListBindingsResponse)(nil),  // 17: kbus.limpet.v1.ListBindingsResponse
+	(*Binding)(nil),               // 18: kbus.limpet.v1.Binding
+	(*WatchBindingsRequest)(nil),  // 19: kbus.limpet.v1.WatchBindingsRequest
+	(*WatchBindingsResponse)(nil), // 20: kbus.limpet.v1.WatchBindingsResponse
+	(*WatchRepliersRequest)(nil),  // 21: kbus.limpet.v1.WatchRepliersRequest
+	(*WatchRepliersResponse)(nil), // 22: kbus.limpet.v1.WatchRepliersResponse
+	(*Replier)(nil),               // 23: kbus.limpet.v1.Replier
+	(*Message)(nil),               // 24: kbus.limpet.v1.Message
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*AttachRequest)(nil),         // 26: kbus.limpet.v1.AttachRequest
+	(*AttachResponse)(nil),        // 27: kbus.limpet.v1.AttachResponse
 }
 var file_kbus_limpet_v1_bus_proto_depIdxs = []int32{
-	17, // 0: kbus.limpet.v1.CallResponse.reply:type_name -> kbus.limpet.v1.Message
-	18, // 1: kbus.limpet.v1.CallResponse.elapsed:type_name -> google.protobuf.Duration
-	17, // 2: kbus.limpet.v1.ListenResponse.message:type_name -> kbus.limpet.v1.Message
-	7,  // 3: kbus.limpet.v1.ServeRequest.bind:type_name -> kbus.limpet.v1.ServeBind
-	8,  // 4: kbus.limpet.v1.ServeRequest.reply:type_name -> kbus.limpet.v1.ServeReply
-	10, // 5: kbus.limpet.v1.ServeResponse.bound:type_name -> kbus.limpet.v1.ServeBound
-	17, // 6: kbus.limpet.v1.ServeResponse.request:type_name -> kbus.limpet.v1.Message
-	11, // 7: kbus.limpet.v1.ServeResponse.refused:type_name -> kbus.limpet.v1.ServeRefused
-	16, // 8: kbus.limpet.v1.ListBindingsResponse.bindings:type_name -> kbus.limpet.v1.Binding
-	0,  // 9: kbus.limpet.v1.BusService.Send:input_type -> kbus.limpet.v1.SendRequest
-	2,  // 10: kbus.limpet.v1.BusService.Call:input_type -> kbus.limpet.v1.CallRequest
-	4,  // 11: kbus.limpet.v1.BusService.Listen:input_type -> kbus.limpet.v1.ListenRequest
-	6,  // 12: kbus.limpet.v1.BusService.Serve:input_type -> kbus.limpet.v1.ServeRequest
-	12, // 13: kbus.limpet.v1.BusService.FindReplier:input_type -> kbus.limpet.v1.FindReplierRequest
-	14, // 14: kbus.limpet.v1.BusService.ListBindings:input_type -> kbus.limpet.v1.ListBindingsRequest
-	19, // 15: kbus.limpet.v1.BusService.Attach:input_type -> kbus.limpet.v1.AttachRequest
-	1,  // 16: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
-	3,  // 17: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
-	5,  // 18: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
-	9,  // 19: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
-	13, // 20: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
-	15, // 21: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
-	20, // 22: kbus.limpet.v1.BusService.Attach:output_type -> kbus.limpet.v1.AttachResponse
-	16, // [16:23] is the sub-list for method output_type
-	9,  // [9:16] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	0,  // 0: kbus.limpet.v1.SendRequest.flags:type_name -> kbus.limpet.v1.Flag
+	0,  // 1: kbus.limpet.v1.CallRequest.flags:type_name -> kbus.limpet.v1.Flag
+	24, // 2: kbus.limpet.v1.CallResponse.reply:type_name -> kbus.limpet.v1.Message
+	25, // 3: kbus.limpet.v1.CallResponse.elapsed:type_name -> google.protobuf.Duration
+	1,  // 4: kbus.limpet.v1.CallResponse.outcome:type_name -> kbus.limpet.v1.Outcome
+	24, // 5: kbus.limpet.v1.ListenResponse.message:type_name -> kbus.limpet.v1.Message
+	9,  // 6: kbus.limpet.v1.ServeRequest.bind:type_name -> kbus.limpet.v1.ServeBind
+	10, // 7: kbus.limpet.v1.ServeRequest.reply:type_name -> kbus.limpet.v1.ServeReply
+	0,  // 8: kbus.limpet.v1.ServeReply.flags:type_name -> kbus.limpet.v1.Flag
+	12, // 9: kbus.limpet.v1.ServeResponse.bound:type_name -> kbus.limpet.v1.ServeBound
+	24, // 10: kbus.limpet.v1.ServeResponse.request:type_name -> kbus.limpet.v1.Message
+	13, // 11: kbus.limpet.v1.ServeResponse.refused:type_name -> kbus.limpet.v1.ServeRefused
+	18, // 12: kbus.limpet.v1.ListBindingsResponse.bindings:type_name -> kbus.limpet.v1.Binding
+	18, // 13: kbus.limpet.v1.WatchBindingsResponse.unbound:type_name -> kbus.limpet.v1.Binding
+	18, // 14: kbus.limpet.v1.WatchBindingsResponse.bound:type_name -> kbus.limpet.v1.Binding
+	23, // 15: kbus.limpet.v1.WatchRepliersResponse.gone:type_name -> kbus.limpet.v1.Replier
+	23, // 16: kbus.limpet.v1.WatchRepliersResponse.here:type_name -> kbus.limpet.v1.Replier
+	2,  // 17: kbus.limpet.v1.BusService.Send:input_type -> kbus.limpet.v1.SendRequest
+	4,  // 18: kbus.limpet.v1.BusService.Call:input_type -> kbus.limpet.v1.CallRequest
+	6,  // 19: kbus.limpet.v1.BusService.Listen:input_type -> kbus.limpet.v1.ListenRequest
+	8,  // 20: kbus.limpet.v1.BusService.Serve:input_type -> kbus.limpet.v1.ServeRequest
+	14, // 21: kbus.limpet.v1.BusService.FindReplier:input_type -> kbus.limpet.v1.FindReplierRequest
+	16, // 22: kbus.limpet.v1.BusService.ListBindings:input_type -> kbus.limpet.v1.ListBindingsRequest
+	26, // 23: kbus.limpet.v1.BusService.Attach:input_type -> kbus.limpet.v1.AttachRequest
+	19, // 24: kbus.limpet.v1.BusService.WatchBindings:input_type -> kbus.limpet.v1.WatchBindingsRequest
+	21, // 25: kbus.limpet.v1.BusService.WatchRepliers:input_type -> kbus.limpet.v1.WatchRepliersRequest
+	3,  // 26: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
+	5,  // 27: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
+	7,  // 28: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
+	11, // 29: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
+	15, // 30: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
+	17, // 31: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
+	27, // 32: kbus.limpet.v1.BusService.Attach:output_type -> kbus.limpet.v1.AttachResponse
+	20, // 33: kbus.limpet.v1.BusService.WatchBindings:output_type -> kbus.limpet.v1.WatchBindingsResponse
+	22, // 34: kbus.limpet.v1.BusService.WatchRepliers:output_type -> kbus.limpet.v1.WatchRepliersResponse
+	26, // [26:35] is the sub-list for method output_type
+	17, // [17:26] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_bus_proto_init() }
@@ -1337,13 +1894,14 @@ func file_kbus_limpet_v1_bus_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_bus_proto_rawDesc), len(file_kbus_limpet_v1_bus_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   17,
+			NumEnums:      2,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_kbus_limpet_v1_bus_proto_goTypes,
 		DependencyIndexes: file_kbus_limpet_v1_bus_proto_depIdxs,
+		EnumInfos:         file_kbus_limpet_v1_bus_proto_enumTypes,
 		MessageInfos:      file_kbus_limpet_v1_bus_proto_msgTypes,
 	}.Build()
 	File_kbus_limpet_v1_bus_proto = out.File

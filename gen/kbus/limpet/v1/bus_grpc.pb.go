@@ -19,13 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	BusService_Send_FullMethodName         = "/kbus.limpet.v1.BusService/Send"
-	BusService_Call_FullMethodName         = "/kbus.limpet.v1.BusService/Call"
-	BusService_Listen_FullMethodName       = "/kbus.limpet.v1.BusService/Listen"
-	BusService_Serve_FullMethodName        = "/kbus.limpet.v1.BusService/Serve"
-	BusService_FindReplier_FullMethodName  = "/kbus.limpet.v1.BusService/FindReplier"
-	BusService_ListBindings_FullMethodName = "/kbus.limpet.v1.BusService/ListBindings"
-	BusService_Attach_FullMethodName       = "/kbus.limpet.v1.BusService/Attach"
+	BusService_Send_FullMethodName          = "/kbus.limpet.v1.BusService/Send"
+	BusService_Call_FullMethodName          = "/kbus.limpet.v1.BusService/Call"
+	BusService_Listen_FullMethodName        = "/kbus.limpet.v1.BusService/Listen"
+	BusService_Serve_FullMethodName         = "/kbus.limpet.v1.BusService/Serve"
+	BusService_FindReplier_FullMethodName   = "/kbus.limpet.v1.BusService/FindReplier"
+	BusService_ListBindings_FullMethodName  = "/kbus.limpet.v1.BusService/ListBindings"
+	BusService_Attach_FullMethodName        = "/kbus.limpet.v1.BusService/Attach"
+	BusService_WatchBindings_FullMethodName = "/kbus.limpet.v1.BusService/WatchBindings"
+	BusService_WatchRepliers_FullMethodName = "/kbus.limpet.v1.BusService/WatchRepliers"
 )
 
 // BusServiceClient is the client API for BusService service.
@@ -36,11 +38,20 @@ const (
 // for as long as it lasts; that of Attach outlives a stream that breaks. A refusal by the bus is a gRPC status with a
 // google.rpc.ErrorInfo whose domain is "kbus" and whose reason is the errno's
 // name, such as EADDRNOTAVAIL.
+//
+// What becomes of a Call is an Outcome: in the response, or, when the call fails, in the
+// metadata of that ErrorInfo as "outcome": "NEVER_RAN". Whoever has neither, because the
+// connection broke or the call was cancelled here, cannot know: MAY_HAVE_RUN.
 type BusServiceClient interface {
 	// Sends an announcement.
 	Send(ctx context.Context, in *SendRequest, opts ...grpc.CallOption) (*SendResponse, error)
 	// Sends a request and waits for its reply until the call's deadline, which the request
 	// carries along: a replier is not given it after that, also on other buses.
+	//
+	// When the deadline passes, or the caller cancels, the embedded bus takes back a request
+	// that its replier has not read: it never runs. A device cannot do that; there the
+	// request stays in the replier's queue. In either case a late reply goes to nobody: the
+	// replier that sends it is told EADDRNOTAVAIL.
 	Call(ctx context.Context, in *CallRequest, opts ...grpc.CallOption) (*CallResponse, error)
 	// Listens to names and wildcards. The first response, without a message, says
 	// that they are bound.
@@ -51,12 +62,22 @@ type BusServiceClient interface {
 	Serve(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ServeRequest, ServeResponse], error)
 	// Asks who replies to a name, wildcard bindings considered.
 	FindReplier(ctx context.Context, in *FindReplierRequest, opts ...grpc.CallOption) (*FindReplierResponse, error)
-	// Lists the bindings on the bus, newest first.
+	// Lists the bindings on the bus, newest first, in pages. On the embedded bus what is bound
+	// or unbound meanwhile does not make any other be listed twice or left out. On a device
+	// one that is unbound meanwhile can make others be listed twice.
 	ListBindings(ctx context.Context, in *ListBindingsRequest, opts ...grpc.CallOption) (*ListBindingsResponse, error)
 	// Is a Ksock: everything that can be done with one, in batches both ways. The first
 	// request is a hello, the first response a welcome. A stream that breaks can be followed
 	// by another one that resumes its session, within the grace that the welcome tells.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
+	// Tells what is bound, then that this was all, and then what changes, until the caller
+	// ends it. A binding that has come and gone before the caller reads on may not be told.
+	// A caller that reads so slowly that too many changes wait is told to restart. Only the
+	// embedded bus can do that; a device is UNIMPLEMENTED.
+	WatchBindings(ctx context.Context, in *WatchBindingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchBindingsResponse], error)
+	// Tells likewise who replies to a name, or to any name of a wildcard: on this bus, and
+	// over links on any other.
+	WatchRepliers(ctx context.Context, in *WatchRepliersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRepliersResponse], error)
 }
 
 type busServiceClient struct {
@@ -152,6 +173,44 @@ func (c *busServiceClient) Attach(ctx context.Context, opts ...grpc.CallOption) 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type BusService_AttachClient = grpc.BidiStreamingClient[AttachRequest, AttachResponse]
 
+func (c *busServiceClient) WatchBindings(ctx context.Context, in *WatchBindingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchBindingsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &BusService_ServiceDesc.Streams[3], BusService_WatchBindings_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchBindingsRequest, WatchBindingsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BusService_WatchBindingsClient = grpc.ServerStreamingClient[WatchBindingsResponse]
+
+func (c *busServiceClient) WatchRepliers(ctx context.Context, in *WatchRepliersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRepliersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &BusService_ServiceDesc.Streams[4], BusService_WatchRepliers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRepliersRequest, WatchRepliersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BusService_WatchRepliersClient = grpc.ServerStreamingClient[WatchRepliersResponse]
+
 // BusServiceServer is the server API for BusService service.
 // All implementations must embed UnimplementedBusServiceServer
 // for forward compatibility.
@@ -160,11 +219,20 @@ type BusService_AttachClient = grpc.BidiStreamingClient[AttachRequest, AttachRes
 // for as long as it lasts; that of Attach outlives a stream that breaks. A refusal by the bus is a gRPC status with a
 // google.rpc.ErrorInfo whose domain is "kbus" and whose reason is the errno's
 // name, such as EADDRNOTAVAIL.
+//
+// What becomes of a Call is an Outcome: in the response, or, when the call fails, in the
+// metadata of that ErrorInfo as "outcome": "NEVER_RAN". Whoever has neither, because the
+// connection broke or the call was cancelled here, cannot know: MAY_HAVE_RUN.
 type BusServiceServer interface {
 	// Sends an announcement.
 	Send(context.Context, *SendRequest) (*SendResponse, error)
 	// Sends a request and waits for its reply until the call's deadline, which the request
 	// carries along: a replier is not given it after that, also on other buses.
+	//
+	// When the deadline passes, or the caller cancels, the embedded bus takes back a request
+	// that its replier has not read: it never runs. A device cannot do that; there the
+	// request stays in the replier's queue. In either case a late reply goes to nobody: the
+	// replier that sends it is told EADDRNOTAVAIL.
 	Call(context.Context, *CallRequest) (*CallResponse, error)
 	// Listens to names and wildcards. The first response, without a message, says
 	// that they are bound.
@@ -175,12 +243,22 @@ type BusServiceServer interface {
 	Serve(grpc.BidiStreamingServer[ServeRequest, ServeResponse]) error
 	// Asks who replies to a name, wildcard bindings considered.
 	FindReplier(context.Context, *FindReplierRequest) (*FindReplierResponse, error)
-	// Lists the bindings on the bus, newest first.
+	// Lists the bindings on the bus, newest first, in pages. On the embedded bus what is bound
+	// or unbound meanwhile does not make any other be listed twice or left out. On a device
+	// one that is unbound meanwhile can make others be listed twice.
 	ListBindings(context.Context, *ListBindingsRequest) (*ListBindingsResponse, error)
 	// Is a Ksock: everything that can be done with one, in batches both ways. The first
 	// request is a hello, the first response a welcome. A stream that breaks can be followed
 	// by another one that resumes its session, within the grace that the welcome tells.
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
+	// Tells what is bound, then that this was all, and then what changes, until the caller
+	// ends it. A binding that has come and gone before the caller reads on may not be told.
+	// A caller that reads so slowly that too many changes wait is told to restart. Only the
+	// embedded bus can do that; a device is UNIMPLEMENTED.
+	WatchBindings(*WatchBindingsRequest, grpc.ServerStreamingServer[WatchBindingsResponse]) error
+	// Tells likewise who replies to a name, or to any name of a wildcard: on this bus, and
+	// over links on any other.
+	WatchRepliers(*WatchRepliersRequest, grpc.ServerStreamingServer[WatchRepliersResponse]) error
 	mustEmbedUnimplementedBusServiceServer()
 }
 
@@ -211,6 +289,12 @@ func (UnimplementedBusServiceServer) ListBindings(context.Context, *ListBindings
 }
 func (UnimplementedBusServiceServer) Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error {
 	return status.Error(codes.Unimplemented, "method Attach not implemented")
+}
+func (UnimplementedBusServiceServer) WatchBindings(*WatchBindingsRequest, grpc.ServerStreamingServer[WatchBindingsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchBindings not implemented")
+}
+func (UnimplementedBusServiceServer) WatchRepliers(*WatchRepliersRequest, grpc.ServerStreamingServer[WatchRepliersResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchRepliers not implemented")
 }
 func (UnimplementedBusServiceServer) mustEmbedUnimplementedBusServiceServer() {}
 func (UnimplementedBusServiceServer) testEmbeddedByValue()                    {}
@@ -330,6 +414,28 @@ func _BusService_Attach_Handler(srv interface{}, stream grpc.ServerStream) error
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type BusService_AttachServer = grpc.BidiStreamingServer[AttachRequest, AttachResponse]
 
+func _BusService_WatchBindings_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchBindingsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(BusServiceServer).WatchBindings(m, &grpc.GenericServerStream[WatchBindingsRequest, WatchBindingsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BusService_WatchBindingsServer = grpc.ServerStreamingServer[WatchBindingsResponse]
+
+func _BusService_WatchRepliers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRepliersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(BusServiceServer).WatchRepliers(m, &grpc.GenericServerStream[WatchRepliersRequest, WatchRepliersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BusService_WatchRepliersServer = grpc.ServerStreamingServer[WatchRepliersResponse]
+
 // BusService_ServiceDesc is the grpc.ServiceDesc for BusService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -371,6 +477,16 @@ var BusService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _BusService_Attach_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "WatchBindings",
+			Handler:       _BusService_WatchBindings_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchRepliers",
+			Handler:       _BusService_WatchRepliers_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "kbus/limpet/v1/bus.proto",

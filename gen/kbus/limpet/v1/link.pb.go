@@ -1023,8 +1023,12 @@ func (x *Network) GetInstanceId() []byte {
 // answered, or soon, and the receiver need not wait for the sender to come back.
 type Drain struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why, for people.
-	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why, for people. Empty when done is set.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Not the beginning of a drain, but the answer to the other side's, from a sender with
+	// the feature "drain": it has unbound what was bound for the receiver, waits for no
+	// reply, and sends no request any more.
+	Done          bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1064,6 +1068,13 @@ func (x *Drain) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Drain) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
 }
 
 // Why a link is refused or ended.
@@ -1365,9 +1376,10 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\n" +
 	"network_id\x18\x01 \x01(\rR\tnetworkId\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\fR\n" +
-	"instanceId\"\x1f\n" +
+	"instanceId\"3\n" +
 	"\x05Drain\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"o\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\"o\n" +
 	"\x05Error\x12-\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x19.kbus.limpet.v1.ErrorCodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1d\n" +
