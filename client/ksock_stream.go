@@ -8,7 +8,6 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -32,6 +31,8 @@ type stream struct {
 	heard  counted.Counter
 	missed *atomic.Uint64
 	cancel context.CancelFunc
+
+	receiver wire.ResponseReceiver
 }
 
 // openStream dials addr and opens a stream, which lives as long as ctx. missed gets what the
@@ -50,7 +51,7 @@ func openStream(ctx context.Context, addr sockaddr.Address, missed *atomic.Uint6
 		return nil, err
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
-	s.rpc, err = pb.NewBusServiceClient(conn).Attach(ctx, grpc.MaxCallRecvMsgSize(maxFrame))
+	s.rpc, err = pb.NewBusServiceClient(conn).Attach(ctx, grpc.MaxCallRecvMsgSize(maxFrame), grpc.ForceCodecV2(wire.Codec))
 	if err != nil {
 		s.cancel()
 		_ = conn.Close()
@@ -107,7 +108,7 @@ func plain(err error) error {
 }
 
 func (s *stream) Send(f link.Frame) error {
-	if err := s.rpc.Send(wire.RequestToProto(f, time.Now())); err != nil {
+	if err := wire.SendRequest(s.rpc, f); err != nil {
 		return plain(err)
 	}
 	return nil
@@ -115,14 +116,14 @@ func (s *stream) Send(f link.Frame) error {
 
 // Recv returns io.EOF only when the daemon has ended the call with the status OK.
 func (s *stream) Recv() (link.Frame, error) {
-	r, err := s.rpc.Recv()
+	f, err := s.receiver.Recv(s.rpc)
 	if err != nil {
 		return nil, plain(err)
 	}
-	if b := r.GetBatch(); b != nil && b.GetMissed() > s.missed.Load() { // one stream at a time
-		s.missed.Store(b.GetMissed())
+	if n := s.receiver.Missed; n > s.missed.Load() { // one stream at a time
+		s.missed.Store(n)
 	}
-	return wire.ResponseFromProto(r, time.Now())
+	return f, nil
 }
 
 func (s *stream) Heard() uint64 { return s.heard.Heard() }

@@ -20,6 +20,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/bustest"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/bus"
 )
 
@@ -59,7 +60,7 @@ func serve(t testing.TB, network string, opts ...bus.Option) *host {
 	}
 	d.address = l.Addr().String()
 	service := bus.New(d.bus, opts...)
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec))
 	pb.RegisterBusServiceServer(server, service)
 	served := make(chan error)
 	go func() { served <- server.Serve(l) }()

@@ -33,7 +33,7 @@ const (
 	windowBytes    = 1 << 20
 )
 
-// Attach serves one stream of a program's session.
+// Attach serves one stream of a program's session. The server's codec must be wire.Codec.
 func (s *Service) Attach(rpc grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachResponse]) error {
 	if err := s.sessions.enter(); err != nil {
 		return attachStatus(err)
@@ -121,6 +121,8 @@ type stream struct {
 	heard  interface{ Heard() uint64 } // nil if the connection is not counted
 	frames atomic.Uint64               // what has been heard then
 
+	receiver wire.RequestReceiver
+
 	turn context.Context // of which the stream has had its turn; set before it is closed
 
 	once   sync.Once
@@ -158,16 +160,16 @@ func (s *stream) Send(f link.Frame) error {
 	if s.ksock != nil {
 		lost = missed(s.ksock)
 	}
-	return plain(s.rpc.Send(wire.ResponseToProto(f, lost, time.Now())))
+	return plain(wire.SendResponse(s.rpc, f, lost))
 }
 
 func (s *stream) Recv() (link.Frame, error) {
-	r, err := s.rpc.Recv()
+	f, err := s.receiver.Recv(s.rpc)
 	if err != nil {
 		return nil, plain(err)
 	}
 	s.frames.Add(1)
-	return wire.RequestFromProto(r, time.Now())
+	return f, nil
 }
 
 // plain says why a call ended without gRPC's words. io.EOF stays: the program has closed

@@ -20,6 +20,7 @@ import (
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/bus"
 )
 
@@ -39,7 +40,7 @@ func serve(t *testing.T, grace ...time.Duration) *fixture {
 		opts = append(opts, bus.WithProgramGrace(d))
 	}
 	f.service = bus.New(f.bus, opts...)
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec))
 	pb.RegisterBusServiceServer(server, f.service)
 	l := bufconn.Listen(1 << 20)
 	done := make(chan error)
