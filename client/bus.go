@@ -13,6 +13,7 @@ import (
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/wire"
 )
 
@@ -32,9 +33,11 @@ func DefaultAPIAddress() string {
 // concurrent use. Errors of the bus unwrap to the errno, so that
 // errors.Is(err, unix.EADDRNOTAVAIL) works as with a Ksock.
 type Bus struct {
+	addr  sockaddr.Address
 	conn  *grpc.ClientConn
 	bus   pb.BusServiceClient
 	admin pb.AdminServiceClient
+	wrap  func(link.Stream) link.Stream // around the streams of Ksocks; tests break them
 }
 
 // Open makes a Bus of the API at address: host:port, or the path of a Unix socket. It
@@ -44,11 +47,11 @@ func Open(address string) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := newConn(addr)
+	conn, err := newConn(addr, nil)
 	if err != nil {
 		return nil, fmt.Errorf("dialling %s: %w", addr, err)
 	}
-	return &Bus{conn: conn, bus: pb.NewBusServiceClient(conn), admin: pb.NewAdminServiceClient(conn)}, nil
+	return &Bus{addr: addr, conn: conn, bus: pb.NewBusServiceClient(conn), admin: pb.NewAdminServiceClient(conn)}, nil
 }
 
 // Close ends the connection, and with it every call.

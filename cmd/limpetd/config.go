@@ -34,6 +34,7 @@ type config struct {
 	Termination string        `koanf:"termination-message"`
 	Grace       time.Duration `koanf:"grace"`
 	RequestHold time.Duration `koanf:"request-hold"`
+	ProgGrace   time.Duration `koanf:"program-grace"`
 	Interest    string        `koanf:"interest"`
 	Poll        time.Duration `koanf:"interest-poll"`
 	Announce    bool          `koanf:"announce-links"`
@@ -60,6 +61,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("termination-message", "", "stop when a message of this `NAME` is sent on the bus")
 	f.Duration("grace", 30*time.Second, "keep what is under way for this `DURATION` after a link has broken, so that the link can be resumed; 0 keeps nothing")
 	f.Duration("request-hold", 5*time.Second, "keep a request that has not left for this `DURATION` while a link is broken, then answer that it was not delivered")
+	f.Duration("program-grace", 10*time.Second, "keep a program's Ksock for this `DURATION` after its stream has broken, so that the program can resume it; 0 keeps nothing")
 	f.String("interest", "on", "`on`: send peers only the announcements that somebody there, or behind them, listens to; poll: tell peers also who listens on a device, by looking in turns; off: send everything")
 	f.Duration("interest-poll", 250*time.Millisecond, "with --interest poll, look at who listens on a device every `DURATION`, and let a new listener miss what is announced far away until then; 0 does not look")
 	f.Bool("announce-links", false, "announce on the bus when a link goes up or down or loses messages, as $.Limpet.Link.Up, $.Limpet.Link.Down and $.Limpet.Lost, and reply to $.Limpet.Links")
@@ -141,6 +143,9 @@ func (c *config) validate() error {
 	if c.Grace < 0 {
 		return fmt.Errorf("--grace: %v is less than 0; 0 is no grace", c.Grace)
 	}
+	if c.ProgGrace < 0 {
+		return fmt.Errorf("--program-grace: %v is less than 0; 0 is no grace", c.ProgGrace)
+	}
 	if c.RequestHold < time.Millisecond {
 		return fmt.Errorf("--request-hold: %v is too short; choose at least 1ms", c.RequestHold)
 	}
@@ -153,6 +158,9 @@ func (c *config) validate() error {
 	}
 	if c.Grace == 0 {
 		d.Limpet.Grace = -1
+	}
+	if d.ProgramGrace = c.ProgGrace; c.ProgGrace == 0 {
+		d.ProgramGrace = -1
 	}
 	if c.Interest == "poll" {
 		d.InterestPoll = c.Poll
@@ -212,6 +220,7 @@ func (c *config) sayCheck(out io.Writer) error {
 	say("message name", d.Limpet.Pattern)
 	say("grace", c.Grace)
 	say("request hold", c.RequestHold)
+	say("program grace", c.ProgGrace)
 	say("interest", c.Interest)
 	if d.InterestPoll > 0 {
 		say("interest poll", d.InterestPoll)

@@ -75,23 +75,25 @@ func TestExpose(t *testing.T) {
 }
 
 func TestLinkSettings(t *testing.T) {
-	cfg, err := load(t, "interest: off\n", "--grace", "0", "--request-hold", "100ms", "--announce-links")
+	cfg, err := load(t, "interest: off\n", "--grace", "0", "--request-hold", "100ms", "--announce-links", "--program-grace", "0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := cfg.daemon.Limpet; l.Grace >= 0 || l.RequestHold != 100*time.Millisecond || !l.AllInterest || !cfg.daemon.AnnounceLinks {
+	if l := cfg.daemon.Limpet; l.Grace >= 0 || l.RequestHold != 100*time.Millisecond || !l.AllInterest || !cfg.daemon.AnnounceLinks || cfg.daemon.ProgramGrace >= 0 {
 		t.Errorf("%+v", cfg.daemon)
 	}
 	cfg, err = load(t, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := cfg.daemon.Limpet; l.Grace != 30*time.Second || l.RequestHold != 5*time.Second || l.AllInterest || cfg.daemon.AnnounceLinks {
+	if l := cfg.daemon.Limpet; l.Grace != 30*time.Second || l.RequestHold != 5*time.Second || l.AllInterest || cfg.daemon.AnnounceLinks || cfg.daemon.ProgramGrace != 10*time.Second {
 		t.Errorf("by default: %+v", cfg.daemon)
 	}
 	for words, want := range map[string]string{
 		"--grace -1s":                                "--grace: -1s is less than 0",
 		"--grace 1000h":                              "--grace: 1000h0m0s is too long",
+		"--program-grace -1s":                        "--program-grace: -1s is less than 0",
+		"--program-grace 25h":                        "--program-grace: 25h0m0s is too long",
 		"--request-hold 0":                           "--request-hold: 0s is too short",
 		"--interest maybe":                           `--interest: "maybe" is not on, poll or off`,
 		"--interest poll --interest-poll 1ms":        "--interest-poll: 1ms is not between 10ms and 1m0s",
@@ -134,7 +136,7 @@ func TestCheckSaysWhatWouldBeDone(t *testing.T) {
 	if err := runDaemon(t.Context(), cfg, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"bus: embedded", "network id: 3", "listen: [:7000]", "grace: 1m0s", "request hold: 5s", "interest: off", "api: none"} {
+	for _, want := range []string{"bus: embedded", "network id: 3", "listen: [:7000]", "grace: 1m0s", "request hold: 5s", "program grace: 10s", "interest: off", "api: none"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
 			t.Errorf("--check does not say %q:\n%s", want, &out)
 		}

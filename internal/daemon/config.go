@@ -40,6 +40,9 @@ type Config struct {
 	Listen, Connect, ListenClassic, ConnectClassic []sockaddr.Address
 	// API is where local programs and operators are served; nil is nowhere.
 	API *sockaddr.Address
+	// ProgramGrace is how long the session of a program, with its Ksock, is kept after its
+	// stream has broken; 0 is bus.DefaultProgramGrace, less than 0 is not at all.
+	ProgramGrace time.Duration
 	// Metrics is the host:port of Prometheus's page; "" is none.
 	Metrics string
 	// InterestPoll is how long to wait between two looks at who listens on a device, so
@@ -134,6 +137,9 @@ func (c *Config) checkAddresses() error {
 func (c *Config) checkDurations() error {
 	if g := c.Limpet.Grace; g > maxDuration {
 		return fmt.Errorf("--grace: %v is too long; choose at most %v, or 0 for none", g, maxDuration)
+	}
+	if g := c.ProgramGrace; g > maxDuration {
+		return fmt.Errorf("--program-grace: %v is too long; choose at most %v, or 0 for none", g, maxDuration)
 	}
 	if h := c.Limpet.RequestHold; h < 0 || h > maxDuration {
 		return fmt.Errorf("--request-hold: %v is not between 1ms and %v", h, maxDuration)

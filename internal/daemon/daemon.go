@@ -79,7 +79,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 // open makes what the node is served by.
 func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
-	d.programs = bus.New(d.node.Bus())
+	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)))
 	d.programs.LinkOf = linkOf(d.node)
 	d.host = serverpeer.NewHost(d.node, cfg.Limpet)
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())

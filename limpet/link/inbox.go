@@ -15,6 +15,7 @@ type inbox[T any] struct {
 	early    map[uint64]struct{}
 	bytes    int // of what is not done
 	ackSent  uint64
+	freed    int // bytes that were decided since then
 }
 
 // add takes a batch in. The error is an *Error of code Protocol, and nothing has changed
@@ -68,6 +69,7 @@ func (x *inbox[T]) take(most int) (first uint64, msgs []T) {
 // decided notes that the fate of message seq, of size bytes, is decided.
 func (x *inbox[T]) decided(seq uint64, size int) {
 	x.bytes -= size
+	x.freed += size
 	if seq != x.done+1 {
 		if x.early == nil {
 			x.early = make(map[uint64]struct{})

@@ -189,7 +189,7 @@ func (s *SessionOf[Out, In]) takeAck() uint64 {
 	if s.cfg.NoAcks || s.in.done == s.in.ackSent {
 		return 0
 	}
-	s.in.ackSent = s.in.done
+	s.in.ackSent, s.in.freed = s.in.done, 0
 	return s.in.done
 }
 
@@ -267,7 +267,7 @@ func (s *SessionOf[Out, In]) Decided(now time.Time, seq uint64, size int) {
 	s.in.decided(seq, size)
 	switch owed := s.in.done - s.in.ackSent; {
 	case s.cfg.NoAcks || owed == 0:
-	case owed >= uint64(s.cfg.WindowMessages)/4:
+	case owed >= uint64(s.cfg.WindowMessages)/4, s.in.freed >= s.cfg.WindowBytes/4: // the peer may wait for room
 		s.ackAt = now
 	case s.ackAt.IsZero():
 		s.ackAt = now.Add(ackDelay)

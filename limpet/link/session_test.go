@@ -169,6 +169,19 @@ func TestAcksArePiggybackedOrComeSoon(t *testing.T) {
 	wantStats(t, s, link.Stats{Unacked: 2, Sent: 2, Received: 4, Done: 4})
 }
 
+// A quarter of the window in bytes is acknowledged at once, too: the peer may wait for room.
+func TestAcksOfManyBytesComeAtOnce(t *testing.T) {
+	s := attached(t)
+	receive(t, s, start, batch(1, 3))
+	s.Decided(start, 1, 249)
+	wantNext(t, s, start, "in 2ms", "in 2ms")
+	wantNext(t, s, after(2*time.Millisecond), "ack 1", "in 2.998s")
+	s.Decided(after(3*time.Millisecond), 2, 250)
+	wantNext(t, s, after(3*time.Millisecond), "ack 2", "in 2.997s")
+	s.Decided(after(4*time.Millisecond), 3, 3) // it is counted from the last one
+	wantNext(t, s, after(4*time.Millisecond), "in 2ms")
+}
+
 // An acknowledgement may have been lost with the stream, so the next one says it again.
 func TestAckIsToldAgainOnTheNextStream(t *testing.T) {
 	s := attached(t)

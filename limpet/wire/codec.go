@@ -12,7 +12,7 @@ import (
 
 // Codec is gRPC's codec for protobuf, which also takes what Send and a Receiver give it:
 // batches become bytes, and bytes batches, without a protobuf struct in between. The
-// bytes are the same. Servers and clients of LinkService need it, as
+// bytes are the same. Servers and clients of LinkService and of BusService.Attach need it, as
 // grpc.ForceServerCodecV2 and grpc.ForceCodecV2 give it to them. It is safe for
 // concurrent use.
 var Codec encoding.CodecV2 = codec{encoding.GetCodecV2("proto")}
@@ -21,6 +21,9 @@ type codec struct{ encoding.CodecV2 }
 
 // Marshal is gRPC's.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if out, ours := v.(*outgoingOfProgram); ours {
+		return c.marshalProgram(out)
+	}
 	out, ours := v.(*outgoing)
 	if !ours {
 		return c.CodecV2.Marshal(v)
@@ -33,11 +36,16 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 
 // Unmarshal is gRPC's.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	in, ours := v.(*Receiver)
-	if !ours {
+	switch in := v.(type) {
+	case *Receiver:
+		return in.unmarshal(data)
+	case *RequestReceiver:
+		return in.unmarshal(data)
+	case *ResponseReceiver:
+		return in.unmarshal(data)
+	default:
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	return in.unmarshal(data)
 }
 
 // outgoing is a frame to send.

@@ -54,7 +54,13 @@ func contiguous(data mem.BufferSlice) (bytes []byte, owned bool, free func()) {
 
 // plainBatch returns the bytes of the batch in a request that is nothing else.
 func plainBatch(b []byte) (batch []byte, ok bool) {
-	for _, tag := range []byte{fieldFrame<<3 | 2, fieldBatch<<3 | 2} {
+	return onlyIn(b, fieldFrame<<3|2, fieldBatch<<3|2)
+}
+
+// onlyIn returns what is in fields with these tags, the outermost first, if there is nothing
+// else.
+func onlyIn(b []byte, tags ...byte) (inner []byte, ok bool) {
+	for _, tag := range tags {
 		if len(b) == 0 || b[0] != tag {
 			return nil, false
 		}

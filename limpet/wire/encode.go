@@ -21,6 +21,7 @@ const (
 	fieldFirstSequence = 1 // of Batch
 	fieldMessages      = 2
 	fieldAck           = 3
+	fieldMissed        = 5  // of EventBatch; the others are as in Batch
 	fieldName          = 12 // of Message; before it are the numbers
 	fieldData          = 13
 	fieldBindEvent     = 14
@@ -47,27 +48,38 @@ const sharedData = 4 << 10
 
 // marshalBatch encodes a batch as a LinkRequest.
 func marshalBatch(batch *link.Batch, now time.Time) mem.BufferSlice {
+	return marshalMessages(batch, 0, func(m *kbusdev.Message) *kbusdev.Message { return m }, now, fieldBatch, fieldFrame)
+}
+
+// marshalMessages encodes a batch in these fields, the innermost first; message returns the
+// message in each of its parts, and missed is for a program.
+func marshalMessages[T any](batch *link.BatchOf[T], missed uint64, message func(*T) *kbusdev.Message, now time.Time, fields ...int) mem.BufferSlice {
 	var sizes [link.MaxBatchMessages]int
-	inBatch, shared := varintField(batch.First)+varintField(batch.Ack), 0
+	inBatch, shared := varintField(batch.First)+varintField(batch.Ack)+varintField(missed), 0
 	for i := range batch.Messages {
-		m := &batch.Messages[i]
+		m := message(&batch.Messages[i])
 		sizes[i] = messageSize(m, now)
 		inBatch += 1 + sizeOf(sizes[i])
 		if sharesData(m) {
 			shared += len(m.Data)
 		}
 	}
-	inFrame := 1 + sizeOf(inBatch)
-	whole := 1 + sizeOf(inFrame)
+	whole := inBatch
+	var inside [2]int // what is in each of the fields
+	for i := range fields {
+		inside[i] = whole
+		whole = 1 + sizeOf(whole)
+	}
 
 	memory := pool.Get(whole - shared)
 	b := (*memory)[:0]
 	var cuts []cut
-	b = appendLen(b, fieldFrame, inFrame)
-	b = appendLen(b, fieldBatch, inBatch)
+	for i := len(fields) - 1; i >= 0; i-- {
+		b = appendLen(b, fields[i], inside[i])
+	}
 	b = appendVarintField(b, fieldFirstSequence, batch.First)
 	for i := range batch.Messages {
-		m := &batch.Messages[i]
+		m := message(&batch.Messages[i])
 		b = appendLen(b, fieldMessages, sizes[i])
 		b = appendNumbers(b, m)
 		b = appendString(b, fieldName, m.Name)
@@ -84,6 +96,7 @@ func marshalBatch(batch *link.Batch, now time.Time) mem.BufferSlice {
 		b = appendVarintField(b, fieldExpires, expiresInMs(m, now))
 	}
 	b = appendVarintField(b, fieldAck, batch.Ack)
+	b = appendVarintField(b, fieldMissed, missed)
 	*memory = b
 	return cutAt(mem.NewBuffer(memory, pool), cuts)
 }

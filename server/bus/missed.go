@@ -24,7 +24,7 @@ func (s *Service) listensNoMore(k kbusdev.Ksock) {
 	s.missed += missed(k)
 }
 
-// Missed returns how many messages the clients of Listen have missed so far because
+// Missed returns how many messages the clients of Listen and Attach have missed so far because
 // their queues on the bus were full. A bus that does not tell counts as 0.
 func (s *Service) Missed() uint64 {
 	s.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -26,7 +27,8 @@ const (
 )
 
 // A Service lets programs in any language onto the bus. Each call has its own Ksock,
-// so that what a client leaves undone ends with its call. It is safe for concurrent use.
+// so that what a client leaves undone ends with its call; that of Attach outlives its call
+// by a grace. It is safe for concurrent use.
 type Service struct {
 	pb.UnimplementedBusServiceServer
 	// LinkOf returns the link whose limpet a Ksock is; nil is for a bus without links. It
@@ -37,21 +39,39 @@ type Service struct {
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
 
+	sessions *sessions // of Attach
+
 	mu        sync.Mutex
 	listening map[kbusdev.Ksock]struct{}
 	missed    uint64 // by the streams that have ended
 	watches   int
 }
 
+// An Option changes how a Service behaves.
+type Option func(*Service)
+
+// WithProgramGrace sets how long the session of a program, with its Ksock, is kept after
+// its stream has broken; 0 is not at all. The default is DefaultProgramGrace.
+func WithProgramGrace(d time.Duration) Option {
+	return func(s *Service) { s.sessions.grace = max(d, 0) }
+}
+
 // New returns the service of a bus. Close must be called.
-func New(bus kbusdev.Bus) *Service {
-	s := &Service{bus: bus, listening: make(map[kbusdev.Ksock]struct{})}
+func New(bus kbusdev.Bus, opts ...Option) *Service {
+	s := &Service{bus: bus, listening: make(map[kbusdev.Ksock]struct{}), sessions: newSessions(DefaultProgramGrace)}
+	for _, o := range opts {
+		o(s)
+	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
 }
 
-// Close ends every call by closing its Ksock: the bus answers what they owe.
-func (s *Service) Close() { s.stop() }
+// Close ends every call, and every session of a program, by closing its Ksock: the bus
+// answers what they owe. It waits until the sessions are over, a few seconds at most.
+func (s *Service) Close() {
+	s.stop()
+	s.sessions.close()
+}
 
 // ksock opens a Ksock that is closed when the call or the service ends.
 func (s *Service) ksock() (kbusdev.Ksock, func(), error) {

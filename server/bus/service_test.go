@@ -20,6 +20,7 @@ import (
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/bus"
 )
 
@@ -30,12 +31,16 @@ type fixture struct {
 }
 
 // serve runs the service on a listener in memory until the test ends.
-func serve(t *testing.T) *fixture {
+func serve(t *testing.T, grace ...time.Duration) *fixture {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
 	f := &fixture{bus: membus.New()}
-	f.service = bus.New(f.bus)
-	server := grpc.NewServer()
+	var opts []bus.Option
+	for _, d := range grace {
+		opts = append(opts, bus.WithProgramGrace(d))
+	}
+	f.service = bus.New(f.bus, opts...)
+	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec))
 	pb.RegisterBusServiceServer(server, f.service)
 	l := bufconn.Listen(1 << 20)
 	done := make(chan error)

@@ -1660,7 +1660,7 @@ var File_kbus_limpet_v1_bus_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\n" +
-	"\x18kbus/limpet/v1/bus.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1ckbus/limpet/v1/message.proto\"\xd1\x01\n" +
+	"\x18kbus/limpet/v1/bus.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bkbus/limpet/v1/attach.proto\x1a\x1ckbus/limpet/v1/message.proto\"\xd1\x01\n" +
 	"\vSendRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1b\n" +
@@ -1773,7 +1773,7 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x10OUTCOME_ANSWERED\x10\x01\x12\x15\n" +
 	"\x11OUTCOME_NEVER_RAN\x10\x02\x12\x18\n" +
 	"\x14OUTCOME_MAY_HAVE_RUN\x10\x03\x12\x13\n" +
-	"\x0fOUTCOME_EXPIRED\x10\x042\x9a\x05\n" +
+	"\x0fOUTCOME_EXPIRED\x10\x042\xe7\x05\n" +
 	"\n" +
 	"BusService\x12A\n" +
 	"\x04Send\x12\x1b.kbus.limpet.v1.SendRequest\x1a\x1c.kbus.limpet.v1.SendResponse\x12A\n" +
@@ -1781,7 +1781,8 @@ const file_kbus_limpet_v1_bus_proto_rawDesc = "" +
 	"\x06Listen\x12\x1d.kbus.limpet.v1.ListenRequest\x1a\x1e.kbus.limpet.v1.ListenResponse0\x01\x12H\n" +
 	"\x05Serve\x12\x1c.kbus.limpet.v1.ServeRequest\x1a\x1d.kbus.limpet.v1.ServeResponse(\x010\x01\x12V\n" +
 	"\vFindReplier\x12\".kbus.limpet.v1.FindReplierRequest\x1a#.kbus.limpet.v1.FindReplierResponse\x12Y\n" +
-	"\fListBindings\x12#.kbus.limpet.v1.ListBindingsRequest\x1a$.kbus.limpet.v1.ListBindingsResponse\x12^\n" +
+	"\fListBindings\x12#.kbus.limpet.v1.ListBindingsRequest\x1a$.kbus.limpet.v1.ListBindingsResponse\x12K\n" +
+	"\x06Attach\x12\x1d.kbus.limpet.v1.AttachRequest\x1a\x1e.kbus.limpet.v1.AttachResponse(\x010\x01\x12^\n" +
 	"\rWatchBindings\x12$.kbus.limpet.v1.WatchBindingsRequest\x1a%.kbus.limpet.v1.WatchBindingsResponse0\x01\x12^\n" +
 	"\rWatchRepliers\x12$.kbus.limpet.v1.WatchRepliersRequest\x1a%.kbus.limpet.v1.WatchRepliersResponse0\x01B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
@@ -1826,6 +1827,8 @@ var file_kbus_limpet_v1_bus_proto_goTypes = []any{
 	(*Replier)(nil),               // 23: kbus.limpet.v1.Replier
 	(*Message)(nil),               // 24: kbus.limpet.v1.Message
 	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*AttachRequest)(nil),         // 26: kbus.limpet.v1.AttachRequest
+	(*AttachResponse)(nil),        // 27: kbus.limpet.v1.AttachResponse
 }
 var file_kbus_limpet_v1_bus_proto_depIdxs = []int32{
 	0,  // 0: kbus.limpet.v1.SendRequest.flags:type_name -> kbus.limpet.v1.Flag
@@ -1851,18 +1854,20 @@ var file_kbus_limpet_v1_bus_proto_depIdxs = []int32{
 	8,  // 20: kbus.limpet.v1.BusService.Serve:input_type -> kbus.limpet.v1.ServeRequest
 	14, // 21: kbus.limpet.v1.BusService.FindReplier:input_type -> kbus.limpet.v1.FindReplierRequest
 	16, // 22: kbus.limpet.v1.BusService.ListBindings:input_type -> kbus.limpet.v1.ListBindingsRequest
-	19, // 23: kbus.limpet.v1.BusService.WatchBindings:input_type -> kbus.limpet.v1.WatchBindingsRequest
-	21, // 24: kbus.limpet.v1.BusService.WatchRepliers:input_type -> kbus.limpet.v1.WatchRepliersRequest
-	3,  // 25: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
-	5,  // 26: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
-	7,  // 27: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
-	11, // 28: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
-	15, // 29: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
-	17, // 30: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
-	20, // 31: kbus.limpet.v1.BusService.WatchBindings:output_type -> kbus.limpet.v1.WatchBindingsResponse
-	22, // 32: kbus.limpet.v1.BusService.WatchRepliers:output_type -> kbus.limpet.v1.WatchRepliersResponse
-	25, // [25:33] is the sub-list for method output_type
-	17, // [17:25] is the sub-list for method input_type
+	26, // 23: kbus.limpet.v1.BusService.Attach:input_type -> kbus.limpet.v1.AttachRequest
+	19, // 24: kbus.limpet.v1.BusService.WatchBindings:input_type -> kbus.limpet.v1.WatchBindingsRequest
+	21, // 25: kbus.limpet.v1.BusService.WatchRepliers:input_type -> kbus.limpet.v1.WatchRepliersRequest
+	3,  // 26: kbus.limpet.v1.BusService.Send:output_type -> kbus.limpet.v1.SendResponse
+	5,  // 27: kbus.limpet.v1.BusService.Call:output_type -> kbus.limpet.v1.CallResponse
+	7,  // 28: kbus.limpet.v1.BusService.Listen:output_type -> kbus.limpet.v1.ListenResponse
+	11, // 29: kbus.limpet.v1.BusService.Serve:output_type -> kbus.limpet.v1.ServeResponse
+	15, // 30: kbus.limpet.v1.BusService.FindReplier:output_type -> kbus.limpet.v1.FindReplierResponse
+	17, // 31: kbus.limpet.v1.BusService.ListBindings:output_type -> kbus.limpet.v1.ListBindingsResponse
+	27, // 32: kbus.limpet.v1.BusService.Attach:output_type -> kbus.limpet.v1.AttachResponse
+	20, // 33: kbus.limpet.v1.BusService.WatchBindings:output_type -> kbus.limpet.v1.WatchBindingsResponse
+	22, // 34: kbus.limpet.v1.BusService.WatchRepliers:output_type -> kbus.limpet.v1.WatchRepliersResponse
+	26, // [26:35] is the sub-list for method output_type
+	17, // [17:26] is the sub-list for method input_type
 	17, // [17:17] is the sub-list for extension type_name
 	17, // [17:17] is the sub-list for extension extendee
 	0,  // [0:17] is the sub-list for field type_name
@@ -1873,6 +1878,7 @@ func file_kbus_limpet_v1_bus_proto_init() {
 	if File_kbus_limpet_v1_bus_proto != nil {
 		return
 	}
+	file_kbus_limpet_v1_attach_proto_init()
 	file_kbus_limpet_v1_message_proto_init()
 	file_kbus_limpet_v1_bus_proto_msgTypes[6].OneofWrappers = []any{
 		(*ServeRequest_Bind)(nil),

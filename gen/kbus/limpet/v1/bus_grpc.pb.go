@@ -25,6 +25,7 @@ const (
 	BusService_Serve_FullMethodName         = "/kbus.limpet.v1.BusService/Serve"
 	BusService_FindReplier_FullMethodName   = "/kbus.limpet.v1.BusService/FindReplier"
 	BusService_ListBindings_FullMethodName  = "/kbus.limpet.v1.BusService/ListBindings"
+	BusService_Attach_FullMethodName        = "/kbus.limpet.v1.BusService/Attach"
 	BusService_WatchBindings_FullMethodName = "/kbus.limpet.v1.BusService/WatchBindings"
 	BusService_WatchRepliers_FullMethodName = "/kbus.limpet.v1.BusService/WatchRepliers"
 )
@@ -34,7 +35,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // The bus, for programs in any language. Every call has a Ksock of its own,
-// for as long as it lasts. A refusal by the bus is a gRPC status with a
+// for as long as it lasts; that of Attach outlives a stream that breaks. A refusal by the bus is a gRPC status with a
 // google.rpc.ErrorInfo whose domain is "kbus" and whose reason is the errno's
 // name, such as EADDRNOTAVAIL.
 //
@@ -65,6 +66,10 @@ type BusServiceClient interface {
 	// or unbound meanwhile does not make any other be listed twice or left out. On a device
 	// one that is unbound meanwhile can make others be listed twice.
 	ListBindings(ctx context.Context, in *ListBindingsRequest, opts ...grpc.CallOption) (*ListBindingsResponse, error)
+	// Is a Ksock: everything that can be done with one, in batches both ways. The first
+	// request is a hello, the first response a welcome. A stream that breaks can be followed
+	// by another one that resumes its session, within the grace that the welcome tells.
+	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
 	// Tells what is bound, then that this was all, and then what changes, until the caller
 	// ends it. A binding that has come and gone before the caller reads on may not be told.
 	// A caller that reads so slowly that too many changes wait is told to restart. Only the
@@ -155,9 +160,22 @@ func (c *busServiceClient) ListBindings(ctx context.Context, in *ListBindingsReq
 	return out, nil
 }
 
+func (c *busServiceClient) Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &BusService_ServiceDesc.Streams[2], BusService_Attach_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AttachRequest, AttachResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BusService_AttachClient = grpc.BidiStreamingClient[AttachRequest, AttachResponse]
+
 func (c *busServiceClient) WatchBindings(ctx context.Context, in *WatchBindingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchBindingsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &BusService_ServiceDesc.Streams[2], BusService_WatchBindings_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &BusService_ServiceDesc.Streams[3], BusService_WatchBindings_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +194,7 @@ type BusService_WatchBindingsClient = grpc.ServerStreamingClient[WatchBindingsRe
 
 func (c *busServiceClient) WatchRepliers(ctx context.Context, in *WatchRepliersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRepliersResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &BusService_ServiceDesc.Streams[3], BusService_WatchRepliers_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &BusService_ServiceDesc.Streams[4], BusService_WatchRepliers_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +216,7 @@ type BusService_WatchRepliersClient = grpc.ServerStreamingClient[WatchRepliersRe
 // for forward compatibility.
 //
 // The bus, for programs in any language. Every call has a Ksock of its own,
-// for as long as it lasts. A refusal by the bus is a gRPC status with a
+// for as long as it lasts; that of Attach outlives a stream that breaks. A refusal by the bus is a gRPC status with a
 // google.rpc.ErrorInfo whose domain is "kbus" and whose reason is the errno's
 // name, such as EADDRNOTAVAIL.
 //
@@ -229,6 +247,10 @@ type BusServiceServer interface {
 	// or unbound meanwhile does not make any other be listed twice or left out. On a device
 	// one that is unbound meanwhile can make others be listed twice.
 	ListBindings(context.Context, *ListBindingsRequest) (*ListBindingsResponse, error)
+	// Is a Ksock: everything that can be done with one, in batches both ways. The first
+	// request is a hello, the first response a welcome. A stream that breaks can be followed
+	// by another one that resumes its session, within the grace that the welcome tells.
+	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
 	// Tells what is bound, then that this was all, and then what changes, until the caller
 	// ends it. A binding that has come and gone before the caller reads on may not be told.
 	// A caller that reads so slowly that too many changes wait is told to restart. Only the
@@ -264,6 +286,9 @@ func (UnimplementedBusServiceServer) FindReplier(context.Context, *FindReplierRe
 }
 func (UnimplementedBusServiceServer) ListBindings(context.Context, *ListBindingsRequest) (*ListBindingsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListBindings not implemented")
+}
+func (UnimplementedBusServiceServer) Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error {
+	return status.Error(codes.Unimplemented, "method Attach not implemented")
 }
 func (UnimplementedBusServiceServer) WatchBindings(*WatchBindingsRequest, grpc.ServerStreamingServer[WatchBindingsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchBindings not implemented")
@@ -382,6 +407,13 @@ func _BusService_ListBindings_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BusService_Attach_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(BusServiceServer).Attach(&grpc.GenericServerStream[AttachRequest, AttachResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BusService_AttachServer = grpc.BidiStreamingServer[AttachRequest, AttachResponse]
+
 func _BusService_WatchBindings_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchBindingsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -437,6 +469,12 @@ var BusService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Serve",
 			Handler:       _BusService_Serve_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Attach",
+			Handler:       _BusService_Attach_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},

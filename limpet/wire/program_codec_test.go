@@ -1,0 +1,112 @@
+package wire
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/program"
+)
+
+// someProgramsBatches are of messages only, and with something else now and then.
+func someProgramsBatches(r *rand.Rand) (*program.OperationBatch, *program.EventBatch) {
+	b := someBatch(r)
+	operations := &program.OperationBatch{First: b.First, Ack: b.Ack}
+	events := &program.EventBatch{First: b.First, Ack: b.Ack}
+	mixed := r.IntN(3) == 0
+	for _, m := range b.Messages {
+		op, e := program.Operation{Action: program.Send, Wait: true, Msg: m}, program.Event{Msg: m}
+		if mixed && r.IntN(3) == 0 {
+			op.Tag, e = r.Uint64(), program.Event{Result: &program.Result{Tag: r.Uint64(), Data: m.Data}}
+		}
+		operations.Messages, events.Messages = append(operations.Messages, op), append(events.Messages, e)
+	}
+	return operations, events
+}
+
+// A program's and a daemon's batches have the bytes that protobuf gives them.
+func TestMarshalOfProgramsIsProtobuf(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 300 {
+		operations, events := someProgramsBatches(r)
+		missed := r.Uint64() >> r.IntN(64)
+		for _, c := range []struct {
+			out  *outgoingOfProgram
+			want proto.Message
+		}{
+			{&outgoingOfProgram{frame: operations, request: true, now: at}, RequestToProto(operations, at)},
+			{&outgoingOfProgram{frame: events, missed: missed, now: at}, ResponseToProto(events, missed, at)},
+		} {
+			got, err := Codec.Marshal(c.out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := proto.MarshalOptions{Deterministic: true}.Marshal(c.want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(whole(got), want) {
+				t.Fatalf("%T: %v\nwant\n%v", c.want, whole(got), want)
+			}
+			got.Free()
+		}
+	}
+}
+
+// Whatever comes is decoded as protobuf, RequestFromProto and ResponseFromProto do.
+func FuzzReceiveOfPrograms(f *testing.F) {
+	r := rand.New(rand.NewPCG(9, 9))
+	for range 20 {
+		operations, events := someProgramsBatches(r)
+		for _, out := range []*outgoingOfProgram{{frame: operations, request: true, now: at}, {frame: events, missed: 5, now: at}} {
+			if s, _ := Codec.Marshal(out); s.Len() < 2000 {
+				f.Add(whole(s))
+			}
+		}
+	}
+	for _, s := range []string{"", "\x12\x00", "\x12\x02\x12\x00", "\x12\x02\x12\x01", "\x12\x02\x08\x05\x12\x00", "\x12\x02\x28\x07", "\x12\x04\x12\x02\x62\xff", "\x0a\x00", "\x12\x04\x22\x02\x08\x01"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		same := func(got, want link.Frame, err, wantErr error) {
+			t.Helper()
+			if (err == nil) != (wantErr == nil) {
+				t.Fatalf("%v, want %v", err, wantErr)
+			}
+			if diff := cmp.Diff(want, got, sameBytes, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(kbusdev.Message{}, "Expires")); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+		var want link.Frame
+		request, response := new(pb.AttachRequest), new(pb.AttachResponse)
+		wantErr := proto.Unmarshal(b, request)
+		if wantErr == nil {
+			want, wantErr = RequestFromProto(request, at)
+		}
+		var q RequestReceiver
+		err := Codec.Unmarshal(in(b, 2), &q)
+		if err == nil {
+			err = q.err
+		}
+		same(q.frame, want, err, wantErr)
+		want = nil
+		if wantErr = proto.Unmarshal(b, response); wantErr == nil {
+			want, wantErr = ResponseFromProto(response, at)
+		}
+		var p ResponseReceiver
+		if err = Codec.Unmarshal(in(b, 2), &p); err == nil {
+			err = p.err
+		}
+		same(p.frame, want, err, wantErr)
+		if wantErr == nil && p.missed != response.GetBatch().GetMissed() {
+			t.Fatalf("missed is %d, want %d", p.missed, response.GetBatch().GetMissed())
+		}
+	})
+}
