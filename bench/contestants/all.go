@@ -13,6 +13,8 @@ func All() []contest.Contestant {
 	return []contest.Contestant{
 		&limpetd{name: "limpetd-unix", network: unix, programs: unary, library: unaryLibrary},
 		&limpetd{name: "limpetd-tcp", network: tcp, programs: unary, library: unaryLibrary},
+		&limpetd{name: "attach-unix", network: unix, programs: attach, library: attachLibrary},
+		&limpetd{name: "attach-tcp", network: tcp, programs: attach, library: attachLibrary},
 		&limpetd{name: "classic-unix", network: unix, classic: true, programs: unary, library: unaryLibrary},
 		&embedded{name: "embedded-unix", network: unix},
 		&embedded{name: "embedded-tcp", network: tcp},
