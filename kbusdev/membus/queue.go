@@ -7,8 +7,12 @@ import "github.com/kbus-limpet/limpet/kbusdev"
 type posted struct {
 	kbusdev.Message
 	slot   slot
-	queued int // how often it was put into a queue
+	queued int  // how often it was put into a queue
+	kept   bool // it may be put into others later
 }
+
+// shared reports whether somebody else has the message, had it, or may get it.
+func (p *posted) shared() bool { return p.queued > 1 || p.kept }
 
 // A queued is one recipient's copy of a message: the message is shared, the
 // flags are its own.

@@ -53,7 +53,7 @@ func (k *Ksock) recvQueued(dst []*kbusdev.Message) (n int, err error) {
 	for n < len(dst) && k.queue.n > 0 {
 		e := k.take()
 		m := &e.msg.Message
-		if e.msg.queued > 1 { // others have it, or had it
+		if e.msg.shared() {
 			m = new(kbusdev.Message)
 			*m = e.msg.Message
 		}

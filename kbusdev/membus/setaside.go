@@ -30,6 +30,7 @@ func (b *Bus) reportUnbindOnClose(k *Ksock, name string) {
 		b.unbindsLost = true
 		event = &posted{Message: kbusdev.Message{ID: b.nextID(), Flags: kbusdev.Synthetic, Name: kbusdev.NameUnbindEventsLost}}
 	}
+	event.kept = true
 	for _, l := range listeners {
 		s := &l.ksock.setAside
 		if s.lost {
