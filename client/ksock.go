@@ -248,7 +248,11 @@ func (k *Ksock) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
 }
 
 // Flushed is link.Driver's.
-func (k *Ksock) Flushed(time.Time) {}
+func (k *Ksock) Flushed(time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.session.Flushed()
+}
 
 // TakeFrame is link.Driver's.
 func (k *Ksock) TakeFrame(now time.Time, f link.Frame) error {

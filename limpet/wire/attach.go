@@ -140,9 +140,13 @@ type interleaving struct{ messages, others, nextMessage, nextOther int }
 
 func interleave(messages, others int) (interleaving, error) {
 	if n := messages + others; n > link.MaxBatchMessages {
-		return interleaving{}, link.Errorf(link.Protocol, "a batch of %d, at most %d are allowed", n, link.MaxBatchMessages)
+		return interleaving{}, tooManyParts(n)
 	}
 	return interleaving{messages: messages, others: others}, nil
+}
+
+func tooManyParts(n int) *link.Error {
+	return link.Errorf(link.Protocol, "a batch of %d, at most %d are allowed", n, link.MaxBatchMessages)
 }
 
 // next returns what comes next: a message, or another; after returns how many messages

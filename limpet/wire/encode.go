@@ -21,7 +21,8 @@ const (
 	fieldFirstSequence = 1 // of Batch
 	fieldMessages      = 2
 	fieldAck           = 3
-	fieldMissed        = 5  // of EventBatch; the others are as in Batch
+	fieldBetween       = 4  // of OperationBatch, EventBatch: what stands between the messages; the others are as in Batch
+	fieldMissed        = 5  // of EventBatch
 	fieldName          = 12 // of Message; before it are the numbers
 	fieldData          = 13
 	fieldBindEvent     = 14

@@ -136,11 +136,15 @@ func unmarshalProgram[T any](r *programReceiver, data mem.BufferSlice, message f
 	bytes, owned, free := contiguous(data)
 	defer free()
 	b, ok := onlyIn(bytes, fieldBatch<<3|2)
-	n := 0
+	n, only := 0, false
 	if ok {
-		n, ok = onlyMessages(b)
+		n, only, ok = parts(b)
 	}
-	if !ok || n > link.MaxBatchMessages {
+	switch {
+	case ok && n > link.MaxBatchMessages: // before they take memory
+		r.err = tooManyParts(n)
+		return nil
+	case !ok || !only:
 		return others(bytes, now)
 	}
 	d := decoder{names: &r.names, owned: owned, whole: len(b), now: now}
@@ -166,20 +170,23 @@ func unmarshalProgram[T any](r *programReceiver, data mem.BufferSlice, message f
 	return nil
 }
 
-// onlyMessages counts the messages of a batch, and reports whether there is nothing else in
-// it but numbers.
-func onlyMessages(b []byte) (n int, ok bool) {
+// parts counts the messages of a batch and what stands between them. only reports whether
+// there is nothing else in it but numbers, ok that its fields are well formed.
+func parts(b []byte) (n int, only, ok bool) {
+	only = true
 	for len(b) > 0 {
 		f, rest := next(b)
-		number := f.kind == protowire.VarintType && (f.number == fieldFirstSequence || f.number == fieldAck || f.number == fieldMissed)
-		message := f.kind == protowire.BytesType && f.number == fieldMessages
-		if rest == nil || !number && !message {
-			return 0, false
-		}
-		if message {
-			n++
+		if rest == nil {
+			return 0, false, false
 		}
 		b = rest
+		message := f.kind == protowire.BytesType && f.number == fieldMessages
+		between := f.kind == protowire.BytesType && f.number == fieldBetween
+		number := f.kind == protowire.VarintType && (f.number == fieldFirstSequence || f.number == fieldAck || f.number == fieldMissed)
+		if message || between {
+			n++
+		}
+		only = only && (message || number)
 	}
-	return n, true
+	return n, only, true
 }

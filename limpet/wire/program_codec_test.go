@@ -2,7 +2,9 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -109,4 +111,27 @@ func FuzzReceiveOfPrograms(f *testing.F) {
 			t.Fatalf("missed is %d, want %d", p.missed, response.GetBatch().GetMissed())
 		}
 	})
+}
+
+// A program's batch of too many parts is refused before it takes memory, also if they are
+// not messages.
+func TestManyParts(t *testing.T) {
+	messages, operations := make([]*pb.Message, 200_000), make([]*pb.Operation, 200_000)
+	for i := range messages {
+		messages[i], operations[i] = new(pb.Message), new(pb.Operation)
+	}
+	for _, b := range []*pb.OperationBatch{{Messages: messages}, {Operations: operations}} {
+		many, err := proto.Marshal(&pb.AttachRequest{Kind: &pb.AttachRequest_Batch{Batch: b}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r RequestReceiver
+		if n := testing.AllocsPerRun(1, func() { r.err = nil; err = Codec.Unmarshal(in(many, 1), &r) }); n > 20 {
+			t.Errorf("%v allocations", n)
+		}
+		var verdict *link.Error
+		if err != nil || r.frame != nil || !errors.As(r.err, &verdict) || verdict.Code != link.Protocol || !strings.Contains(verdict.Message, "a batch of 200000, at most") {
+			t.Errorf("%v, %v", err, r.err)
+		}
+	}
 }

@@ -204,7 +204,11 @@ func (a *attached) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
 }
 
 // Flushed is link.Driver's.
-func (a *attached) Flushed(time.Time) {}
+func (a *attached) Flushed(time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.session.Flushed()
+}
 
 // TakeFrame is link.Driver's. A program that breaks the protocol loses the stream; its
 // session goes on.
