@@ -9,8 +9,8 @@ import (
 
 	"github.com/kbus-limpet/limpet/bench/contest"
 	"github.com/kbus-limpet/limpet/bench/contestants"
+	"github.com/kbus-limpet/limpet/bench/load"
 	"github.com/kbus-limpet/limpet/bench/run"
-	"github.com/kbus-limpet/limpet/bench/work"
 )
 
 // quickWorks and quickCurves are what -quick tries if nothing else is said.
@@ -20,7 +20,7 @@ const (
 )
 
 // choose returns what the flags name.
-func (o *options) choose() (all []contest.Contestant, works []work.Work, curves []run.Curve, err error) {
+func (o *options) choose() (all []contest.Contestant, works []load.Work, curves []run.Curve, err error) {
 	workNames, curveNames := o.works, o.curves
 	if o.quick && workNames == "*" && curveNames == "" {
 		workNames, curveNames = quickWorks, quickCurves
@@ -29,7 +29,7 @@ func (o *options) choose() (all []contest.Contestant, works []work.Work, curves 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	works, err = matching("works", workNames, run.Works(), func(w work.Work) string { return w.Name })
+	works, err = matching("works", workNames, run.Works(), func(w load.Work) string { return w.Name })
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -30,10 +30,10 @@ import (
 
 	"github.com/kbus-limpet/limpet/bench/contest"
 	"github.com/kbus-limpet/limpet/bench/contestants"
+	"github.com/kbus-limpet/limpet/bench/load"
 	"github.com/kbus-limpet/limpet/bench/measure"
 	"github.com/kbus-limpet/limpet/bench/report"
 	"github.com/kbus-limpet/limpet/bench/run"
-	"github.com/kbus-limpet/limpet/bench/work"
 )
 
 func main() {
@@ -174,14 +174,14 @@ func (o *options) plan() *run.Plan {
 	p := &run.Plan{
 		Setup:   &contest.Setup{Limpetd: o.limpetd},
 		Rounds:  o.rounds,
-		Limit:   work.Limit{Duration: o.duration},
-		WarmUp:  work.Limit{Duration: o.warmUp},
+		Limit:   load.Limit{Duration: o.duration},
+		WarmUp:  load.Limit{Duration: o.warmUp},
 		Timeout: 3*time.Minute + o.duration + o.warmUp,
 	}
 	if o.quick {
 		p.Rounds = 1
-		p.Limit = work.Limit{Duration: time.Minute, Messages: 200}
-		p.WarmUp = work.Limit{Duration: time.Minute, Messages: 10}
+		p.Limit = load.Limit{Duration: time.Minute, Messages: 200}
+		p.WarmUp = load.Limit{Duration: time.Minute, Messages: 10}
 	}
 	return p
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/bench/contest"
+	"github.com/kbus-limpet/limpet/bench/load"
 	"github.com/kbus-limpet/limpet/bench/measure"
-	"github.com/kbus-limpet/limpet/bench/work"
 )
 
 // A Plan is how each work is done.
@@ -18,13 +18,13 @@ type Plan struct {
 	// Rounds is how often each contestant does each work.
 	Rounds int
 	// Limit ends a measurement, WarmUp what comes before it and is not measured.
-	Limit, WarmUp work.Limit
+	Limit, WarmUp load.Limit
 	// Timeout bounds one measurement with all that is started for it.
 	Timeout time.Duration
 }
 
 // Measure does one work with one contestant, with processes that are started for it.
-func (p *Plan) Measure(ctx context.Context, c contest.Contestant, w work.Work, round int) measure.Sample {
+func (p *Plan) Measure(ctx context.Context, c contest.Contestant, w load.Work, round int) measure.Sample {
 	s := measure.Sample{Contestant: c.Name(), Work: w.Name, Round: round}
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
@@ -34,13 +34,13 @@ func (p *Plan) Measure(ctx context.Context, c contest.Contestant, w work.Work, r
 	return s
 }
 
-func (p *Plan) measure(ctx context.Context, c contest.Contestant, w work.Work, s *measure.Sample) error {
+func (p *Plan) measure(ctx context.Context, c contest.Contestant, w load.Work, s *measure.Sample) error {
 	dir, err := os.MkdirTemp("", "lb-") // short, as paths of sockets must be
 	if err != nil {
 		return fmt.Errorf("making a folder: %w", err)
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // it is temporary
-	pair, err := work.StartPair(ctx)
+	pair, err := load.StartPair(ctx)
 	if err != nil {
 		return err
 	}

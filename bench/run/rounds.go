@@ -6,15 +6,15 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/bench/contest"
+	"github.com/kbus-limpet/limpet/bench/load"
 	"github.com/kbus-limpet/limpet/bench/measure"
-	"github.com/kbus-limpet/limpet/bench/work"
 )
 
 // Run measures the contestants at the works, in turns: each contestant once at a work,
 // then the next work, then the next round, so that what else the machine does meanwhile
 // hits all alike. The contestants take turns in being first. It returns what it has when
 // ctx ends.
-func (p *Plan) Run(ctx context.Context, contestants []contest.Contestant, works []work.Work, log *slog.Logger) []measure.Sample {
+func (p *Plan) Run(ctx context.Context, contestants []contest.Contestant, works []load.Work, log *slog.Logger) []measure.Sample {
 	var samples []measure.Sample
 	for round := 1; round <= p.Rounds; round++ {
 		for _, w := range works {
@@ -42,7 +42,7 @@ func report(log *slog.Logger, s *measure.Sample) {
 }
 
 // inOrder returns the samples by work, then contestant, then round.
-func inOrder(samples []measure.Sample, contestants []contest.Contestant, works []work.Work) []measure.Sample {
+func inOrder(samples []measure.Sample, contestants []contest.Contestant, works []load.Work) []measure.Sample {
 	sorted := make([]measure.Sample, 0, len(samples))
 	for _, w := range works {
 		for _, c := range contestants {
@@ -64,7 +64,7 @@ func (p *Plan) Curve(ctx context.Context, contestants []contest.Contestant, c Cu
 			part = append(part, x)
 		}
 	}
-	var works []work.Work
+	var works []load.Work
 	for _, point := range c.Points {
 		works = append(works, point.Work)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/bench/contest"
 	"github.com/kbus-limpet/limpet/bench/contestants"
-	"github.com/kbus-limpet/limpet/bench/work"
+	"github.com/kbus-limpet/limpet/bench/load"
 )
 
 var limpetdPath string
@@ -36,8 +36,8 @@ func fewMessages(t *testing.T) *Plan {
 	t.Helper()
 	return &Plan{
 		Setup:   &contest.Setup{Limpetd: limpetdPath},
-		Limit:   work.Limit{Duration: time.Minute, Messages: 50},
-		WarmUp:  work.Limit{Duration: time.Minute, Messages: 5},
+		Limit:   load.Limit{Duration: time.Minute, Messages: 50},
+		WarmUp:  load.Limit{Duration: time.Minute, Messages: 5},
 		Timeout: time.Minute,
 	}
 }
@@ -45,7 +45,7 @@ func fewMessages(t *testing.T) *Plan {
 // Every contestant delivers announcements of all sizes to several listeners, and answers
 // requests meanwhile, and each message is counted exactly once.
 func TestDelivery(t *testing.T) {
-	w := work.Work{Name: "test", Sizes: []int{0, 16, 64, 64 << 10}, Listeners: 3, Callers: 4}
+	w := load.Work{Name: "test", Sizes: []int{0, 16, 64, 64 << 10}, Listeners: 3, Callers: 4}
 	for _, c := range contestants.All() {
 		t.Run(c.Name(), func(t *testing.T) {
 			t.Parallel()

@@ -1,4 +1,4 @@
-package work
+package load
 
 // A ring is data to send over and over: as many buffers as can be under way, twice, so
 // that none is changed before its message was heard.
