@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/rpcstream"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
@@ -47,7 +48,7 @@ func Open(address string) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := newConn(addr, nil)
+	conn, err := rpcstream.NewConn(addr, nil)
 	if err != nil {
 		return nil, fmt.Errorf("dialling %s: %w", addr, err)
 	}

@@ -3,10 +3,7 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net"
-	"strings"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -14,7 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
-	"github.com/kbus-limpet/limpet/internal/counted"
+	"github.com/kbus-limpet/limpet/internal/rpcstream"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/program"
@@ -24,54 +21,35 @@ import (
 // maxFrame bounds a frame from the daemon, in encoded bytes.
 const maxFrame = 1 << 20
 
-// A stream is the program's end of an Attach call as a link.Stream, with a connection of
-// its own.
-type stream struct {
-	rpc    grpc.BidiStreamingClient[pb.AttachRequest, pb.AttachResponse]
-	heard  counted.Counter
-	missed *atomic.Uint64
-	cancel context.CancelFunc
+type rpc = grpc.BidiStreamingClient[pb.AttachRequest, pb.AttachResponse]
 
+// A stream is the program's end of an Attach call as a link.Stream.
+type stream struct {
+	*rpcstream.Client[rpc]
+	missed   *atomic.Uint64
 	receiver wire.ResponseReceiver
 }
 
-// openStream dials addr and opens a stream, which lives as long as ctx. missed gets what the
-// daemon tells.
+// openStream dials addr and opens a stream on a connection of its own, which lives as long as
+// ctx. missed gets what the daemon tells.
 func openStream(ctx context.Context, addr sockaddr.Address, missed *atomic.Uint64) (*stream, error) {
-	s := &stream{missed: missed}
-	var failed atomic.Pointer[error] // why dialling failed, which gRPC says in more words
-	conn, err := newConn(addr, func(conn net.Conn, err error) (net.Conn, error) {
-		if err != nil {
-			failed.Store(&err)
-			return nil, err
-		}
-		return counted.Conn(conn, &s.heard), nil
-	}, grpc.WithIdleTimeout(0))
+	c, err := rpcstream.Open(ctx, addr, func(ctx context.Context, conn *grpc.ClientConn) (rpc, error) {
+		return pb.NewBusServiceClient(conn).Attach(ctx, grpc.MaxCallRecvMsgSize(maxFrame), grpc.ForceCodecV2(wire.Codec))
+	})
 	if err != nil {
-		return nil, err
-	}
-	ctx, s.cancel = context.WithCancel(ctx)
-	s.rpc, err = pb.NewBusServiceClient(conn).Attach(ctx, grpc.MaxCallRecvMsgSize(maxFrame), grpc.ForceCodecV2(wire.Codec))
-	if err != nil {
-		s.cancel()
-		_ = conn.Close()
-		if why := failed.Load(); why != nil {
-			return nil, *why
-		}
 		return nil, plain(err)
 	}
-	context.AfterFunc(ctx, func() { _ = conn.Close() })
-	return s, nil
+	return &stream{Client: c, missed: missed}, nil
 }
 
 // greet says hello, and returns the daemon's welcome. It closes the stream when ctx ends.
 func (s *stream) greet(ctx context.Context, h *program.Hello) (*program.Welcome, error) {
 	stop := context.AfterFunc(ctx, s.Close)
 	defer stop()
-	if err := s.rpc.Send(wire.HelloToProto(h)); err != nil && !errors.Is(err, io.EOF) { // the reason comes with Recv
+	if err := s.RPC.Send(wire.HelloToProto(h)); err != nil && !errors.Is(err, io.EOF) { // the reason comes with Recv
 		return nil, plain(err)
 	}
-	r, err := s.rpc.Recv()
+	r, err := s.RPC.Recv()
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -87,36 +65,20 @@ func (s *stream) greet(ctx context.Context, h *program.Hello) (*program.Welcome,
 
 // plain says why a call ended without gRPC's words.
 func plain(err error) error {
-	st, ok := status.FromError(err)
-	switch {
-	case errors.Is(err, io.EOF):
-		return io.EOF
-	case !ok:
-		return err
-	case st.Code() == codes.Canceled:
-		return errors.New("the stream was given up")
-	case st.Code() == codes.Aborted:
+	switch st, _ := status.FromError(err); st.Code() {
+	case codes.Aborted:
 		return &link.Error{Code: link.Replaced, Message: st.Message(), Remote: true}
-	case st.Code() == codes.Unimplemented:
+	case codes.Unimplemented:
 		return &link.Error{Code: link.Version, Message: "the daemon offers no Ksocks to programs: it is an older one", Remote: true}
+	default:
+		return rpcstream.ClientError(err)
 	}
-	message := st.Message()
-	if cause, lost := strings.CutPrefix(message, "error reading from server: "); lost {
-		return fmt.Errorf("the connection was lost: %s", cause)
-	}
-	return errors.New(message)
 }
 
-func (s *stream) Send(f link.Frame) error {
-	if err := wire.SendRequest(s.rpc, f); err != nil {
-		return plain(err)
-	}
-	return nil
-}
+func (s *stream) Send(f link.Frame) error { return plain(wire.SendRequest(s.RPC, f)) }
 
-// Recv returns io.EOF only when the daemon has ended the call with the status OK.
 func (s *stream) Recv() (link.Frame, error) {
-	f, err := s.receiver.Recv(s.rpc)
+	f, err := s.receiver.Recv(s.RPC)
 	if err != nil {
 		return nil, plain(err)
 	}
@@ -125,9 +87,3 @@ func (s *stream) Recv() (link.Frame, error) {
 	}
 	return f, nil
 }
-
-func (s *stream) Heard() uint64 { return s.heard.Heard() }
-
-func (s *stream) CloseSend() error { return s.rpc.CloseSend() }
-
-func (s *stream) Close() { s.cancel() }

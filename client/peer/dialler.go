@@ -53,6 +53,9 @@ func (d *Dialler) Run(ctx context.Context) {
 	p.Close(streams, stopReason) // of a greeting that was under way there may be a link now
 }
 
+// dialTimeout bounds the making of a connection with an upstream limpet.
+const dialTimeout = 5 * time.Second
+
 // stopReason is what the peer is told.
 const stopReason = "the daemon is stopping"
 

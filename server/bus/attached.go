@@ -179,7 +179,7 @@ func (a *attached) serve(ctx context.Context, st *stream, h *program.Hello) erro
 // welcome sends the first frame.
 func (s *stream) welcome(ctx context.Context, w *program.Welcome) error {
 	defer context.AfterFunc(ctx, s.Close)()
-	return plain(s.rpc.Send(wire.WelcomeToProto(w)))
+	return serverError(s.rpc.Send(wire.WelcomeToProto(w)))
 }
 
 func signal(c chan struct{}) {
