@@ -206,25 +206,25 @@ func (l *live) end(why error, carry bool) {
 	l.wake()
 }
 
-// An asleep is who may have something to do that they would not notice by themselves.
-type asleep struct{ send, bus bool }
+// Sleepers are who may have something to do that they would not notice by themselves.
+type sleepers struct{ send, bus bool }
 
-// asleep returns who is to be woken after something that has changed the epoch. l.mu is
+// sleepers returns who is to be woken after something that has changed the epoch. l.mu is
 // held.
-func (l *live) asleep() (a asleep) {
+func (l *live) sleepers() (s sleepers) {
 	due := l.epoch.Due()
-	a.send = due.IsZero() || due.Before(l.sendDue)
+	s.send = due.IsZero() || due.Before(l.sendDue)
 	next := l.epoch.NextTime()
-	a.bus = l.epoch.Busy() || !next.IsZero() && next.Before(l.busDue)
-	return a
+	s.bus = l.epoch.Busy() || !next.IsZero() && next.Before(l.busDue)
+	return s
 }
 
 // rouse wakes them.
-func (l *live) rouse(a asleep) {
-	if a.send {
+func (l *live) rouse(s sleepers) {
+	if s.send {
 		signal(l.wakeSend)
 	}
-	if a.bus {
+	if s.bus {
 		signal(l.wakeBus)
 	}
 }
@@ -390,7 +390,7 @@ func (l *live) TakeFrame(now time.Time, f link.Frame) error {
 	l.mu.Lock()
 	hungry := l.epoch.Appetite() > 0
 	err := l.epoch.TakeFrame(now, f)
-	wake, others := !hungry && l.epoch.Appetite() > 0, l.asleep()
+	wake, others := !hungry && l.epoch.Appetite() > 0, l.sleepers()
 	l.mu.Unlock()
 	switch f.(type) {
 	case *link.Batch, *link.Ack:

@@ -41,7 +41,7 @@ func (l *live) read(ctx context.Context) error {
 		l.mu.Lock()
 		news := l.epoch.QueueFull(full)
 		terminated := l.epoch.FromBus(time.Now(), msgs)
-		others := l.asleep()
+		others := l.sleepers()
 		l.mu.Unlock()
 		clear(msgs)
 		l.rouse(others)
@@ -149,7 +149,7 @@ func (l *live) write() {
 			next = now.Add(time.Hour)
 		}
 		l.busDue = next
-		others := l.asleep()
+		others := l.sleepers()
 		l.mu.Unlock()
 		switch {
 		case len(dos) > 0:
@@ -158,10 +158,10 @@ func (l *live) write() {
 			}
 			l.mu.Lock()
 			l.epoch.Outcomes(time.Now(), dos)
-			others := l.asleep()
+			others := l.sleepers()
 			l.mu.Unlock()
 			clear(dos)
-			l.rouse(asleep{send: others.send}) // we look again ourselves
+			l.rouse(sleepers{send: others.send}) // we look again ourselves
 			signal(l.mayRead)
 			continue
 		case over:
@@ -169,7 +169,7 @@ func (l *live) write() {
 		case hungry:
 			signal(l.wakeRead) // time alone may have made room
 		}
-		l.rouse(asleep{send: others.send}) // what came, or the time, may have an answer that needs nothing of the bus
+		l.rouse(sleepers{send: others.send}) // what came, or the time, may have an answer that needs nothing of the bus
 		due.Reset(max(next.Sub(now), 0))
 		select {
 		case <-l.wakeBus:
