@@ -37,7 +37,7 @@ type brief struct {
 	Queue   uint32   // the bound of its queue, in messages
 	Reads   string   // how it reads, see reader
 	Slow    bool     // it takes its time now and then
-	Loud    bool     // it announces a lot at once now and then
+	Loud    bool     // it announces a lot at once, once
 	Targets []string // the repliers that it asks
 }
 
@@ -45,7 +45,7 @@ type brief struct {
 type person struct {
 	brief
 	diary
-	hush, finish chan struct{} // closed when it is told to say no more, and to end
+	hush, finish chan struct{} // closed when it is told to say no more, and take no time, and to end
 	lives        int
 }
 
@@ -204,6 +204,15 @@ func (l *ksockLife) pause(d time.Duration) {
 
 func (l *ksockLife) isOver() { l.once.Do(func() { close(l.over) }) }
 
+func (p *person) isHushed() bool {
+	select {
+	case <-p.hush:
+		return true
+	default:
+		return false
+	}
+}
+
 // end closes the Ksock in order.
 func (l *ksockLife) end() error {
 	left, err := l.k.NumMessages()
@@ -289,7 +298,7 @@ func (l *ksockLife) read(ctx context.Context, take func(*kbusdev.Message)) error
 		default:
 			return l.rest(err, take)
 		}
-		if l.Slow && r.IntN(10) == 0 {
+		if l.Slow && r.IntN(10) == 0 && !l.isHushed() {
 			l.pause(time.Duration(r.IntN(60)) * time.Millisecond)
 		}
 	}

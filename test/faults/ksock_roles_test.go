@@ -178,18 +178,14 @@ func (l *ksockLife) talk() error {
 
 // say talks until it is told to hush.
 func (t *talker) say() error {
-	for {
-		select {
-		case <-t.hush:
-			return nil
-		default:
-		}
+	loud := t.Loud
+	for !t.isHushed() {
 		var err error
 		switch t.r.IntN(10) {
 		case 0, 1, 2, 3:
 			n := 1 + t.r.IntN(8)
-			if t.Loud && t.r.IntN(20) == 0 {
-				n = 1000 // a quarter of the window
+			if loud && t.r.IntN(10) == 0 {
+				n, loud = 1000, false // a quarter of the window
 			}
 			for range n {
 				if err = t.announce(false); err != nil {
@@ -210,6 +206,7 @@ func (t *talker) say() error {
 		}
 		t.pause(time.Duration(t.r.IntN(20)) * time.Millisecond)
 	}
+	return nil
 }
 
 // settle returns when every request has a reply.

@@ -361,7 +361,7 @@ func (r *ksockRun) all() (names []string) {
 
 // depopulate has the programs end: what was said is heard, what was asked answered.
 func (r *ksockRun) depopulate() {
-	for _, name := range r.with(talks) {
+	for _, name := range r.all() {
 		r.processes[name].hush()
 	}
 	r.wait("every request has a reply", r.without(isQuiet, r.with(talks)...))

@@ -146,7 +146,7 @@ func (s *ksockSchedule) populate(r *rand.Rand) {
 				b.Queue = 5
 			}
 			if role == talks {
-				b.Loud = r.IntN(6) == 0
+				b.Loud = r.IntN(4) == 0
 				b.Targets = []string{replies + "0", replies + "1"}
 			}
 			s.programs = append(s.programs, b)
