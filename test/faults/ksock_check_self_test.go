@@ -96,6 +96,8 @@ func (tr *ksockTrace) cut(program string, at time.Duration, how string) {
 	switch how {
 	case isOver:
 		d.writes(note{At: at, What: isOver, N: 1})
+	case willRetire:
+		d.writes(note{At: at, What: willRetire})
 	case string(kill):
 		d.killed = at
 	}
@@ -205,6 +207,10 @@ func TestKsockChecks(t *testing.T) {
 			}
 		}, ""},
 
+		{"the listener was closed, and had lost one", func(tr *ksockTrace) {
+			tr.drop("l0", hasHeard, nth(2))
+			tr.cut("l0", 42, willRetire)
+		}, "1 are lost"},
 		{"without end", func(tr *ksockTrace) { tr.cut("l0", 150, "") }, "it has no end"},
 		{"over for no reason", func(tr *ksockTrace) { tr.cut("l0", 150, isOver) }, "nothing lasted that long"},
 		{"over for no reason, with a long grace", func(tr *ksockTrace) { tr.touched["l0"] = true; tr.cut("l0", 150, isOver) }, "nothing lasted that long"},
@@ -252,6 +258,7 @@ func TestKsockChecks(t *testing.T) {
 			tr.touched["r0"], tr.grace = true, shortGrace
 			tr.cut("r0", 83, isOver)
 		}), ""},
+		{"ignored, for its replier was closed", both(later, ignored, func(tr *ksockTrace) { tr.cut("r0", 83, willRetire) }), ""},
 		{"refused, but it ran", func(tr *ksockTrace) {
 			tr.set("t0", wasTaken, nth(7), func(n *note) { n.What, n.Word = wasRefused, "EBUSY" })
 			tr.drop("t0", hasReply, nth(7))
@@ -272,6 +279,11 @@ func TestKsockChecks(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			tr := soundKsocks()
 			c.spoil(tr)
+			for _, d := range tr.ksocks {
+				for _, n := range d.notes {
+					d.notice(n)
+				}
+			}
 			got := strings.Join(tr.check(), "\n")
 			if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 				t.Errorf("found %q, want %q", got, c.want)

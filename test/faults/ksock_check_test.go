@@ -62,7 +62,7 @@ func (tr *ksockTrace) checkEnd(d *ksockDiary) (bad []string) {
 		say("it is over although nothing lasted that long: %s", over.Word)
 	case survived:
 		say("it went on although its daemon died")
-	case d.outlast && over.What == "" && d.killed == 0 && !died:
+	case d.outlast && over.What == "" && d.when(willRetire) == 0 && d.killed == 0 && !died:
 		say("it went on although the daemon had given it up")
 	}
 	owes := 0 // the debt of a reply that was refused stays

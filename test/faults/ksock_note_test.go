@@ -41,6 +41,7 @@ const (
 	hasRun       = "ran"        // a request, and owes the reply
 	willAnswer   = "answer"     // a request
 	isOver       = "over"       // the Ksock, Word says why; N is 1 if that is net.ErrClosed
+	willRetire   = "retire"     // it closes the Ksock in the middle of all, and opens another
 	hasMissed    = "missed"     // N in all
 	hasLeft      = "left"       // N messages unread or requests unanswered, Word says which
 	isQuiet      = "quiet"      // all its requests have a reply

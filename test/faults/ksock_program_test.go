@@ -38,6 +38,7 @@ type brief struct {
 	Reads   string   // how it reads, see reader
 	Slow    bool     // it takes its time now and then
 	Loud    bool     // it announces a lot at once, once
+	Leaves  bool     // it closes its Ksock now and then, and opens another
 	Targets []string // the repliers that it asks
 }
 
@@ -130,6 +131,10 @@ func (p *person) live(bus *client.Bus) bool {
 			err = l.reply()
 		}
 	}
+	if errors.Is(err, errRetired) {
+		l.allFail()
+		return false
+	}
 	if err == nil {
 		err = l.end()
 	}
@@ -140,6 +145,23 @@ func (p *person) live(bus *client.Bus) bool {
 	l.allFail()
 	_ = l.k.Close()
 	return false
+}
+
+// errRetired is why a role ends whose Ksock the program has closed.
+var errRetired = errors.New("the Ksock was closed by its program")
+
+// retires reports, one time in so many, that a program that leaves does so now.
+func (l *ksockLife) retires(r *rand.Rand, in int) bool {
+	return l.Leaves && r.IntN(in) == 0 && !l.isHushed()
+}
+
+// retire closes the Ksock in the middle of all, and returns errRetired.
+func (l *ksockLife) retire() error {
+	l.note(note{What: willRetire})
+	if err := l.k.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		l.note(note{What: isOdd, Word: fmt.Sprintf("%s: Close gives %v", l.name, err)})
+	}
+	return errRetired
 }
 
 // openLimit bounds one attempt to open a Ksock.
@@ -272,7 +294,7 @@ func (l *ksockLife) read(ctx context.Context, take func(*kbusdev.Message)) error
 	ahead := l.Reads == readsAhead
 	for {
 		dst := memory[:1]
-		if l.Reads == readsMany || ahead {
+		if l.Reads == readsMany || ahead || l.isHushed() {
 			dst = memory
 		}
 		call, cancel := ctx, context.CancelFunc(func() {})
@@ -297,6 +319,9 @@ func (l *ksockLife) read(ctx context.Context, take func(*kbusdev.Message)) error
 			return nil
 		default:
 			return l.rest(err, take)
+		}
+		if l.Name[:1] != talks && l.retires(r, 200) {
+			return l.retire()
 		}
 		if l.Slow && r.IntN(10) == 0 && !l.isHushed() {
 			l.pause(time.Duration(r.IntN(60)) * time.Millisecond)

@@ -166,6 +166,9 @@ func (l *ksockLife) talk() error {
 	if err == nil {
 		err = t.lastWords(ctx)
 	}
+	if errors.Is(err, errRetired) {
+		_ = l.retire()
+	}
 	if err != nil {
 		l.isOver()
 	}
@@ -180,6 +183,9 @@ func (l *ksockLife) talk() error {
 func (t *talker) say() error {
 	loud := t.Loud
 	for !t.isHushed() {
+		if t.retires(t.r, 50) {
+			return errRetired
+		}
 		var err error
 		switch t.r.IntN(10) {
 		case 0, 1, 2, 3:

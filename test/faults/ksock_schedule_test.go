@@ -62,7 +62,7 @@ func (s *ksockSchedule) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %d daemons over %s, program grace %v, interest %s", s.seed, s.homes, s.network, s.grace, s.interest)
 	for i, p := range s.programs {
-		fmt.Fprintf(&b, "\n\t%s on daemon %d: queue %d, reads %s, slow %v, loud %v", p.Name, s.home[i], p.Queue, p.Reads, p.Slow, p.Loud)
+		fmt.Fprintf(&b, "\n\t%s on daemon %d: queue %d, reads %s, slow %v, loud %v, leaves %v", p.Name, s.home[i], p.Queue, p.Reads, p.Slow, p.Loud, p.Leaves)
 	}
 	for _, f := range s.faults {
 		fmt.Fprintf(&b, "\n\t%v", f)
@@ -137,7 +137,7 @@ func (s *ksockSchedule) populate(r *rand.Rand) {
 		for i := range 2 {
 			b := brief{
 				Name: fmt.Sprint(role, i), Seed: s.seed, Queue: 1000,
-				Reads: waysToRead[r.IntN(len(waysToRead))], Slow: r.IntN(2) == 0,
+				Reads: waysToRead[r.IntN(len(waysToRead))], Slow: r.IntN(2) == 0, Leaves: r.IntN(4) == 0,
 			}
 			switch {
 			case role == listens:

@@ -37,6 +37,7 @@ type ksockDiary struct {
 	process int
 	home    int
 	notes   []note
+	end     time.Duration // when it was over, closed or about to be; 0 if it was not
 	killed  time.Duration // when its process was killed; 0 if it was not while the Ksock lived
 	outlast bool          // its stream was cut until the daemon had given it up
 }
@@ -75,6 +76,7 @@ func (tr *ksockTrace) add(p *process, number int, n note) {
 		return
 	}
 	d.notes = append(d.notes, n)
+	d.notice(n)
 	switch n.What {
 	case hasHeard:
 		tr.sign(name, senderOf(n.Key), n.At)
@@ -212,10 +214,14 @@ func (d *ksockDiary) ended() time.Duration {
 	if d.killed != 0 {
 		return d.killed
 	}
-	if i := len(d.notes) - 1; i >= 0 && (d.notes[i].What == isOver || d.notes[i].What == isClosed) {
-		return d.notes[i].At
+	return d.end
+}
+
+// notice looks whether a note is of the Ksock's end.
+func (d *ksockDiary) notice(n note) {
+	if d.end == 0 && (n.What == isOver || n.What == isClosed || n.What == willRetire) {
+		d.end = n.At
 	}
-	return 0
 }
 
 // senderOf returns the program that has sent the message of a key.
