@@ -51,6 +51,7 @@ type ksockRun struct {
 	s         *ksockSchedule
 	tr        *ksockTrace
 	nodes     []*node
+	link      *proxy // nil if there is but one daemon
 	processes map[string]*process
 }
 
@@ -58,11 +59,16 @@ func newKsockRun(t testing.TB, s *ksockSchedule) *ksockRun {
 	t.Helper()
 	r := &ksockRun{t: t, s: s, tr: newKsockTrace(), processes: make(map[string]*process)}
 	r.tr.homes, r.tr.grace, r.tr.lenient = s.homes, s.grace, s.deep
-	link := at(t, s.network)
+	link := [2]string{at(t, s.network)}
+	if s.homes > 1 {
+		_, front := localAddress(t, s.network)
+		r.link = newProxy(t, s.network, front, link[0])
+		link[1] = r.link.Address
+	}
 	for i := range s.homes {
 		args := []string{"--program-grace", s.grace.String(), "--interest", s.interest}
 		if s.homes > 1 {
-			args = append(args, []string{"--listen", "--connect"}[i], link)
+			args = append(args, []string{"--listen", "--connect"}[i], link[i])
 		}
 		r.nodes = append(r.nodes, newNodeAt(t, i, at(t, s.network), args...))
 	}
@@ -234,6 +240,9 @@ func (r *ksockRun) apply(f ksockFault) (over func()) {
 	if f.daemon {
 		return r.applyToDaemon(f, r.nodes[f.target])
 	}
+	if f.program == "" {
+		return disturb(r.link, f.fault)
+	}
 	p := r.processes[f.program]
 	r.tr.touches(f.program)
 	switch f.kind {
@@ -247,19 +256,28 @@ func (r *ksockRun) apply(f ksockFault) (over func()) {
 	case stop:
 		p.signal(syscall.SIGSTOP)
 		return func() { p.signal(syscall.SIGCONT) }
-	case fin, rst:
-		p.cable.cut(f.kind == rst)
-	case flap:
-		return flaps(p.cable)
 	case outlast:
 		p.cable.cut(false)
 		r.givenUp(p)
+		return p.cable.clean
+	default:
+		return disturb(p.cable, f.fault)
+	}
+}
+
+// disturb begins a fault of a cable, and gives what ends it.
+func disturb(cable *proxy, f fault) (over func()) {
+	switch f.kind {
+	case fin, rst:
+		cable.cut(f.kind == rst)
+	case flap:
+		return flaps(cable)
 	default:
 		for _, way := range f.ways {
-			p.cable.set(way, map[kind]mode{hole: holdBack, drop: throwOff, slow: trickle}[f.kind], f.rate)
+			cable.set(way, map[kind]mode{hole: holdBack, drop: throwOff, slow: trickle}[f.kind], f.rate)
 		}
 	}
-	return p.cable.clean
+	return cable.clean
 }
 
 // flapEvery is how long a stream lives that flaps: long enough to be resumed.

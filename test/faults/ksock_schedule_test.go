@@ -10,7 +10,7 @@ import (
 )
 
 // Faults of programs' schedules, beside those of links: kill and stop hit a program or a
-// daemon, the others the cable between the two.
+// daemon, the others the cable between the two, or that of the link between two daemons.
 const (
 	term    kind = "SIGTERM" // a daemon; it is started again when the fault is over
 	outlast kind = "outlast" // a FIN that lasts until the daemon has given the Ksock up
@@ -20,17 +20,20 @@ const (
 // A ksockFault is one of a schedule's.
 type ksockFault struct {
 	fault
-	daemon  bool   // else a program is hit, or its cable
-	program string // if it is no daemon
+	daemon  bool   // is hit, target says which
+	program string // is hit, or its cable; if it is empty too, the link
 }
 
 func (f ksockFault) String() string {
 	what := fmt.Sprintf("%v program %s %s", f.at, f.program, f.kind)
-	if f.daemon {
+	switch {
+	case f.daemon:
 		what = fmt.Sprintf("%v daemon %d %s", f.at, f.target, f.kind)
+	case f.program == "":
+		what = fmt.Sprintf("%v link %s", f.at, f.kind)
 	}
 	if len(f.ways) == 1 {
-		what += []string{" to the daemon", " to the program"}[f.ways[0]]
+		what += []string{" to who is dialled", " to who dials"}[f.ways[0]]
 	}
 	if f.rate > 0 {
 		what += fmt.Sprintf(" %d bytes/s", f.rate)
@@ -89,6 +92,9 @@ func newKsockSchedule(seed uint64, deep bool) *ksockSchedule {
 		f.program = s.programs[i].Name
 		if f.daemon = f.kind == term || f.kind == kill && r.IntN(3) == 0 || f.kind == stop && r.IntN(3) == 0; f.daemon {
 			f.program, f.target = "", r.IntN(s.homes)
+		}
+		if s.homes > 1 && r.IntN(5) == 0 && !f.daemon && !deep && f.kind != kill && f.kind != stop && f.kind != outlast {
+			f.program = ""
 		}
 		switch {
 		case s.grace == longGrace && f.kind == outlast, s.grace == longGrace && f.kind == kill && !f.daemon && !deep:
@@ -159,7 +165,7 @@ func (s *ksockSchedule) populate(r *rand.Rand) {
 // everything that they may have comes about.
 func TestSeedsMakeKsockSchedules(t *testing.T) {
 	came := make(map[string]bool)
-	for seed := range uint64(100) {
+	for seed := range uint64(300) {
 		s := newKsockSchedule(seed, false)
 		if again := newKsockSchedule(seed, false); s.String() != again.String() {
 			t.Errorf("seed %d makes\n%v\nand\n%v", seed, s, again)
@@ -167,7 +173,7 @@ func TestSeedsMakeKsockSchedules(t *testing.T) {
 		came[fmt.Sprint(s.homes, "daemons")] = true
 		came[fmt.Sprint("grace ", s.grace)] = true
 		for i, f := range s.faults {
-			came[fmt.Sprint(f.kind, f.daemon)] = true
+			came[fmt.Sprint(f.kind, f.daemon, f.program == "")] = true
 			if slices.ContainsFunc(s.faults[:i], func(g ksockFault) bool {
 				return g.daemon == f.daemon && g.target == f.target && g.program == f.program && g.at+g.lasts >= f.at
 			}) {
@@ -175,7 +181,8 @@ func TestSeedsMakeKsockSchedules(t *testing.T) {
 			}
 		}
 	}
-	if want := 2 + 3 + 12; len(came) != want { // kill and stop of both, eight kinds of cables and programs, term
+	// Kill and stop of programs and daemons, term, outlast, and six kinds of two cables.
+	if want := 2 + 3 + 4 + 1 + 1 + 12; len(came) != want {
 		t.Errorf("%d things come about, not %d: %v", len(came), want, came)
 	}
 }
