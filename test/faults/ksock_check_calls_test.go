@@ -9,8 +9,8 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// A run is that a replier has read a request.
-type ksockRunOf struct {
+// An execution is that a replier has read a request.
+type execution struct {
 	by *ksockDiary
 	at time.Duration
 }
@@ -18,11 +18,11 @@ type ksockRunOf struct {
 // checkCalls: a request has exactly one reply, from a Ksock that may have it; and what was
 // said of it is what its repliers know.
 func (tr *ksockTrace) checkCalls() (bad []string) {
-	runs := make(map[string][]ksockRunOf)
+	runs := make(map[string][]execution)
 	for _, d := range tr.ksocks {
 		for _, n := range d.notes {
 			if n.What == hasRun {
-				runs[n.Key] = append(runs[n.Key], ksockRunOf{d, n.At})
+				runs[n.Key] = append(runs[n.Key], execution{d, n.At})
 			}
 		}
 	}
@@ -37,7 +37,7 @@ func (tr *ksockTrace) checkCalls() (bad []string) {
 }
 
 // checkCallsOf checks the requests of one Ksock, and takes them out of runs.
-func (tr *ksockTrace) checkCallsOf(d *ksockDiary, runs map[string][]ksockRunOf) (bad []string) {
+func (tr *ksockTrace) checkCallsOf(d *ksockDiary, runs map[string][]execution) (bad []string) {
 	byID := make(map[kbusdev.MsgID][]note)
 	byKey := make(map[string][]note)
 	for _, n := range d.notes {
@@ -69,7 +69,7 @@ func (tr *ksockTrace) checkCallsOf(d *ksockDiary, runs map[string][]ksockRunOf) 
 			say("it has %d replies: %v", len(answers), answers)
 		case len(answers) == 1:
 			tr.checkReply(d, q, ran, answers[0], say)
-		case q.fate == wasDenied:
+		case q.fate == denied:
 			tr.checkRefusal(d, q, say)
 		case q.fate == unknown && q.N == 0:
 			unknownIDs++
@@ -94,7 +94,7 @@ func (tr *ksockTrace) checkCallsOf(d *ksockDiary, runs map[string][]ksockRunOf) 
 }
 
 // checkRuns: a request runs once, where it may.
-func (tr *ksockTrace) checkRuns(q *saying, ran []ksockRunOf, say func(string, ...any)) {
+func (tr *ksockTrace) checkRuns(q *saying, ran []execution, say func(string, ...any)) {
 	if len(ran) > 1 {
 		say("it ran %d times", len(ran))
 	}
@@ -104,19 +104,19 @@ func (tr *ksockTrace) checkRuns(q *saying, ran []ksockRunOf, say func(string, ..
 			say("%s had it", r.by.name)
 		case q.To != 0 && r.by.find(hasOpened).To != q.To:
 			say("Ksock %d had it, and not %d of its dialogue", r.by.find(hasOpened).To, q.To)
-		case q.fate == wasDenied, q.fate == neverPut:
+		case q.fate == denied, q.fate == neverPut:
 			say("%s, but it ran", q.answer.What)
 		}
 	}
 }
 
 // checkReply checks the one reply to a request.
-func (tr *ksockTrace) checkReply(d *ksockDiary, q *saying, ran []ksockRunOf, reply note, say func(string, ...any)) {
-	if q.fate == wasDenied || q.fate == neverPut {
+func (tr *ksockTrace) checkReply(d *ksockDiary, q *saying, ran []execution, reply note, say func(string, ...any)) {
+	if q.fate == denied || q.fate == neverPut {
 		say("%s, but it has a reply", q.answer.What)
 	}
 	if reply.Key != "" { // reply.Word is who wrote it
-		if !slices.ContainsFunc(ran, func(r ksockRunOf) bool { return r.by.name == reply.Word && r.by.answered(q.Key) }) {
+		if !slices.ContainsFunc(ran, func(r execution) bool { return r.by.name == reply.Word && r.by.answered(q.Key) }) {
 			say("%s has not answered it, but there is its reply", reply.Word)
 		}
 		return

@@ -12,11 +12,11 @@ import (
 type fate int
 
 const (
-	unknown   fate = iota // it was not told
-	taken                 // by the bus
-	wasDenied             // the bus has refused it
-	neverPut              // Post has failed
-	givenUp               // it may be sent or not, and nobody waits for it
+	unknown  fate = iota // it was not told
+	taken                // by the bus
+	denied               // the bus has refused it
+	neverPut             // Post has failed
+	givenUp              // it may be sent or not, and nobody waits for it
 )
 
 // A saying is an announcement or a request of a program's.
@@ -99,7 +99,7 @@ func (d *ksockDiary) said(what string) (all []*saying) {
 			posted = append(posted, s)
 		case wasTaken, wasRefused, wasNotPosted, wasGivenUp:
 			if s != nil {
-				s.fate, s.by, s.answer = map[string]fate{wasTaken: taken, wasRefused: wasDenied, wasNotPosted: neverPut, wasGivenUp: givenUp}[n.What], n.At, n
+				s.fate, s.by, s.answer = map[string]fate{wasTaken: taken, wasRefused: denied, wasNotPosted: neverPut, wasGivenUp: givenUp}[n.What], n.At, n
 			}
 		case hasFlushed:
 			for _, s := range posted {
@@ -135,7 +135,7 @@ func (tr *ksockTrace) checkHeard(l *ksockDiary) (bad []string) {
 		at, last := l.order(all, heard[s.name], say)
 		delete(heard, s.name)
 		for _, a := range all {
-			if _, ok := at[a.Key]; ok || a.fate == wasDenied || a.fate == neverPut {
+			if _, ok := at[a.Key]; ok || a.fate == denied || a.fate == neverPut {
 				continue
 			}
 			if may++; !tr.hadToHear(l, s, a, last) {
@@ -181,7 +181,7 @@ func (l *ksockDiary) order(all []*saying, heard []note, say func(string, ...any)
 			say("%s was heard twice", n.Key)
 		case a.number < last:
 			say("%s was heard after number %d", n.Key, last)
-		case a.fate == wasDenied, a.fate == neverPut:
+		case a.fate == denied, a.fate == neverPut:
 			say("%s was heard, but the bus refused it (%s %s)", n.Key, a.answer.What, a.answer.Word)
 		}
 		at[n.Key], last = n.At, max(last, a.number)
