@@ -291,3 +291,15 @@ func TestKsockChecks(t *testing.T) {
 		})
 	}
 }
+
+// What a process wrote just before it was killed may be read afterwards.
+func TestNotesOfTheKilled(t *testing.T) {
+	tr := newKsockTrace()
+	p := &process{tr: tr, brief: brief{Name: "t0"}}
+	tr.kills(p, 1)
+	tr.add(p, 1, note{What: hasOpened, Key: "t0g1l1"})
+	tr.add(p, 2, note{What: hasOpened, Key: "t0g2l1"})
+	if a, b := tr.ksocks[0], tr.ksocks[1]; a.ended() == 0 || b.ended() != 0 {
+		t.Errorf("the first ended at %v, the second at %v", a.ended(), b.ended())
+	}
+}

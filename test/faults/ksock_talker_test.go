@@ -68,17 +68,17 @@ func (t *talker) say() error {
 		var err error
 		switch t.r.IntN(10) {
 		case 0, 1, 2, 3:
-			n := 1 + t.r.IntN(8)
+			n, most := 1+t.r.IntN(8), 300
 			if loud && t.r.IntN(10) == 0 {
-				n, loud = 1000, false // a quarter of the window
+				n, most, loud = 1000, 3000, false // more bytes than the window has
 			}
 			for range n {
-				if err = t.announce(false); err != nil {
+				if err = t.announce(false, most); err != nil {
 					return err
 				}
 			}
 		case 4, 5:
-			err = t.announce(true)
+			err = t.announce(true, 300)
 		case 6:
 			err = t.ask(false)
 		case 7:
@@ -127,8 +127,9 @@ func (t *talker) lastWords(ctx context.Context) error {
 	return nil
 }
 
-func (t *talker) announce(send bool) error {
-	m := &kbusdev.Message{Name: newsPrefix + t.nextKey(), Data: make([]byte, t.r.IntN(300))}
+// announce announces something with less than most bytes of data.
+func (t *talker) announce(send bool, most int) error {
+	m := &kbusdev.Message{Name: newsPrefix + t.nextKey(), Data: make([]byte, t.r.IntN(most))}
 	switch t.r.IntN(10) {
 	case 0:
 		m.Flags = kbusdev.AllOrWait

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -17,8 +18,9 @@ type ksockTrace struct {
 	homeOf   map[string]int
 	warmth   int // announcements of nobody's, to find out who hears
 	ksocks   []*ksockDiary
-	current  map[string]*ksockDiary // the last one of each program
-	touched  map[string]bool        // programs, by faults that may cost their Ksocks
+	current  map[string]*ksockDiary   // the last one of each program
+	killed   map[string]time.Duration // when processes were, whose last notes may come later
+	touched  map[string]bool          // programs, by faults that may cost their Ksocks
 	deaths   []ksockDeath
 	odd      []string
 	lastSign map[[2]string]time.Duration // what was heard or answered last, by whom and of whom
@@ -45,7 +47,7 @@ type ksockDiary struct {
 func newKsockTrace() *ksockTrace {
 	return &ksockTrace{
 		briefs: make(map[string]brief), homeOf: make(map[string]int), current: make(map[string]*ksockDiary),
-		touched: make(map[string]bool), lastSign: make(map[[2]string]time.Duration),
+		killed: make(map[string]time.Duration), touched: make(map[string]bool), lastSign: make(map[[2]string]time.Duration),
 	}
 }
 
@@ -62,7 +64,7 @@ func (tr *ksockTrace) add(p *process, number int, n note) {
 	defer tr.mu.Unlock()
 	name := p.brief.Name
 	if n.What == hasOpened {
-		d := &ksockDiary{name: n.Key, program: name, process: number, home: p.home}
+		d := &ksockDiary{name: n.Key, program: name, process: number, home: p.home, killed: tr.killed[processOf(p, number)]}
 		tr.ksocks = append(tr.ksocks, d)
 		tr.current[name] = d
 	}
@@ -88,6 +90,8 @@ func (tr *ksockTrace) add(p *process, number int, n note) {
 }
 
 func (tr *ksockTrace) sign(by, of string, at time.Duration) { tr.lastSign[[2]string{by, of}] = at }
+
+func processOf(p *process, number int) string { return fmt.Sprintf("%sg%d", p.brief.Name, number) }
 
 // signed reports whether a program has heard, or been answered by, another since a time.
 func (tr *ksockTrace) signed(by, of string, since time.Duration) bool {
@@ -143,6 +147,7 @@ func (d *ksockDiary) hasHeardOneOf(said []note) bool {
 func (tr *ksockTrace) kills(p *process, number int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
+	tr.killed[processOf(p, number)] = now()
 	if d := tr.current[p.brief.Name]; d != nil && d.process == number && d.ended() == 0 {
 		d.killed = now()
 	}
