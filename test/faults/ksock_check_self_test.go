@@ -172,6 +172,17 @@ func TestKsockChecks(t *testing.T) {
 			tr.at("t0").write(note{At: 31, What: wasGivenUp, Key: nth(3)})
 			tr.drop("l0", hasHeard, nth(3))
 		}, ""},
+		{"a plain one refused", func(tr *ksockTrace) { tr.at("t0").write(note{At: 31, What: wasRefused, Key: nth(3), Word: "EBUSY"}) }, "3 with 0 was refused with EBUSY"},
+		{"refused for no reason that it may have", func(tr *ksockTrace) { tr.set("t0", wasRefused, nth(5), func(n *note) { n.Word = "EIO" }) }, "refused with EIO"},
+		{"it would not wait", func(tr *ksockTrace) {
+			tr.at("t0").write(note{At: 41, What: wasRefused, Key: nth(4), Word: "EAGAIN"})
+		}, "4 with ALL_OR_WAIT was refused with EAGAIN"},
+		{"its time was over", func(tr *ksockTrace) {
+			tr.set("t0", willPost, nth(4), func(n *note) { n.N = 1 })
+			tr.at("t0").write(note{At: 41, What: wasRefused, Key: nth(4), Word: "EAGAIN"})
+			tr.drop("l0", hasHeard, nth(4))
+			tr.drop("l1", hasHeard, nth(4))
+		}, ""},
 		{"from nowhere", func(tr *ksockTrace) { tr.at("l0").write(note{At: 52, What: hasHeard, Key: nth(99)}) }, "never said"},
 		{"from nobody", func(tr *ksockTrace) { tr.at("l0").write(note{At: 52, What: hasHeard, Key: "t7g1l1.1"}) }, "there was not"},
 		{"it was not bound yet", func(tr *ksockTrace) {

@@ -34,8 +34,11 @@ func (tr *ksockTrace) check() []string {
 	bad := slices.Clone(tr.odd)
 	for _, d := range tr.ksocks {
 		bad = append(bad, tr.checkEnd(d)...)
-		if d.program[:1] == listens {
+		switch d.program[:1] {
+		case listens:
 			bad = append(bad, tr.checkHeard(d)...)
+		case talks:
+			bad = append(bad, checkNews(d)...)
 		}
 	}
 	return append(bad, tr.checkCalls()...)
@@ -111,6 +114,17 @@ func (d *ksockDiary) said(what string) (all []*saying) {
 		}
 	}
 	return all
+}
+
+// checkNews: an announcement is refused only if it asks for that, or its time is over.
+func checkNews(d *ksockDiary) (bad []string) {
+	for _, a := range d.said(willPost) {
+		errno := a.answer.Word
+		if a.fate == denied && !(errno == "EBUSY" && a.Word == "ALL_OR_FAIL" || errno == "EAGAIN" && a.Word == "ALL_OR_WAIT" && a.N == 1) {
+			bad = append(bad, fmt.Sprintf("%s with %s was refused with %s", a.Key, a.Word, errno))
+		}
+	}
+	return bad
 }
 
 // checkHeard: a listener has heard what each Ksock said in order and never twice; and

@@ -81,7 +81,7 @@ func disturb(cable *proxy, f fault) (over func()) {
 }
 
 // flapEvery is how long a stream lives that flaps: long enough to be resumed.
-const flapEvery = 15 * time.Millisecond
+const flapEvery = 30 * time.Millisecond
 
 // flaps ends the connections of a cable again and again, and returns what ends that.
 func flaps(cable *proxy) (over func()) {

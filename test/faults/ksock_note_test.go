@@ -29,7 +29,7 @@ type note struct {
 const (
 	hasOpened    = "opened"     // a Ksock, Key is its name, To its id
 	isReady      = "ready"      // everything is bound
-	willPost     = "post"       // an announcement; Word is its flag
+	willPost     = "post"       // an announcement; Word is its flag; N 1 if it is sent within a time
 	willAsk      = "ask"        // a request of the replier Word; To is the one Ksock that may have it; N 1 if it is posted
 	wasNotPosted = "not posted" // Post has failed
 	wasTaken     = "taken"      // by the bus, which gave it ID

@@ -55,7 +55,7 @@ func (p *process) start() error {
 		return err
 	}
 	cmd := exec.Command(binary)
-	cmd.Env = append(os.Environ(), programVariable+"="+string(text))
+	cmd.Env = append(os.Environ(), programVariable+"="+string(text), "GOMAXPROCS=1") // many share the machine
 	cmd.Stderr = &p.log
 	in, err := cmd.StdinPipe()
 	if err != nil {

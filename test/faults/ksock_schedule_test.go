@@ -145,6 +145,9 @@ func (s *ksockSchedule) populate(r *rand.Rand) {
 				Name: fmt.Sprint(role, i), Seed: s.seed, Queue: 1000,
 				Reads: waysToRead[r.IntN(len(waysToRead))], Slow: r.IntN(2) == 0, Leaves: r.IntN(4) == 0,
 			}
+			if role == replies && s.grace == longGrace {
+				b.Leaves = false // closed while its stream is cut, it keeps the name for that long
+			}
 			switch {
 			case role == listens:
 				b.Queue = []uint32{4, 20, queueLimit}[r.IntN(3)]

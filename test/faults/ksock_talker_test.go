@@ -89,7 +89,7 @@ func (t *talker) say() error {
 		if err != nil {
 			return err
 		}
-		t.pause(time.Duration(t.r.IntN(20)) * time.Millisecond)
+		t.pause(time.Duration(t.r.IntN(60)) * time.Millisecond)
 	}
 	return nil
 }
@@ -142,9 +142,15 @@ func (t *talker) announce(send bool, most int) error {
 // post posts an announcement, or sends it.
 func (t *talker) post(m *kbusdev.Message, send bool) error {
 	key := keyOf(m.Name)
-	t.note(note{What: willPost, Key: key, Word: m.Flags.String()})
+	ctx, cancel := context.Background(), context.CancelFunc(func() {})
+	limited := send && t.r.IntN(3) == 0
+	if limited {
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(t.r.IntN(40))*time.Millisecond)
+	}
+	defer cancel()
+	t.note(note{What: willPost, Key: key, Word: m.Flags.String(), N: one(limited)})
 	if send {
-		return t.send(m)
+		return t.send(ctx, m)
 	}
 	err := t.k.Post(context.Background(), m)
 	if err != nil {
@@ -154,12 +160,7 @@ func (t *talker) post(m *kbusdev.Message, send bool) error {
 }
 
 // send sends a message and notes what the bus says. The error is why the Ksock is over.
-func (t *talker) send(m *kbusdev.Message) error {
-	ctx, cancel := context.Background(), context.CancelFunc(func() {})
-	if !m.IsRequest() && t.r.IntN(3) == 0 {
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(t.r.IntN(40))*time.Millisecond)
-	}
-	defer cancel()
+func (t *talker) send(ctx context.Context, m *kbusdev.Message) error {
 	id, err := t.k.Send(ctx, m)
 	switch {
 	case err == nil:
@@ -211,7 +212,7 @@ func (t *talker) ask(post bool) error {
 	m.Name = askPrefix + target + "." + key
 	t.note(n)
 	if !post {
-		return t.send(m)
+		return t.send(context.Background(), m)
 	}
 	err := t.k.Post(context.Background(), m)
 	if err != nil {
