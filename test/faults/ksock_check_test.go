@@ -116,11 +116,12 @@ func (d *ksockDiary) said(what string) (all []*saying) {
 	return all
 }
 
-// checkNews: an announcement is refused only if it asks for that, or its time is over.
+// checkNews: an announcement is refused only if it asks for that, or its time is over while
+// it waits for room, or behind another that does.
 func checkNews(d *ksockDiary) (bad []string) {
 	for _, a := range d.said(willPost) {
 		errno := a.answer.Word
-		if a.fate == denied && !(errno == "EBUSY" && a.Word == "ALL_OR_FAIL" || errno == "EAGAIN" && a.Word == "ALL_OR_WAIT" && a.N == 1) {
+		if a.fate == denied && !(errno == "EBUSY" && a.Word == "ALL_OR_FAIL" || errno == "EAGAIN" && a.N == 1) {
 			bad = append(bad, fmt.Sprintf("%s with %s was refused with %s", a.Key, a.Word, errno))
 		}
 	}
