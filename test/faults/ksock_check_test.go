@@ -121,7 +121,8 @@ func (d *ksockDiary) said(what string) (all []*saying) {
 func checkNews(d *ksockDiary) (bad []string) {
 	for _, a := range d.said(willPost) {
 		errno := a.answer.Word
-		if a.fate == denied && !(errno == "EBUSY" && a.Word == "ALL_OR_FAIL" || errno == "EAGAIN" && a.N == 1) {
+		may := errno == "EBUSY" && a.Word == "ALL_OR_FAIL" || errno == "EAGAIN" && a.N == 1
+		if a.fate == denied && !may {
 			bad = append(bad, fmt.Sprintf("%s with %s was refused with %s", a.Key, a.Word, errno))
 		}
 	}
