@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/leaks"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet/wire"
@@ -33,7 +34,7 @@ type fixture struct {
 // serve runs the service on a listener in memory until the test ends.
 func serve(t *testing.T, grace ...time.Duration) *fixture {
 	t.Helper()
-	leaks := goleak.IgnoreCurrent()
+	before := goleak.IgnoreCurrent()
 	f := &fixture{bus: membus.New()}
 	var opts []bus.Option
 	for _, d := range grace {
@@ -58,7 +59,7 @@ func serve(t *testing.T, grace ...time.Duration) *fixture {
 		if err := <-done; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
-		goleak.VerifyNone(t, leaks)
+		leaks.Verify(t, before)
 	})
 	return f
 }
