@@ -113,7 +113,7 @@ func acceptOld(t *testing.T, l net.Listener) *oldPeer {
 
 // call asks on p's bus, and gives the name of the reply.
 func call(t *testing.T, p *process, name string) <-chan string {
-	return callFor(t, p, name, 20*time.Second)
+	return callFor(t, p, name, patience)
 }
 
 func callFor(t *testing.T, p *process, name string, limit time.Duration) <-chan string {

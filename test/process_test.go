@@ -82,7 +82,7 @@ func startLimpetd(t *testing.T, program string, id int, args ...string) *process
 	return p
 }
 
-// waitSocket waits until a daemon listens at path, or 20 s have passed: a client that
+// waitSocket waits until a daemon listens at path, or patience is over: a client that
 // dials too early waits for its first backoff.
 func waitSocket(t *testing.T, path string) {
 	t.Helper()
@@ -105,7 +105,7 @@ func waitSocket(t *testing.T, path string) {
 
 // within bounds a step of a test.
 func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -128,7 +128,7 @@ func (p *process) stop(t *testing.T) int {
 
 func (p *process) wait(t *testing.T) int {
 	t.Helper()
-	kill := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
+	kill := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
 	var exit *exec.ExitError
 	if err := p.cmd.Wait(); err != nil && !errors.As(err, &exit) {
