@@ -78,8 +78,8 @@ func TestOnceAndInOrderOverStreamsThatBreak(t *testing.T) {
 			if n := <-refused; n != rounds/100 {
 				t.Errorf("%d were refused, want %d", n, rounds/100)
 			}
-			if left, err := to.NumMessages(); left != 0 || err != nil || c.cuts < 10 {
-				t.Errorf("%d are left, %v, %d cuts", left, err, c.cuts)
+			if left, err := to.NumMessages(); left != 0 || err != nil || c.made() < 10 {
+				t.Errorf("%d are left, %v, %d cuts", left, err, c.made())
 			}
 		})
 	}

@@ -92,7 +92,7 @@ func (n *node) start() error {
 }
 
 func (n *node) waitAPI(l *life) error {
-	ctx, cancel := context.WithTimeout(n.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), callLimit)
 	defer cancel()
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
