@@ -89,6 +89,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		LosesUnread: losesUnread(n.bus),
 		IDs:         lockedIDs{n},
 		Interest:    hasFeature(peer, featureInterest),
+		Narrows:     canNarrow(k),
 		DrainDone:   hasFeature(peer, featureDrain),
 		Totals:      &p.totals,
 	}
@@ -404,9 +405,43 @@ func (l *live) TakeFrame(now time.Time, f link.Frame) error {
 	if err != nil {
 		l.wake()
 	} else if i, ok := f.(*link.Interest); ok {
+		l.listen()
 		l.peering.node.takeInterest(l.peering, i)
 	}
 	return err
+}
+
+// A narrowKsock can stop listening to a name and keep what is queued.
+type narrowKsock interface{ StopListening(name string) error }
+
+func canNarrow(k kbusdev.Ksock) bool {
+	_, can := k.(narrowKsock)
+	return can
+}
+
+// listen makes our Ksock listen to what the peer has just said that it wants. A Ksock
+// that can do that waits for nothing.
+func (l *live) listen() {
+	for {
+		l.mu.Lock()
+		changes := l.epoch.Listening()
+		l.mu.Unlock()
+		if len(changes) == 0 {
+			return
+		}
+		for _, c := range changes {
+			var err error
+			if c.Bound {
+				err = l.ksock.Bind(c.Name, kbusdev.Listener)
+			} else {
+				err = l.ksock.(narrowKsock).StopListening(c.Name)
+			}
+			if errors.Is(err, net.ErrClosed) { // the epoch is over
+				return
+			}
+			l.busFailed(err)
+		}
+	}
 }
 
 func (l *live) takeTopology(t *link.Topology) error {

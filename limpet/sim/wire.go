@@ -173,6 +173,7 @@ func (e *end) take(f link.Frame) {
 	p.checkDrained(f)
 	err := l.TakeFrame(p.n.w.now, f)
 	if i, ok := f.(*link.Interest); ok && err == nil {
+		l.listen()
 		p.n.interest.take(p, i)
 	}
 	if le, ok := err.(*link.Error); ok && le.Remote { //nolint:errorlint // TakeFrame wraps nothing
