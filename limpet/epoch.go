@@ -189,9 +189,6 @@ func (e *Epoch) Adopt(now time.Time, carried []link.Outgoing) {
 	}
 }
 
-// SetTopology tells the peer what lies behind us now.
-func (e *Epoch) SetTopology(networks []link.Network) { e.session.SetTopology(networks) }
-
 // Drain tells the peer why we are about to end the epoch, and unbinds what is bound
 // for it, so that nobody asks it any more.
 func (e *Epoch) Drain(reason string) {

@@ -36,6 +36,8 @@ type live struct {
 	mayRead  chan struct{} // the next frame may be read
 	finished chan struct{} // the epoch is over, and the Ksock closed
 
+	topologyDue atomic.Bool // the peer may have to be told what lies behind us; the stream's sender asks
+
 	followed bool          // guarded by mu: another epoch follows at once
 	next     kbusdev.Ksock // for that one, once this one is finished; nil if there is none
 	heardNow atomic.Pointer[func() uint64]
@@ -364,6 +366,11 @@ func (l *live) heard() (uint64, bool) {
 
 // NextFrame is link.Driver's.
 func (l *live) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
+	if l.topologyDue.Swap(false) && l.why() == nil {
+		if t := l.peering.node.topologyFor(l); t != nil {
+			return t, time.Time{}, false
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f, again, over := l.epoch.NextFrame(now)
@@ -447,7 +454,7 @@ func (l *live) listen() {
 func (l *live) takeTopology(t *link.Topology) error {
 	err := link.CheckNetworks(t.Networks)
 	if err == nil {
-		err = l.peering.node.updateTopology(l.peering, t.Networks)
+		err = l.peering.node.updateTopology(l.peering, t)
 	}
 	if err != nil {
 		l.end(err, false)

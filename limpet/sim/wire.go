@@ -84,6 +84,11 @@ func (e *end) next() {
 	if e.closed || e.over || e.p.stream != e {
 		return
 	}
+	if t := l.topology(); t != nil {
+		e.send(t)
+		e.sender.wake()
+		return
+	}
 	due := l.Due()
 	f, again, over := l.NextFrame(w.now)
 	if w.now.Before(due) && (f != nil || over) {
