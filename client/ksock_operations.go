@@ -76,10 +76,8 @@ func (k *Ksock) LenLeft() (int, error) { return k.number("lenleft", program.LenL
 
 // Poll tells what can be done without waiting, and tries a pending send again.
 func (k *Ksock) Poll() (kbusdev.Readiness, error) {
-	n, err := k.number("poll", program.Poll, 0)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return kbusdev.Readiness{In: n&1 != 0 || err == nil && len(k.inbox.arrived) > 0, Out: n&2 != 0}, err
+	r, err := k.do("poll", &program.Operation{Action: program.Poll})
+	return kbusdev.Readiness{In: r.Value&1 != 0 || k.ahead(r, err) > 0, Out: r.Value&2 != 0}, err
 }
 
 // LastSent returns the id of the last message that this Ksock tried to send.
@@ -90,24 +88,30 @@ func (k *Ksock) LastSent() (kbusdev.MsgID, error) {
 
 // NumMessages returns how many messages are queued for us.
 func (k *Ksock) NumMessages() (int, error) {
-	n, err := k.number("nummsgs", program.NumMessages, 0)
-	if err != nil {
-		return 0, err
-	}
+	r, err := k.do("nummsgs", &program.Operation{Action: program.NumMessages})
+	return int(r.Value) + k.ahead(r, err), err
+}
+
+// ahead returns how many messages had left the queue on the bus when it was asked, and are
+// not taken yet: they come, or have come.
+func (k *Ksock) ahead(r *program.Result, err error) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return n + len(k.inbox.arrived), nil // these have left the queue, but nobody has them
+	if err != nil || r.Given <= k.inbox.taken {
+		return 0
+	}
+	return int(r.Given - k.inbox.taken)
 }
 
 // Unreplied returns how many requests we have read and still owe a reply.
 func (k *Ksock) Unreplied() (int, error) {
-	n, err := k.number("unrepliedto", program.Unreplied, 0)
+	r, err := k.do("unrepliedto", &program.Operation{Action: program.Unreplied})
 	if err != nil {
 		return 0, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return max(n-k.inbox.requests, 0), nil
+	return max(int(r.Value)-int(r.Given-min(k.inbox.answers, r.Given)), 0), nil
 }
 
 // MaxMessages sets the bound of our queue, in messages; 0 asks. It returns the bound now.

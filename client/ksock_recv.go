@@ -14,7 +14,8 @@ import (
 // them.
 type inbox struct {
 	arrived   []arrival
-	requests  int    // of these, that we owe an answer
+	taken     uint64 // messages, ever
+	answers   uint64 // that we owe for these, ever
 	untold    int    // were taken since the stream was woken
 	asked     *asked // the receive that is under way; nil if there is none
 	receivers int    // calls that wait for a message
@@ -39,9 +40,6 @@ func newInbox() inbox { return inbox{news: make(chan struct{}, 1)} }
 
 func (x *inbox) add(m *kbusdev.Message, sequence uint64) {
 	x.arrived = append(x.arrived, arrival{*m, sequence})
-	if m.WantsUsToReply() {
-		x.requests++
-	}
 	signal(x.news)
 }
 
@@ -74,7 +72,7 @@ func (k *Ksock) takeArrived(dst []*kbusdev.Message) int {
 		memory[i] = a.msg
 		dst[i] = &memory[i]
 		if a.msg.WantsUsToReply() {
-			x.requests--
+			x.answers++
 		}
 		k.session.Decided(now, a.sequence, a.msg.Size())
 		*a = arrival{}
@@ -84,6 +82,7 @@ func (k *Ksock) takeArrived(dst []*kbusdev.Message) int {
 	} else {
 		signal(x.news) // for another call that waits
 	}
+	x.taken += uint64(n)
 	// The acknowledgement may wait a little for others.
 	if x.untold += n; len(x.arrived) == 0 || x.untold >= windowMessages/8 {
 		x.untold = 0

@@ -33,6 +33,9 @@ type Result struct {
 	Found bool
 	// Data is what was read.
 	Data []byte
+	// Given is how many messages the session had given the program when NumMessages and Poll
+	// asked the bus; of Unreplied how many of them were requests to it.
+	Given uint64
 }
 
 // Err returns the failure as a bus says it: the errno, or an error with the text; nil if

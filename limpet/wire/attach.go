@@ -90,7 +90,7 @@ func eventsToProto(b *program.EventBatch, now time.Time) *pb.EventBatch {
 		}
 		out.Results = append(out.Results, &pb.Result{
 			Tag: r.Tag, After: uint32(len(out.Messages)), Errno: r.Errno, Op: r.Op, Name: r.Name, Message: r.Message,
-			IdNetwork: r.ID.Network, IdSerial: r.ID.Serial, Value: r.Value, Found: r.Found, Data: r.Data,
+			IdNetwork: r.ID.Network, IdSerial: r.ID.Serial, Value: r.Value, Found: r.Found, Data: r.Data, Given: r.Given,
 		})
 	}
 	return out
@@ -233,6 +233,6 @@ func eventsFromProto(b *pb.EventBatch, now time.Time) (link.Frame, error) {
 func resultFromProto(r *pb.Result) *program.Result {
 	return &program.Result{
 		Tag: r.GetTag(), Errno: clip(r.GetErrno()), Op: clip(r.GetOp()), Name: r.GetName(), Message: clip(r.GetMessage()),
-		ID: kbusdev.MsgID{Network: r.GetIdNetwork(), Serial: r.GetIdSerial()}, Value: r.GetValue(), Found: r.GetFound(), Data: r.GetData(),
+		ID: kbusdev.MsgID{Network: r.GetIdNetwork(), Serial: r.GetIdSerial()}, Value: r.GetValue(), Found: r.GetFound(), Data: r.GetData(), Given: r.GetGiven(),
 	}
 }

@@ -42,7 +42,7 @@ func someOperations() *program.OperationBatch {
 func someEvents() *program.EventBatch {
 	full := &program.Result{
 		Tag: math.MaxUint64, Errno: "EIO", Op: "send", Name: "$.A", Message: "it is broken", ID: kbusdev.MsgID{Network: 1, Serial: math.MaxUint32},
-		Value: math.MaxUint64, Found: true, Data: []byte("data"),
+		Value: math.MaxUint64, Found: true, Data: []byte("data"), Given: math.MaxUint64,
 	}
 	m := program.Event{Msg: kbusdev.Message{Name: "$.A", Data: []byte("x"), From: 3}}
 	return &program.EventBatch{First: 7, Ack: 3, Messages: []program.Event{{Result: full}, m, m, {Result: &program.Result{Tag: 1}}, {Result: full}, m, {Result: full}}}
@@ -188,7 +188,7 @@ func TestMeasuresOfProgramsAreBounds(t *testing.T) {
 		ev := program.Event{Msg: m}
 		if r.IntN(2) == 0 {
 			ev.Result = &program.Result{
-				Tag: math.MaxUint64, Errno: text(), Op: text(), Name: text(), Message: text(), ID: m.ID, Value: math.MaxUint64, Found: true, Data: m.Data,
+				Tag: math.MaxUint64, Errno: text(), Op: text(), Name: text(), Message: text(), ID: m.ID, Value: math.MaxUint64, Found: true, Data: m.Data, Given: math.MaxUint64,
 			}
 		}
 		events.Put(now, link.Normal, &link.OutgoingOf[program.Event]{Msg: ev})

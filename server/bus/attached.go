@@ -25,13 +25,14 @@ type attached struct {
 
 	turn chan struct{} // of the stream that serves it
 
-	mu       sync.Mutex // guards all up to closing
+	mu       sync.Mutex // guards all up to given
 	session  *program.DaemonSession
 	evict    context.CancelCauseFunc // ends the stream that serves it
 	last     *link.Error             // ends that stream: the program has broken the protocol
 	lastSent bool
 	finished []program.Line // whose operation waits no more
 	closing  bool           // the program has closed the Ksock
+	given    given
 
 	ctx     context.Context // ends with the session
 	stop    context.CancelFunc

@@ -34,6 +34,7 @@ type worker struct {
 type waiting struct {
 	tag    uint64
 	cancel context.CancelFunc
+	ended  <-chan struct{} // closed when its result is queued
 }
 
 // An outcome is an operation whose place in the window is free again.
@@ -124,6 +125,7 @@ func (a *attached) put(now time.Time, r *program.Result) {
 // nil. It is called under mu.
 func (a *attached) putMessages(now time.Time, msgs []*kbusdev.Message, r *program.Result) {
 	for _, m := range msgs {
+		a.given.add(m)
 		a.session.Put(now, link.Normal, &link.OutgoingOf[program.Event]{Msg: program.Event{Msg: *m}, FromBus: true})
 	}
 	if r != nil {
@@ -150,6 +152,8 @@ func (w *worker) perform(op *program.Operation, sequence uint64) {
 		w.cancel(op, sequence)
 	case program.Stream:
 		w.stream(op, sequence)
+	case program.NumMessages, program.Unreplied, program.Poll:
+		w.count(op, sequence)
 	case program.Close:
 		err := w.ksock.Close()
 		w.mu.Lock()
@@ -180,8 +184,9 @@ func (w *worker) send(op *program.Operation, sequence uint64) {
 	kept := *op
 	ctx, cancel := context.WithCancel(w.ctx)
 	tried := &firstWait{Context: ctx, waits: make(chan struct{})}
-	w.waits(program.Sends, op, cancel)
+	ended := w.waits(program.Sends, op, cancel)
 	w.running.Go(func() {
+		defer close(ended)
 		defer cancel()
 		id, err := w.ksock.Send(tried, &kept.Msg)
 		tried.once.Do(func() { close(tried.waits) })
@@ -212,10 +217,13 @@ func (c *firstWait) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// waits notes the operation of a line that waits.
-func (w *worker) waits(l program.Line, op *program.Operation, cancel context.CancelFunc) {
+// waits notes the operation of a line that waits; ended must be closed when it no longer
+// does.
+func (w *worker) waits(l program.Line, op *program.Operation, cancel context.CancelFunc) (ended chan struct{}) {
 	w.order.Waits(l)
-	w.waiting[l-program.Sends] = waiting{op.Tag, cancel}
+	ended = make(chan struct{})
+	w.waiting[l-program.Sends] = waiting{op.Tag, cancel, ended}
+	return ended
 }
 
 // finish tells the program what has come of an operation that has waited.
@@ -242,6 +250,7 @@ func (w *worker) cancel(op *program.Operation, sequence uint64) {
 	for i := range w.waiting {
 		if x := &w.waiting[i]; x.cancel != nil && x.tag == op.Value {
 			x.cancel()
+			<-x.ended // what it has read is given before anything else is asked
 		}
 	}
 	w.done(op, sequence, program.Done(op, nil))
@@ -270,9 +279,10 @@ func (w *worker) receive(op *program.Operation, sequence uint64) {
 		}
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
-	w.waits(program.Receives, op, cancel)
+	ended := w.waits(program.Receives, op, cancel)
 	kept := program.Operation{Tag: op.Tag, Action: op.Action, Wait: op.Wait}
 	w.running.Go(func() {
+		defer close(ended)
 		defer cancel()
 		n, err := 0, error(nil)
 		if w.awaitRoom(ctx) {
@@ -325,15 +335,19 @@ func (a *attached) awaitRoom(ctx context.Context) bool {
 func (w *worker) stream(op *program.Operation, sequence uint64) {
 	w.stopPushing()
 	if op.Value != 0 {
-		ctx, cancel := context.WithCancel(w.ctx)
-		ended := make(chan struct{})
-		w.pushing = func() { cancel(); <-ended }
-		w.running.Go(func() {
-			defer close(ended)
-			w.push(ctx)
-		})
+		w.startPushing()
 	}
 	w.done(op, sequence, program.Done(op, nil))
+}
+
+func (w *worker) startPushing() {
+	ctx, cancel := context.WithCancel(w.ctx)
+	ended := make(chan struct{})
+	w.pushing = func() { cancel(); <-ended }
+	w.running.Go(func() {
+		defer close(ended)
+		w.push(ctx)
+	})
 }
 
 func (w *worker) stopPushing() {

@@ -1057,7 +1057,12 @@ type Result struct {
 	// Whether what was asked for is there.
 	Found bool `protobuf:"varint,10,opt,name=found,proto3" json:"found,omitempty"`
 	// What was read.
-	Data          []byte `protobuf:"bytes,11,opt,name=data,proto3" json:"data,omitempty"`
+	Data []byte `protobuf:"bytes,11,opt,name=data,proto3" json:"data,omitempty"`
+	// Of ACTION_NUM_MESSAGES and ACTION_POLL: how many messages the session had given the
+	// program when the bus was asked; of ACTION_UNREPLIED: how many of these were requests to
+	// it. They may still be on their way: this minus what the program has taken is what the
+	// bus no longer counts as queued, or already counts as read.
+	Given         uint64 `protobuf:"varint,12,opt,name=given,proto3" json:"given,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1169,6 +1174,13 @@ func (x *Result) GetData() []byte {
 	return nil
 }
 
+func (x *Result) GetGiven() uint64 {
+	if x != nil {
+		return x.Given
+	}
+	return 0
+}
+
 var File_kbus_limpet_v1_attach_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_attach_proto_rawDesc = "" +
@@ -1237,7 +1249,7 @@ const file_kbus_limpet_v1_attach_proto_rawDesc = "" +
 	"\bmessages\x18\x02 \x03(\v2\x17.kbus.limpet.v1.MessageR\bmessages\x12\x10\n" +
 	"\x03ack\x18\x03 \x01(\x04R\x03ack\x120\n" +
 	"\aresults\x18\x04 \x03(\v2\x16.kbus.limpet.v1.ResultR\aresults\x12\x16\n" +
-	"\x06missed\x18\x05 \x01(\x04R\x06missed\"\x80\x02\n" +
+	"\x06missed\x18\x05 \x01(\x04R\x06missed\"\x96\x02\n" +
 	"\x06Result\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\x04R\x03tag\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\rR\x05after\x12\x14\n" +
@@ -1251,7 +1263,8 @@ const file_kbus_limpet_v1_attach_proto_rawDesc = "" +
 	"\x05value\x18\t \x01(\x04R\x05value\x12\x14\n" +
 	"\x05found\x18\n" +
 	" \x01(\bR\x05found\x12\x12\n" +
-	"\x04data\x18\v \x01(\fR\x04data*g\n" +
+	"\x04data\x18\v \x01(\fR\x04data\x12\x14\n" +
+	"\x05given\x18\f \x01(\x04R\x05given*g\n" +
 	"\tKsockMode\x12\x1a\n" +
 	"\x16KSOCK_MODE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fKSOCK_MODE_READ\x10\x01\x12\x14\n" +
