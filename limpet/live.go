@@ -36,7 +36,8 @@ type live struct {
 	mayRead  chan struct{} // the next frame may be read
 	finished chan struct{} // the epoch is over, and the Ksock closed
 
-	topologyDue atomic.Bool // the peer may have to be told what lies behind us; the stream's sender asks
+	topologyDue atomic.Bool // the peer may have to be told what lies behind us
+	topologyAt  time.Time   // when it was told last; of the stream's sender alone
 
 	followed bool          // guarded by mu: another epoch follows at once
 	next     kbusdev.Ksock // for that one, once this one is finished; nil if there is none
@@ -366,16 +367,41 @@ func (l *live) heard() (uint64, bool) {
 
 // NextFrame is link.Driver's.
 func (l *live) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
-	if l.topologyDue.Swap(false) && l.why() == nil {
-		if t := l.peering.node.topologyFor(l); t != nil {
-			return t, time.Time{}, false
-		}
+	t, later := l.nextTopology(now)
+	if t != nil {
+		return t, time.Time{}, false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f, again, over := l.epoch.NextFrame(now)
+	if f == nil && !later.IsZero() && later.Before(again) {
+		again = later
+	}
 	l.sendDue = again
 	return f, again, over
+}
+
+// topologyEvery is how often a peer is told of changes of the topology, at most. The
+// first is told at once; when many peers join a hub, one frame tells each of several.
+const topologyEvery = 250 * time.Millisecond
+
+// nextTopology returns what the peer is to be told now of what lies behind us, or nil,
+// and when to ask again if it is too soon.
+func (l *live) nextTopology(now time.Time) (t *link.Topology, later time.Time) {
+	if !l.topologyDue.Load() {
+		return nil, later
+	}
+	if later = l.topologyAt.Add(topologyEvery); now.Before(later) {
+		return nil, later
+	}
+	l.topologyDue.Store(false)
+	if l.why() == nil {
+		t = l.peering.node.topologyFor(l)
+	}
+	if t != nil {
+		l.topologyAt = now
+	}
+	return t, time.Time{}
 }
 
 // Flushed is link.Driver's.

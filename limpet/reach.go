@@ -76,8 +76,7 @@ func (n *Node) tellTopology() {
 
 // oweTopology has the stream's sender ask topologyFor.
 func (l *live) oweTopology() {
-	if !l.peering.classic {
-		l.topologyDue.Store(true)
+	if !l.peering.classic && !l.topologyDue.Swap(true) {
 		signal(l.wakeSend)
 	}
 }

@@ -272,7 +272,7 @@ func TestOnlyChangesOfTheTopologyAreTold(t *testing.T) {
 				networks, whole := 0, 0
 				told := func() {
 					t.Helper()
-					pass(100 * time.Millisecond)
+					pass(300 * time.Millisecond) // a hub tells of changes four times a second, at most
 					p.listen(true)
 					for _, f := range p.frames {
 						if f, ok := f.(*link.Topology); ok {
