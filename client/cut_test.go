@@ -40,6 +40,13 @@ func (c *cutter) due() (cut, arrives bool) {
 	return true, c.rnd.IntN(2) == 0
 }
 
+// made returns how many cuts there were; streams may still run.
+func (c *cutter) made() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cuts
+}
+
 func (c *cutter) wrap(s link.Stream) link.Stream { return &cutStream{s, c} }
 
 type cutStream struct {
@@ -89,7 +96,7 @@ func cutBuses(t *testing.T) func(testing.TB) kbusdev.Bus {
 		c := newCutter(seed, 10)
 		seed++
 		d.client.Break(c.wrap)
-		t.Cleanup(func() { cuts += c.cuts })
+		t.Cleanup(func() { cuts += c.made() })
 		return d.client.Device()
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/leaks"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/bustest"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -49,7 +50,7 @@ type host struct {
 // serve offers an empty bus over a network until the test ends.
 func serve(t testing.TB, network string, opts ...bus.Option) *host {
 	t.Helper()
-	leaks := goleak.IgnoreCurrent()
+	before := goleak.IgnoreCurrent()
 	d := &host{bus: membus.New(membus.WithLayout(kbusdev.LittleEndian64)), address: "127.0.0.1:0"}
 	if network == "unix" {
 		d.address = filepath.Join(t.TempDir(), "s")
@@ -77,7 +78,7 @@ func serve(t testing.TB, network string, opts ...bus.Option) *host {
 	t.Cleanup(func() {
 		_ = d.client.Close()
 		d.stop()
-		goleak.VerifyNone(t, leaks)
+		leaks.Verify(t, before)
 	})
 	return d
 }

@@ -78,8 +78,8 @@ func TestOnceAndInOrderOverStreamsThatBreak(t *testing.T) {
 			if n := <-refused; n != rounds/100 {
 				t.Errorf("%d were refused, want %d", n, rounds/100)
 			}
-			if left, err := to.NumMessages(); left != 0 || err != nil || c.cuts < 10 {
-				t.Errorf("%d are left, %v, %d cuts", left, err, c.cuts)
+			if left, err := to.NumMessages(); left != 0 || err != nil || c.made() < 10 {
+				t.Errorf("%d are left, %v, %d cuts", left, err, c.made())
 			}
 		})
 	}
@@ -199,6 +199,46 @@ func TestDaemonIsGone(t *testing.T) {
 		wantLost(t, <-got, "within the grace of 0s")
 		wantLost(t, k.Close(), "")
 	})
+}
+
+// What is under way when a daemon stops fails with net.ErrClosed, and not with what the
+// daemon's bus says when its Ksock is taken away.
+func TestUnderWayWhenTheDaemonStops(t *testing.T) {
+	d := serve(t, "unix")
+	full := open(t, d)
+	must(t, full.Bind("$.Full", kbusdev.Listener))
+	_, err := full.MaxMessages(1)
+	must(t, err)
+	waits := &kbusdev.Message{Name: "$.Full", Flags: kbusdev.AllOrWait}
+	_, err = full.Send(t.Context(), waits)
+	must(t, err)
+	const many = 20
+	failed := make(chan error, 2*many)
+	for range many {
+		waiting, busy := open(t, d), open(t, d)
+		go func() { _, err := waiting.Send(t.Context(), waits); failed <- err }()
+		for {
+			id, err := waiting.LastSent()
+			must(t, err)
+			if !id.IsZero() {
+				break // it has been tried
+			}
+		}
+		go func() {
+			for {
+				if _, err := busy.Send(t.Context(), &kbusdev.Message{Name: "$.Else"}); err != nil {
+					failed <- err
+					return
+				}
+			}
+		}()
+	}
+	d.stop()
+	for range 2 * many {
+		if err := <-failed; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%v, want net.ErrClosed", err)
+		}
+	}
 }
 
 func TestOpenFails(t *testing.T) {

@@ -63,13 +63,13 @@ func TestPollingTheModulesFile(t *testing.T) {
 		t.watch()
 		t.holds("at once", a)
 		b := t.listens(t.open(), "$.B.*")
-		pass(every)
+		t.pass(every)
 		t.holds("later", a, b)
 		loaded = false
-		pass(every)
+		t.pass(every)
 		t.holds("without the module", unknown)
 		loaded = true
-		pass(5 * time.Second)
+		t.pass(5 * time.Second)
 		t.holds("with it again", a, b)
 	})
 }

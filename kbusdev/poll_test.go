@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,9 +26,13 @@ type listedBus struct {
 	list  func(all []kbusdev.Binding) []kbusdev.Binding
 	takes time.Duration
 	reads int
+	// seen is taken at the end of what a test does and at the start of each reading, for
+	// the race detector: the clock of the bubble alone does not order the two.
+	seen sync.Mutex
 }
 
 func (b *listedBus) Bindings() ([]kbusdev.Binding, error) {
+	b.see()
 	b.reads++
 	<-time.After(b.takes)
 	all, err := b.Bus.Bindings()
@@ -35,6 +40,16 @@ func (b *listedBus) Bindings() ([]kbusdev.Binding, error) {
 		all = b.list(all)
 	}
 	return all, errors.Join(err, b.fail)
+}
+
+func (b *listedBus) Open(mode kbusdev.Mode) (kbusdev.Ksock, error) {
+	b.see()
+	return b.Bus.Open(mode)
+}
+
+func (b *listedBus) see() {
+	b.seen.Lock()
+	defer b.seen.Unlock()
 }
 
 func (b *listedBus) LosesUnread() bool { return true }
@@ -106,7 +121,9 @@ func (t *pollTest) listens(k kbusdev.Ksock, name string) kbusdev.Binding {
 	return kbusdev.Binding{Ksock: k.ID(), Name: name}
 }
 
-func pass(d time.Duration) {
+// pass lets time pass, and the poller see what the test has done before.
+func (t *pollTest) pass(d time.Duration) {
+	t.bus.see()
 	<-time.After(d)
 	synctest.Wait()
 }
@@ -127,10 +144,10 @@ func TestPolledListeners(t *testing.T) {
 		t.listens(k, "$.A")
 		all := t.listens(other, "$.*")
 		t.holds("before the period is over", a)
-		pass(every)
+		t.pass(every)
 		t.holds("after it", a, a, all)
 		before := len(t.told)
-		pass(10 * every)
+		t.pass(10 * every)
 		if len(t.told) != before {
 			t.Errorf("told again: %v", t.told[before:])
 		}
@@ -140,14 +157,14 @@ func TestPolledListeners(t *testing.T) {
 		if err := other.Close(); err != nil {
 			t.Fatal(err)
 		}
-		pass(every)
+		t.pass(every)
 		t.holds("after one is unbound and one closed", a)
 		brief := t.open()
 		t.listens(brief, "$.Brief")
 		if err := brief.Close(); err != nil {
 			t.Fatal(err)
 		}
-		pass(every)
+		t.pass(every)
 		t.holds("after a short one", a)
 		if t.log.Len() != 0 {
 			t.Errorf("it logs %s", &t.log)
@@ -155,7 +172,7 @@ func TestPolledListeners(t *testing.T) {
 		t.stop()
 		t.stop()
 		t.listens(k, "$.Late")
-		pass(10 * every)
+		t.pass(10 * every)
 		t.holds("after stop", a)
 		if all, _ := t.bus.Bindings(); len(all) != 3 {
 			t.Errorf("left behind: %+v", all)
@@ -181,13 +198,13 @@ func TestPollingThatFails(t *testing.T) {
 					t.watch()
 				} else {
 					t.told = nil
-					pass(every)
+					t.pass(every)
 					if got, want := strings.Join(t.told, " "), "0$.*true "+fmt.Sprint(a.Ksock, a.Name, false); got != want {
 						t.Errorf("told %q, want %q: in between nothing is wanted", got, want)
 					}
 				}
 				t.holds("without a list", unknown)
-				pass(time.Minute)
+				t.pass(time.Minute)
 				t.holds("still without", unknown)
 				if reads := t.bus.reads; reads > 15 {
 					t.Errorf("a list that fails is read %d times in a minute", reads)
@@ -197,13 +214,13 @@ func TestPollingThatFails(t *testing.T) {
 				}
 				b := t.listens(k, "$.B")
 				t.bus.fail = nil
-				pass(5 * time.Second)
+				t.pass(5 * time.Second)
 				t.holds("with the list again", a, b)
 				if n := strings.Count(t.log.String(), "\n"); n != 2 || !strings.Contains(t.log.String(), "again") {
 					t.Errorf("it logs %q", &t.log)
 				}
 				b = t.listens(k, "$.C")
-				pass(every)
+				t.pass(every)
 				if t.now[b] != 1 {
 					t.Errorf("after a failure it is slow: %v", t.now)
 				}
@@ -238,12 +255,12 @@ func TestPollingABusThatIsStartedAgain(t *testing.T) {
 		t.bus.Bus = membus.New()
 		a := t.listens(t.open(), "$.*")
 		t.told = nil
-		pass(every)
+		t.pass(every)
 		t.holds("the list has another probe", unknown)
 		if got, want := strings.Join(t.told, " "), fmt.Sprintf("0$.*true %[1]d$.*false", a.Ksock); got != want {
 			t.Errorf("told %q, want %q", got, want)
 		}
-		pass(5 * time.Second)
+		t.pass(5 * time.Second)
 		t.holds("after a new beginning", a)
 	})
 }
@@ -261,10 +278,10 @@ func TestPollingStrangeLists(t *testing.T) {
 		for i := range kbusdev.MaxPolled {
 			extra = append(extra, kbusdev.Binding{Ksock: 99, Name: fmt.Sprintf("$.N%d", i)})
 		}
-		pass(every)
+		t.pass(every)
 		t.holds("too many", unknown)
 		extra = extra[1:]
-		pass(5 * time.Second)
+		t.pass(5 * time.Second)
 		if len(t.now) != kbusdev.MaxPolled {
 			t.Errorf("as many as there may be: %d", len(t.now))
 		}
@@ -276,7 +293,7 @@ func TestPollingOfASlowBus(t *testing.T) {
 	polled(t, func(t *pollTest) {
 		t.bus.takes = time.Second
 		t.watch()
-		pass(109 * time.Second)
+		t.pass(109 * time.Second)
 		if t.bus.reads < 10 || t.bus.reads > 11 {
 			t.Errorf("%d readings of a second in 110 s", t.bus.reads)
 		}

@@ -113,7 +113,7 @@ func acceptOld(t *testing.T, l net.Listener) *oldPeer {
 
 // call asks on p's bus, and gives the name of the reply.
 func call(t *testing.T, p *process, name string) <-chan string {
-	return callFor(t, p, name, 20*time.Second)
+	return callFor(t, p, name, patience)
 }
 
 func callFor(t *testing.T, p *process, name string, limit time.Duration) <-chan string {
@@ -168,14 +168,13 @@ func TestOldPeerInPython(t *testing.T) {
 	if err != nil {
 		t.Skip("python3 is not installed")
 	}
-	addr := freePort(t)
-	a := limpetd(t, 1, "--listen-classic", addr)
+	a := limpetd(t, 1, "--listen-classic", "127.0.0.1:0")
 	news, err := a.bus.Listen(within(t), client.ListenConfig{Names: []string{"$.Python.News"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer news.Close()
-	host, port, _ := net.SplitHostPort(addr)
+	host, port, _ := net.SplitHostPort(a.listensAt(t))
 	peer := exec.CommandContext(within(t), python, "testdata/oldlimpet.py", host, port, "2")
 	said := new(lockedBuffer)
 	peer.Stdout, peer.Stderr = said, said
@@ -224,17 +223,11 @@ func TestHostileOldPeers(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = conn.(*net.UnixConn).CloseWrite()
-		limit := time.After(10 * time.Second)
-		for !strings.Contains(a.log.String(), c.want) {
-			select {
-			case <-limit:
-				t.Fatalf("%q: the log does not say %q", c.says, c.want)
-			case <-time.After(time.Millisecond):
-			}
-		}
+		a.says(t, c.want)
 		_ = conn.Close()
 	}
 	announceEverywhere(t, []*process{a, good})
+	good.says(t, "link up")
 	if n := strings.Count(good.log.String(), "link up"); n != 1 {
 		t.Errorf("the good peer had to link %d times", n)
 	}

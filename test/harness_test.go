@@ -82,7 +82,7 @@ func listenOn(tb testing.TB, addr sockaddr.Address) net.Listener {
 // waitUp waits until n of the daemon's links are up.
 func (d *node) waitUp(tb testing.TB, n int) {
 	tb.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(patience)
 	for {
 		changed := d.node.Changed()
 		up := 0
@@ -106,7 +106,7 @@ func (d *node) waitUp(tb testing.TB, n int) {
 // the buses gave them has been carried and taken.
 func settle(tb testing.TB, daemons ...*node) {
 	tb.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(patience)
 	look := time.NewTicker(200 * time.Microsecond)
 	defer look.Stop()
 	for last := uint64(0); ; {

@@ -49,6 +49,7 @@ func TestInterestPollOnKbusd(t *testing.T) {
 	if err := near.bus.WaitInterest(within(t), "$.Unknown", 1); err != nil {
 		t.Fatal(err)
 	}
+	far.says(t, "cannot be listed")
 	if n := strings.Count(far.log.String(), "cannot be listed"); n != 1 {
 		t.Errorf("said %d times", n)
 	}

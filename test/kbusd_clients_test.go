@@ -93,7 +93,7 @@ func TestHeldUpDevice(t *testing.T) {
 	if dir == "/dev" {
 		return // with CUSE the programs wait for their memory themselves
 	}
-	limit := time.After(20 * time.Second)
+	limit := time.After(patience)
 	for strings.Count(log.String(), "level=WARN") < len(held) { // a warning may come after the answer
 		select {
 		case <-limit:
@@ -114,7 +114,7 @@ func TestHeldUpDevice(t *testing.T) {
 // waitKsocks waits until only n Ksocks are left on the device.
 func waitKsocks(t *testing.T, dir string, n int) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(patience)
 	for {
 		lines := ask(t, dir, "stats")
 		if len(lines) == n+1 {

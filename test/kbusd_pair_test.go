@@ -149,7 +149,7 @@ func TestKbusdAfterACrash(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	limit := time.After(10 * time.Second)
+	limit := time.After(patience)
 	for {
 		_, err := k.NumMessages()
 		if errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) {
@@ -188,7 +188,7 @@ func TestKbusdStopsUnderItsUsers(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	limit := time.After(10 * time.Second)
+	limit := time.After(patience)
 	for kbusdev.HasDevice(path) {
 		select {
 		case <-limit:
@@ -214,7 +214,7 @@ func TestLimpetdExposesItsBus(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := limpetd(t, 1, "--expose", path)
-	limit := time.After(10 * time.Second)
+	limit := time.After(patience)
 	for !kbusdev.HasDevice(path) {
 		select {
 		case <-limit:

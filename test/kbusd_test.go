@@ -66,7 +66,7 @@ func kbusdAs(t testing.TB, user *syscall.Credential, dir string, args ...string)
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-exited:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			_ = cmd.Process.Kill()
 			t.Error("kbusd does not stop")
 		}
@@ -74,7 +74,7 @@ func kbusdAs(t testing.TB, user *syscall.Credential, dir string, args ...string)
 			t.Logf("kbusd:\n%s", log)
 		}
 	})
-	ready := time.After(10 * time.Second)
+	ready := time.After(patience)
 	for !strings.Contains(log.String(), "kbusd is serving") {
 		select {
 		case <-exited:

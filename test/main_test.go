@@ -6,7 +6,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
+
+// patience bounds what a test waits for. It is much longer than anything takes, also on a
+// busy machine: it ends a test that would hang.
+const patience = time.Minute
 
 // binaries is the folder with the programs, built from this tree.
 var binaries string

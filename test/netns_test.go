@@ -90,10 +90,10 @@ func TestCutCable(t *testing.T) {
 				c.ip("-n", c.hosts[0], "link", "set", "eth", "down")
 				var got <-chan string
 				if busy {
-					got = callFor(t, b, "$.Far", time.Minute)
+					got = callFor(t, b, "$.Far", patience)
 				}
 				for _, p := range []*process{a, b} {
-					limit := time.After(time.Minute)
+					limit := time.After(patience)
 					for linked := true; linked; {
 						st, err := p.bus.Status(t.Context())
 						if err != nil {

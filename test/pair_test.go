@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/kbus-limpet/limpet/internal/leaks"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/bustest"
 	"github.com/kbus-limpet/limpet/limpet"
@@ -24,8 +25,8 @@ func goldenPairs(t *testing.T, protocol string) {
 			if network == "tcp" && !long() {
 				share = 5
 			}
-			leaks := goleak.IgnoreCurrent()
-			t.Cleanup(func() { goleak.VerifyNone(t, leaks) }) // when the parallel stories have ended
+			before := goleak.IgnoreCurrent()
+			t.Cleanup(func() { leaks.Verify(t, before) }) // when the parallel stories have ended
 			pairtest.Replay(t, bustest.Files(t, "../limpet/testdata", "pair-*.jsonl.gz"), func(t *testing.T, ids map[string]uint32) *pairtest.Pair {
 				t.Parallel()
 				// Upstream's limpets send everything.

@@ -82,7 +82,7 @@ func startLimpetd(t *testing.T, program string, id int, args ...string) *process
 	return p
 }
 
-// waitSocket waits until a daemon listens at path, or 20 s have passed: a client that
+// waitSocket waits until a daemon listens at path, or patience is over: a client that
 // dials too early waits for its first backoff.
 func waitSocket(t *testing.T, path string) {
 	t.Helper()
@@ -105,7 +105,7 @@ func waitSocket(t *testing.T, path string) {
 
 // within bounds a step of a test.
 func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -128,7 +128,7 @@ func (p *process) stop(t *testing.T) int {
 
 func (p *process) wait(t *testing.T) int {
 	t.Helper()
-	kill := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
+	kill := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
 	var exit *exec.ExitError
 	if err := p.cmd.Wait(); err != nil && !errors.As(err, &exit) {
@@ -152,25 +152,25 @@ func ctl(t *testing.T, p *process, args ...string) (string, int) {
 type network struct {
 	name  string
 	links [][2]int // each dials the other: first dials second
-	n     int
+	order []int    // in which they start: a TCP address is known when its daemon listens
 }
 
 var networks = []network{
-	{"chain of three", [][2]int{{0, 1}, {2, 1}}, 3},
-	{"star of five", [][2]int{{1, 0}, {2, 0}, {3, 0}, {4, 0}}, 5},
+	{"chain of three", [][2]int{{0, 1}, {2, 1}}, []int{1, 0, 2}},
+	{"star of five", [][2]int{{1, 0}, {2, 0}, {3, 0}, {4, 0}}, []int{0, 1, 2, 3, 4}},
 }
 
 func (n network) run(t *testing.T, kind string) []*process {
-	addr := make([]string, n.n)
+	addr := make([]string, len(n.order))
 	for i := range addr {
 		addr[i] = filepath.Join(t.TempDir(), "link.sock")
 		if kind == "tcp" {
-			addr[i] = freePort(t)
+			addr[i] = "127.0.0.1:0"
 		}
 	}
-	ps := make([]*process, n.n)
-	ends := make([]int, n.n)
-	for i := range ps {
+	ps := make([]*process, len(n.order))
+	ends := make([]int, len(n.order))
+	for _, i := range n.order {
 		args := []string{"--listen", addr[i]}
 		if kind == "mixed" {
 			args = append(args, "--listen-classic", addr[i]+".classic")
@@ -185,6 +185,9 @@ func (n network) run(t *testing.T, kind string) []*process {
 			}
 		}
 		ps[i] = limpetd(t, i+1, args...)
+		if kind == "tcp" {
+			addr[i] = ps[i].listensAt(t)
+		}
 	}
 	for _, l := range n.links {
 		ends[l[0]]++
@@ -196,14 +199,19 @@ func (n network) run(t *testing.T, kind string) []*process {
 	return ps
 }
 
-func freePort(t *testing.T) string {
+// listensAt returns the address at which the daemon accepts links, of the first --listen
+// or --listen-classic. With port 0 only the daemon can tell: a port that is chosen for it
+// may be another's by then.
+func (p *process) listensAt(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	p.says(t, "limpetd is running") // it has said so before
+	_, rest, _ := strings.Cut(p.log.String(), "listening for peers")
+	_, rest, _ = strings.Cut(rest, "address=")
+	address, _, _ := strings.Cut(rest, "\n")
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		t.Fatalf("the log does not say where it listens: %v", err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // waitReplier waits until somebody, or nobody, replies to a name on p's bus.
@@ -454,9 +462,8 @@ func TestTerminationMessage(t *testing.T) {
 
 // Refusals are seen at both ends, and mended by nobody but a person.
 func TestSameNetworkIDIsRefused(t *testing.T) {
-	addr := freePort(t)
-	a := limpetd(t, 7, "--listen", addr)
-	b := limpetd(t, 7, "--connect", addr)
+	a := limpetd(t, 7, "--listen", "127.0.0.1:0")
+	b := limpetd(t, 7, "--connect", a.listensAt(t))
 	ctx := within(t)
 	for {
 		st, err := b.bus.Status(ctx)

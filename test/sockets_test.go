@@ -39,7 +39,7 @@ func TestDefaultAPIFolder(t *testing.T) {
 // says waits until the daemon's log has some words.
 func (p *process) says(t *testing.T, words string) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(patience)
 	for !strings.Contains(p.log.String(), words) {
 		select {
 		case <-limit:

@@ -12,8 +12,9 @@ import (
 )
 
 // patience is how long a sender waits for its listeners, a caller for a reply, and a
-// listener for the next message, before what is missing counts as lost.
-const patience = 3 * time.Second
+// listener for the next message, before what is missing counts as lost. It is longer than
+// a busy machine holds up a process.
+const patience = 20 * time.Second
 
 // A sender is the program that sends and asks.
 type sender struct {

@@ -18,12 +18,13 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/daemon"
+	"github.com/kbus-limpet/limpet/internal/leaks"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // A running daemon, in the hands of a test.
 type running struct {
@@ -191,7 +192,7 @@ func TestTerminationMessageWithoutLink(t *testing.T) {
 
 // What cannot be listened on is an error, and leaves nothing behind.
 func TestOpenFails(t *testing.T) {
-	leaks := goleak.IgnoreCurrent()
+	before := goleak.IgnoreCurrent()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -200,7 +201,7 @@ func TestOpenFails(t *testing.T) {
 	if !errors.Is(err, sockaddr.ErrInUse) || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("a file in the way: %v", err)
 	}
-	goleak.VerifyNone(t, leaks)
+	leaks.Verify(t, before)
 }
 
 // Peers' sockets and the API's are for this user alone.

@@ -89,13 +89,14 @@ const maxAskers = 32
 
 // ServeControl answers kbusdev.ControlBindings and ControlStats on a socket (where
 // it should be, kbusdev.ControlSocket says), which it closes when ctx ends. Clients
-// do not wait for one another: each has a second, and when more than 32 are
-// connected, the one that came first is dropped.
+// do not wait for one another: each has as long as AskControl waits, 5 s, and when more
+// than 32 are connected, the one that came first is dropped. When ctx ends each has a
+// second more.
 func (s *Server) ServeControl(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	a := askers{conns: make(map[uint64]net.Conn)}
-	defer a.wg.Wait()
+	defer a.finish()
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -125,6 +126,7 @@ func (a *askers) serve(conn net.Conn, answer func(net.Conn)) {
 		_ = a.conns[oldest].Close()
 		delete(a.conns, oldest)
 	}
+	_ = conn.SetDeadline(time.Now().Add(controlTimeout))
 	a.last++
 	n := a.last
 	a.conns[n] = conn
@@ -136,10 +138,22 @@ func (a *askers) serve(conn net.Conn, answer func(net.Conn)) {
 	})
 }
 
+// finish waits for the clients that are connected, but not for long.
+func (a *askers) finish() {
+	a.mu.Lock()
+	for _, conn := range a.conns {
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+	}
+	a.mu.Unlock()
+	a.wg.Wait()
+}
+
+// controlTimeout bounds the time of one client.
+const controlTimeout = 5 * time.Second
+
 // answerControl answers one client and closes its connection.
 func (s *Server) answerControl(conn net.Conn) {
 	defer conn.Close() //nolint:errcheck // nothing to be done about it
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
 	word, err := bufio.NewReader(io.LimitReader(conn, 100)).ReadString('\n')
 	if err != nil {
 		return

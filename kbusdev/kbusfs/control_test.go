@@ -4,11 +4,14 @@ package kbusfs
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/internal/abi"
@@ -59,6 +62,37 @@ func TestSilentClientsOfTheControlSocket(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// A client that is slow, as all are on a busy machine, is answered; one that says nothing
+// is dropped when the client's own patience is over, and holds up the end for a second.
+func TestSlowClientsOfTheControlSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := unmounted(t).d.server
+		a := askers{conns: make(map[uint64]net.Conn)}
+		connect := func() net.Conn {
+			client, conn := net.Pipe()
+			a.serve(conn, s.answerControl)
+			return client
+		}
+		slow, silent := connect(), connect()
+		<-time.After(4 * time.Second)
+		if _, err := io.WriteString(slow, kbusdev.ControlBindings+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(slow); err != nil || string(b) != kbusdev.ControlEnd+"\n" {
+			t.Errorf("the answer is %q, %v", b, err)
+		}
+		start := time.Now()
+		if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || time.Since(start) != time.Second {
+			t.Errorf("after %v more: %v", time.Since(start), err)
+		}
+		connect()
+		start = time.Now()
+		if a.finish(); time.Since(start) != time.Second {
+			t.Errorf("the end takes %v", time.Since(start))
+		}
+	})
 }
 
 // Another program at the socket is not taken for a server of devices.

@@ -138,11 +138,11 @@ func (s *Service) Listen(r *pb.ListenRequest, stream grpc.ServerStreamingServer[
 	if err := bind(k, r.GetNames(), kbusdev.Listener, r.GetMaxMessages()); err != nil {
 		return err
 	}
+	s.listens(k) // before the client knows, who may ask at once what it has missed
+	defer s.listensNoMore(k)
 	if err := stream.Send(&pb.ListenResponse{Ksock: uint32(k.ID())}); err != nil {
 		return err
 	}
-	s.listens(k)
-	defer s.listensNoMore(k)
 	for {
 		m, err := k.Recv(stream.Context())
 		if err != nil {

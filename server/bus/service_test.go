@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/leaks"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet/wire"
@@ -33,7 +34,7 @@ type fixture struct {
 // serve runs the service on a listener in memory until the test ends.
 func serve(t *testing.T, grace ...time.Duration) *fixture {
 	t.Helper()
-	leaks := goleak.IgnoreCurrent()
+	before := goleak.IgnoreCurrent()
 	f := &fixture{bus: membus.New()}
 	var opts []bus.Option
 	for _, d := range grace {
@@ -58,7 +59,7 @@ func serve(t *testing.T, grace ...time.Duration) *fixture {
 		if err := <-done; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
-		goleak.VerifyNone(t, leaks)
+		leaks.Verify(t, before)
 	})
 	return f
 }
@@ -252,7 +253,11 @@ func TestClientThatNeverReads(t *testing.T) {
 	if len(stats) != 1 || stats[0].Queued > 10 {
 		t.Errorf("the slow client's queue: %+v", stats)
 	}
-	if _, err := api.Send(t.Context(), &pb.SendRequest{Name: "$.Big", Flags: []pb.Flag{pb.Flag_FLAG_ALL_OR_FAIL}}); status.Code(err) != codes.ResourceExhausted {
+	// The stream takes no more some time, and then the queue stays full.
+	for err == nil {
+		_, err = api.Send(t.Context(), &pb.SendRequest{Name: "$.Big", Data: data, Flags: []pb.Flag{pb.Flag_FLAG_ALL_OR_FAIL}})
+	}
+	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("all or fail beside a full listener: %v", err)
 	}
 }
@@ -302,6 +307,39 @@ func TestMissedIsTold(t *testing.T) {
 		t.Errorf("%d missed afterwards, want %d", n, missed)
 	}
 }
+
+// What a listener misses counts from the moment at which it may know that it listens.
+func TestMissedFromTheStart(t *testing.T) {
+	f := serve(t)
+	k, err := f.bus.Open(kbusdev.WriteOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	first := func() error {
+		for range 3 {
+			if _, err := k.Send(t.Context(), &kbusdev.Message{Name: "$.A"}); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := f.service.Missed(); n != 2 {
+			t.Errorf("%d missed, want 2", n)
+		}
+		return io.EOF
+	}
+	stream := &grpc.GenericServerStream[struct{}, pb.ListenResponse]{ServerStream: answers{silent{ctx: t.Context()}, first}}
+	if err := f.service.Listen(&pb.ListenRequest{Names: []string{"$.A"}, MaxMessages: 1}, stream); !errors.Is(err, io.EOF) {
+		t.Errorf("Listen: %v", err)
+	}
+}
+
+// answers is a stream that calls a function with each answer.
+type answers struct {
+	silent
+	answer func() error
+}
+
+func (s answers) SendMsg(any) error { return s.answer() }
 
 // A request carries the deadline of its call.
 func TestCallsDeadlineGoesWithTheRequest(t *testing.T) {

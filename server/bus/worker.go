@@ -95,9 +95,10 @@ func (w *worker) ready(room bool) (program.Numbered, bool) {
 	return w.order.Ready()
 }
 
-// settle tells the program what has come of operations so far.
+// settle tells the program what has come of operations so far. When the session ends it tells
+// nothing: what failed then did so because the Ksock was taken away.
 func (w *worker) settle() {
-	if len(w.outcomes) == 0 && len(w.results) == 0 {
+	if len(w.outcomes) == 0 && len(w.results) == 0 || w.ctx.Err() != nil {
 		return
 	}
 	now := time.Now()
@@ -226,8 +227,12 @@ func (w *worker) waits(l program.Line, op *program.Operation, cancel context.Can
 	return ended
 }
 
-// finish tells the program what has come of an operation that has waited.
+// finish tells the program what has come of an operation that has waited, unless the session
+// ends.
 func (a *attached) finish(l program.Line, msgs []*kbusdev.Message, r *program.Result, also func(now time.Time)) {
+	if a.ctx.Err() != nil {
+		return
+	}
 	now := time.Now()
 	a.mu.Lock()
 	a.putMessages(now, msgs, r)

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -18,6 +18,7 @@ import (
 	clientpeer "github.com/kbus-limpet/limpet/client/peer"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/counted"
+	"github.com/kbus-limpet/limpet/internal/leaks"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -35,17 +36,19 @@ func newNode(t *testing.T, id uint32) *limpet.Node {
 	return n
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+var tcp = sockaddr.Address{Network: "tcp", Address: "127.0.0.1:0"}
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // serve accepts links for a node until the test ends, or until kill cuts all connections
 // and listens no more.
-func serve(t *testing.T, node *limpet.Node, at string, cfg limpet.Config) (addr net.Addr, kill func()) {
+func serve(t *testing.T, node *limpet.Node, at sockaddr.Address, cfg limpet.Config) (addr sockaddr.Address, kill func()) {
 	t.Helper()
-	tcp, err := net.Listen("tcp", at)
+	inner, err := net.Listen(at.Network, at.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := counted.Listen(tcp)
+	l := counted.Listen(inner)
 	host := peer.NewHost(node, cfg)
 	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec))
 	host.Register(server)
@@ -58,23 +61,23 @@ func serve(t *testing.T, node *limpet.Node, at string, cfg limpet.Config) (addr 
 		server.Stop()
 		<-done
 	})
-	return l.Addr(), l.CloseAll
+	return sockaddr.Address{Network: at.Network, Address: l.Addr().String()}, l.CloseAll
 }
 
 // dialler keeps a link of a node up until it is stopped.
-func dialler(node *limpet.Node, a net.Addr, cfg limpet.Config) (stop func(cause error)) {
+func dialler(node *limpet.Node, a sockaddr.Address, cfg limpet.Config) (stop func(cause error)) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		(&clientpeer.Dialler{Node: node, Address: sockaddr.Address{Network: "tcp", Address: a.String()}, Limpet: cfg}).Run(ctx)
+		(&clientpeer.Dialler{Node: node, Address: a, Limpet: cfg}).Run(ctx)
 	}()
 	return func(cause error) { cancel(cause); <-ended }
 }
 
-func dial(t *testing.T, a net.Addr) *grpc.ClientConn {
+func dial(t *testing.T, a sockaddr.Address) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient(a.String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(a.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +88,7 @@ func dial(t *testing.T, a net.Addr) *grpc.ClientConn {
 // A peer that opens a link and says nonsense is told so, and leaves nothing behind.
 func TestHostilePeer(t *testing.T) {
 	node := newNode(t, 1)
-	a, _ := serve(t, node, "127.0.0.1:0", limpet.Config{})
+	a, _ := serve(t, node, tcp, limpet.Config{})
 	s, err := pb.NewLinkServiceClient(dial(t, a)).Link(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +112,7 @@ func TestHostilePeer(t *testing.T) {
 // A daemon that stops tells its peer no more than that.
 func TestStopTellsPeerNoCause(t *testing.T) {
 	node := newNode(t, 1)
-	a, _ := serve(t, node, "127.0.0.1:0", limpet.Config{})
+	a, _ := serve(t, node, tcp, limpet.Config{})
 	other := newNode(t, 2)
 	stop := dialler(other, a, limpet.Config{})
 	p := waitState(t, node, limpet.Up)
@@ -127,7 +130,8 @@ func TestStopTellsPeerNoCause(t *testing.T) {
 func TestPeerIsRestarted(t *testing.T) {
 	all := limpet.Config{AllInterest: true}
 	first, second, other := newNode(t, 1), newNode(t, 1), newNode(t, 2)
-	a, kill := serve(t, first, "127.0.0.1:0", all)
+	at := sockaddr.Address{Network: "unix", Address: filepath.Join(t.TempDir(), "s")} // a port could be another's by then
+	a, kill := serve(t, first, at, all)
 	stop := dialler(other, a, all)
 	defer func() { stop(nil); other.Close(t.Context(), "the test ends") }()
 	waitState(t, first, limpet.Up)
@@ -144,7 +148,7 @@ func TestPeerIsRestarted(t *testing.T) {
 		runtime.Gosched()
 	}
 	kill()
-	serve(t, second, a.String(), all)
+	serve(t, second, at, all)
 	waitState(t, second, limpet.Up)
 	waitState(t, other, limpet.Up)
 	if n := p.Status().Epochs; n != 2 {

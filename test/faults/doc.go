@@ -1,3 +1,3 @@
-// Package faults has tests of limpetd processes whose links and lives are cut
-// short: what programs were told is compared with what happened.
+// Package faults has tests of limpetd processes, and of programs, whose links, streams and
+// lives are cut short: what programs were told is compared with what happened.
 package faults

@@ -191,6 +191,7 @@ func (n *network) apply(f fault) (over func()) {
 		for _, way := range f.ways {
 			n.cables[f.target].set(way, map[kind]mode{hole: holdBack, drop: throwOff, slow: trickle}[f.kind], f.rate)
 		}
+	default: // none of a link's
 	}
 	return n.cables[f.target].clean
 }

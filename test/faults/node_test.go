@@ -43,7 +43,12 @@ type life struct {
 }
 
 func newNode(t testing.TB, id int, args ...string) *node {
-	n := &node{t: t, id: id, api: filepath.Join(t.TempDir(), "api"), changed: make(chan struct{})}
+	return newNodeAt(t, id, filepath.Join(t.TempDir(), "api"), args...)
+}
+
+// newNodeAt gives a node whose API is at an address, host:port or a path.
+func newNodeAt(t testing.TB, id int, api string, args ...string) *node {
+	n := &node{t: t, id: id, api: api, changed: make(chan struct{})}
 	n.args = append([]string{"--bus", "embedded", "--network-id", fmt.Sprint(id + 1), "--api", n.api}, args...)
 	t.Cleanup(func() {
 		n.mu.Lock()
@@ -87,12 +92,16 @@ func (n *node) start() error {
 }
 
 func (n *node) waitAPI(l *life) error {
-	ctx, cancel := context.WithTimeout(n.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), callLimit)
 	defer cancel()
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for {
-		conn, err := new(net.Dialer).DialContext(ctx, "unix", n.api)
+		network := "tcp"
+		if filepath.IsAbs(n.api) {
+			network = "unix"
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, network, n.api)
 		if err == nil {
 			return conn.Close()
 		}

@@ -139,6 +139,7 @@ func newSchedule(seed uint64, deep bool) *schedule {
 			f.lasts = between(50, 1000)
 		case slow:
 			f.lasts, f.rate = between(300, 1200), 2000+r.IntN(18000)
+		default: // none of a link's
 		}
 		if f.kind == hole || f.kind == drop || f.kind == slow {
 			f.ways = [][]int{{toBack}, {toFront}, {toBack, toFront}}[r.IntN(3)]

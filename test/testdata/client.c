@@ -75,7 +75,11 @@ static void wait_by(int fd, int how)
 		struct epoll_event e = { .events = EPOLLIN };
 		int ep = epoll_create1(0);
 		CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0);
-		CHECK(epoll_wait(ep, &e, 1, 5000) == 1);
+		int n;
+		do
+			n = epoll_wait(ep, &e, 1, 5000);
+		while (n < 0 && errno == EINTR); /* the process was stopped, and goes on */
+		CHECK(n == 1);
 		close(ep);
 	}
 }
