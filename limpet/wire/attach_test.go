@@ -23,7 +23,7 @@ func someOperations() *program.OperationBatch {
 	b := &program.OperationBatch{First: 5, Ack: math.MaxUint64}
 	plain := program.Operation{Action: program.Send, Wait: true, Msg: kbusdev.Message{Name: "$.A", Data: []byte("x"), Flags: kbusdev.AllOrWait}}
 	b.Messages = append(b.Messages, plain, plain)
-	for a := program.Send; a <= program.Close; a++ {
+	for a := program.Send; a <= program.LastAction; a++ {
 		op := program.Operation{Tag: uint64(a), Value: math.MaxUint64, Action: a, Role: a%2 == 0, Wait: a%3 == 0, Msg: kbusdev.Message{Name: "$.\xff", Data: []byte("data")}}
 		if a == program.Send {
 			op.Msg = event(kbusdev.BindEvent{Bound: true, Binder: 5, Name: "$.B.%"})
@@ -209,8 +209,8 @@ func TestMeasuresOfProgramsAreBounds(t *testing.T) {
 
 // Every action of the protocol has a name in program, and the same number.
 func TestActionsAreTheProtocols(t *testing.T) {
-	if n := len(pb.Action_name) - 1; n != int(program.Close) || pb.Action_ACTION_CLOSE != pb.Action(program.Close) || pb.Action_ACTION_READ != pb.Action(program.Read) {
-		t.Errorf("%d actions in the protocol, %d here", n, program.Close)
+	if n := len(pb.Action_name) - 1; n != int(program.LastAction) || pb.Action_ACTION_WITHDRAW != pb.Action(program.Withdraw) || pb.Action_ACTION_CLOSE != pb.Action(program.Close) || pb.Action_ACTION_READ != pb.Action(program.Read) {
+		t.Errorf("%d actions in the protocol, %d here", n, program.LastAction)
 	}
 }
 
