@@ -25,16 +25,22 @@ type live struct {
 	told    []link.Network // what our greeting says lies behind us; set by admit for the stream that it admits
 	streams int            // how many have been attached; guarded by Node.mu
 
-	mu      sync.Mutex // guards these; taken after Node.mu, never before
-	epoch   *Epoch
-	sendDue time.Time // when the stream's sender looks at the epoch by itself
-	busDue  time.Time // when the pump to the bus does
+	mu     sync.Mutex // guards these; taken after Node.mu and writing, never before
+	epoch  *Epoch
+	busDue time.Time // when the pump to the bus looks at the epoch by itself
 
-	wakeSend chan struct{} // there may be something for the stream
+	writing sync.Mutex // of who gives the bus what the epoch has for it
+	written bool       // nobody does any more; guarded by writing
+	dos     []Do       // guarded by writing
+
+	waker    *link.Waker   // there may be something for the stream
 	wakeBus  chan struct{} // there may be something to be done on the bus
 	wakeRead chan struct{} // the window may have room
 	mayRead  chan struct{} // the next frame may be read
 	finished chan struct{} // the epoch is over, and the Ksock closed
+
+	topologyDue atomic.Bool // the peer may have to be told what lies behind us
+	topologyAt  time.Time   // when it was told last; of who sends on the stream
 
 	followed bool          // guarded by mu: another epoch follows at once
 	next     kbusdev.Ksock // for that one, once this one is finished; nil if there is none
@@ -68,7 +74,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		peer:     peer,
 		session:  session,
 		told:     told,
-		wakeSend: make(chan struct{}, 1),
+		waker:    link.NewWaker(),
 		wakeBus:  make(chan struct{}, 1),
 		wakeRead: make(chan struct{}, 1),
 		mayRead:  make(chan struct{}, 1),
@@ -89,6 +95,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		LosesUnread: losesUnread(n.bus),
 		IDs:         lockedIDs{n},
 		Interest:    hasFeature(peer, featureInterest),
+		Narrows:     canNarrow(k),
 		DrainDone:   hasFeature(peer, featureDrain),
 		Totals:      &p.totals,
 	}
@@ -151,6 +158,9 @@ func (l *live) run() {
 	l.openNext()
 	l.readRest()
 	l.write() // what the reader had in its hand, and the rest
+	l.writing.Lock()
+	l.written = true
+	l.writing.Unlock()
 	n := l.peering.node
 	if err := l.ksock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		l.log.Warn("closing the Ksock", "error", err)
@@ -207,31 +217,34 @@ func (l *live) end(why error, carry bool) {
 }
 
 // Sleepers are who may have something to do that they would not notice by themselves.
-type sleepers struct{ send, bus bool }
+type sleepers struct {
+	send  time.Time // when there is something for the stream; zero is now
+	light bool      // it can be sent by whoever has put it there
+	bus   bool
+}
 
 // sleepers returns who is to be woken after something that has changed the epoch. l.mu is
 // held.
-func (l *live) sleepers() (s sleepers) {
-	due := l.epoch.Due()
-	s.send = due.IsZero() || due.Before(l.sendDue)
+func (l *live) sleepers() sleepers {
 	next := l.epoch.NextTime()
-	s.bus = l.epoch.Busy() || !next.IsZero() && next.Before(l.busDue)
-	return s
+	return sleepers{
+		send:  l.epoch.Due(),
+		light: l.epoch.Light() && !l.topologyDue.Load(),
+		bus:   l.epoch.Busy() || !next.IsZero() && next.Before(l.busDue),
+	}
 }
 
-// rouse wakes them.
+// rouse wakes them, or does in their place what can be done at once.
 func (l *live) rouse(s sleepers) {
-	if s.send {
-		signal(l.wakeSend)
-	}
 	if s.bus {
 		signal(l.wakeBus)
 	}
+	l.waker.Rouse(s.send, s.light)
 }
 
 // wake makes everybody look at the epoch again.
 func (l *live) wake() {
-	signal(l.wakeSend)
+	l.waker.Wake()
 	signal(l.wakeBus)
 	signal(l.wakeRead)
 	signal(l.mayRead)
@@ -363,11 +376,40 @@ func (l *live) heard() (uint64, bool) {
 
 // NextFrame is link.Driver's.
 func (l *live) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
+	t, later := l.nextTopology(now)
+	if t != nil {
+		return t, time.Time{}, false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f, again, over := l.epoch.NextFrame(now)
-	l.sendDue = again
+	if f == nil && !later.IsZero() && later.Before(again) {
+		again = later
+	}
 	return f, again, over
+}
+
+// topologyEvery is how often a peer is told of changes of the topology, at most. The
+// first is told at once; when many peers join a hub, one frame tells each of several.
+const topologyEvery = 250 * time.Millisecond
+
+// nextTopology returns what the peer is to be told now of what lies behind us, or nil,
+// and when to ask again if it is too soon.
+func (l *live) nextTopology(now time.Time) (t *link.Topology, later time.Time) {
+	if !l.topologyDue.Load() {
+		return nil, later
+	}
+	if later = l.topologyAt.Add(topologyEvery); now.Before(later) {
+		return nil, later
+	}
+	l.topologyDue.Store(false)
+	if l.why() == nil {
+		t = l.peering.node.topologyFor(l)
+	}
+	if t != nil {
+		l.topologyAt = now
+	}
+	return t, time.Time{}
 }
 
 // Flushed is link.Driver's.
@@ -392,9 +434,16 @@ func (l *live) TakeFrame(now time.Time, f link.Frame) error {
 	err := l.epoch.TakeFrame(now, f)
 	wake, others := !hungry && l.epoch.Appetite() > 0, l.sleepers()
 	l.mu.Unlock()
-	switch f.(type) {
-	case *link.Batch, *link.Ack:
+	switch f := f.(type) {
+	case *link.Ack:
 		l.rouse(others)
+	case *link.Batch:
+		if !others.bus || !l.writeNow() { // which rouses everybody
+			l.rouse(others)
+		}
+		l.mu.Lock()
+		f.Taken = l.epoch.Waiting() == 0
+		l.mu.Unlock()
 	default:
 		l.wake()
 	}
@@ -404,15 +453,49 @@ func (l *live) TakeFrame(now time.Time, f link.Frame) error {
 	if err != nil {
 		l.wake()
 	} else if i, ok := f.(*link.Interest); ok {
+		l.listen()
 		l.peering.node.takeInterest(l.peering, i)
 	}
 	return err
 }
 
+// A narrowKsock can stop listening to a name and keep what is queued.
+type narrowKsock interface{ StopListening(name string) error }
+
+func canNarrow(k kbusdev.Ksock) bool {
+	_, can := k.(narrowKsock)
+	return can
+}
+
+// listen makes our Ksock listen to what the peer has just said that it wants. A Ksock
+// that can do that waits for nothing.
+func (l *live) listen() {
+	for {
+		l.mu.Lock()
+		changes := l.epoch.Listening()
+		l.mu.Unlock()
+		if len(changes) == 0 {
+			return
+		}
+		for _, c := range changes {
+			var err error
+			if c.Bound {
+				err = l.ksock.Bind(c.Name, kbusdev.Listener)
+			} else {
+				err = l.ksock.(narrowKsock).StopListening(c.Name)
+			}
+			if errors.Is(err, net.ErrClosed) { // the epoch is over
+				return
+			}
+			l.busFailed(err)
+		}
+	}
+}
+
 func (l *live) takeTopology(t *link.Topology) error {
 	err := link.CheckNetworks(t.Networks)
 	if err == nil {
-		err = l.peering.node.updateTopology(l.peering, t.Networks)
+		err = l.peering.node.updateTopology(l.peering, t)
 	}
 	if err != nil {
 		l.end(err, false)
@@ -437,8 +520,8 @@ func (l *live) MayReceive(ctx context.Context) {
 	}
 }
 
-// Wake is link.Driver's.
-func (l *live) Wake() <-chan struct{} { return l.wakeSend }
+// Waker is link.Driver's.
+func (l *live) Waker() *link.Waker { return l.waker }
 
 // Stuck is link.Driver's.
 func (l *live) Stuck(now time.Time) bool {
