@@ -24,6 +24,7 @@ func Conn(conn net.Conn, c *Counter) net.Conn { return &counting{Conn: conn, cou
 type counting struct {
 	net.Conn
 	counter *Counter
+	ready   ready // for ReadOnReady; nil until it is called
 	closed  func()
 	once    sync.Once
 }

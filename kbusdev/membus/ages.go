@@ -3,8 +3,7 @@ package membus
 import "sort"
 
 // ages lists the bindings of a bus by age, so that a list of them can go on at a given
-// place. What is removed leaves a gap until there are too many gaps; adding and removing
-// cost the logarithm of their number.
+// place. What is removed leaves a gap until there are too many gaps.
 type ages struct {
 	entries []aged // oldest first
 	gaps    int
@@ -15,10 +14,13 @@ type aged struct {
 	*binding
 }
 
-func (a *ages) add(b *binding) { a.entries = append(a.entries, aged{b.seq, b}) }
+func (a *ages) add(b *binding) {
+	b.place = len(a.entries)
+	a.entries = append(a.entries, aged{b.seq, b})
+}
 
 func (a *ages) remove(b *binding) {
-	a.entries[a.at(b.seq)].binding = nil
+	a.entries[b.place].binding = nil
 	a.gaps++
 	last := len(a.entries)
 	for last > 0 && a.entries[last-1].binding == nil {
@@ -32,6 +34,7 @@ func (a *ages) remove(b *binding) {
 	kept := make([]aged, 0, last-a.gaps)
 	for _, e := range a.entries {
 		if e.binding != nil {
+			e.place = len(kept)
 			kept = append(kept, e)
 		}
 	}

@@ -111,7 +111,6 @@ func (s *Set) Add() (uint32, bool) {
 		layout:     s.opts.layout,
 		maxSize:    s.opts.maxSize,
 		lastSerial: s.opts.firstSerial - 1, // it wraps round
-		ksocks:     make(map[kbusdev.KsockID]*Ksock),
 		names:      newIndex(),
 	})
 	return n, true
@@ -124,7 +123,7 @@ type Bus struct {
 	layout kbusdev.Layout
 
 	mu         sync.Mutex
-	ksocks     map[kbusdev.KsockID]*Ksock
+	ksocks     idMap[*Ksock] // see ksock
 	lastKsock  kbusdev.KsockID
 	lastSerial uint32
 	maxSize    uint32
@@ -174,7 +173,7 @@ func (b *Bus) Open(mode kbusdev.Mode) (kbusdev.Ksock, error) {
 		room:        make(chan struct{}, 1),
 		closed:      make(chan struct{}),
 	}
-	b.ksocks[k.id] = k
+	b.ksocks.set(ksockKey(k.id), k)
 	return k, nil
 }
 
@@ -193,6 +192,11 @@ func (b *Bus) FindReplier(name string) (kbusdev.Binding, bool) {
 	}
 	return r.public(), true
 }
+
+// ksock returns the open Ksock with this id, or nil.
+func (b *Bus) ksock(id kbusdev.KsockID) *Ksock { return b.ksocks.get(ksockKey(id)) }
+
+func ksockKey(id kbusdev.KsockID) kbusdev.MsgID { return kbusdev.MsgID{Serial: uint32(id)} }
 
 func (b *Bus) nextID() kbusdev.MsgID {
 	b.lastSerial++

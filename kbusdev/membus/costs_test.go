@@ -3,6 +3,7 @@ package membus_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -123,7 +124,7 @@ func BenchmarkCosts(b *testing.B) {
 	} {
 		for _, others := range []int{10, 100_000} {
 			b.Run(fmt.Sprintf("%s/%d", c.name, others), func(b *testing.B) {
-				op := c.start(b, membus.New(membus.WithMaxBytes(1<<40)), others)
+				op := c.start(b, membus.New(membus.WithMaxBytes(math.MaxInt)), others)
 				b.ReportAllocs()
 				for b.Loop() {
 					op()

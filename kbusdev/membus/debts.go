@@ -13,34 +13,27 @@ type debt struct {
 // debts are a Ksock's, the latest read first.
 type debts struct {
 	newest *debt
-	byID   map[kbusdev.MsgID]*debt
+	byID   idMap[*debt]
 	n      int
 }
 
 func (d *debts) add(id kbusdev.MsgID, requester kbusdev.KsockID) {
-	if d.byID == nil {
-		d.byID = make(map[kbusdev.MsgID]*debt)
-	}
-	x := &debt{id: id, requester: requester, older: d.newest, same: d.byID[id]}
+	x := &debt{id: id, requester: requester, older: d.newest, same: d.byID.get(id)}
 	if d.newest != nil {
 		d.newest.newer = x
 	}
 	d.newest = x
-	d.byID[id] = x
+	d.byID.set(id, x)
 	d.n++
 }
 
 // pay forgets the latest debt with this id, if there is one.
 func (d *debts) pay(id kbusdev.MsgID) {
-	x := d.byID[id]
+	x := d.byID.get(id)
 	if x == nil {
 		return
 	}
-	if x.same != nil {
-		d.byID[id] = x.same
-	} else {
-		delete(d.byID, id)
-	}
+	d.byID.set(id, x.same)
 	if x.newer != nil {
 		x.newer.older = x.older
 	} else {
@@ -55,7 +48,7 @@ func (d *debts) pay(id kbusdev.MsgID) {
 // awaited are the replies a Ksock waits for, by request id: an explicit id can be used
 // twice.
 type awaited struct {
-	byID map[kbusdev.MsgID]awaitedReply
+	byID idMap[awaitedReply]
 	n    int
 }
 
@@ -65,23 +58,20 @@ type awaitedReply struct {
 }
 
 func (a *awaited) add(id kbusdev.MsgID, request *slot) {
-	if a.byID == nil {
-		a.byID = make(map[kbusdev.MsgID]awaitedReply)
-	}
-	a.byID[id] = awaitedReply{a.byID[id].n + 1, request}
+	a.byID.set(id, awaitedReply{a.byID.get(id).n + 1, request})
 	a.n++
 }
 
-func (a *awaited) has(id kbusdev.MsgID) bool { return a.byID[id].n > 0 }
+func (a *awaited) has(id kbusdev.MsgID) bool { return a.byID.get(id).n > 0 }
 
 func (a *awaited) remove(id kbusdev.MsgID) {
-	switch r := a.byID[id]; r.n {
+	switch r := a.byID.get(id); r.n {
 	case 0:
 		return
 	case 1:
-		delete(a.byID, id)
+		a.byID.set(id, awaitedReply{})
 	default:
-		a.byID[id] = awaitedReply{r.n - 1, r.request}
+		a.byID.set(id, awaitedReply{r.n - 1, r.request})
 	}
 	a.n--
 }

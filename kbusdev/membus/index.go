@@ -13,6 +13,7 @@ type binding struct {
 	role  kbusdev.Role
 	name  string
 	seq   uint64 // when it was bound; a later one is newer
+	place int    // among the ages
 
 	newer, older       *binding // all bindings of the bus, by age
 	ownNewer, ownOlder *binding // all bindings of the Ksock, by age

@@ -209,7 +209,7 @@ func (k *Ksock) Close() error {
 		for d := k.debts.newest; d != nil; d = d.older {
 			b.synthetic(kbusdev.NameReplierIgnored, k.id, d.requester, d.id)
 		}
-		delete(b.ksocks, k.id)
+		b.ksocks.set(ksockKey(k.id), nil)
 		k.queue, k.debts, k.awaited = queue{}, debts{}, awaited{}
 		k.gone = true
 		close(k.closed)

@@ -93,7 +93,7 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 	}
 	var requester *Ksock
 	if reply {
-		requester = b.ksocks[m.To]
+		requester = b.ksock(m.To)
 		b.held.requester = requester
 		switch {
 		case requester == nil:
@@ -168,7 +168,7 @@ func (b *Bus) push(k *Ksock, e queued) *slot {
 // synthetic answers a request in place of its replier. It needs no room and is
 // sent even if nobody waits for it any more, but not to a Ksock that is gone.
 func (b *Bus) synthetic(name string, from, to kbusdev.KsockID, request kbusdev.MsgID) {
-	requester := b.ksocks[to]
+	requester := b.ksock(to)
 	if requester == nil {
 		return
 	}

@@ -31,8 +31,8 @@ type KsockStats struct {
 // Stats tells of every Ksock, in the order of their ids.
 func (b *Bus) Stats() []KsockStats {
 	b.mu.Lock()
-	all := make([]KsockStats, 0, len(b.ksocks))
-	for _, k := range b.ksocks {
+	var all []KsockStats
+	for k := range b.ksocks.all() {
 		all = append(all, KsockStats{
 			ID:          k.id,
 			Queued:      k.queue.n,

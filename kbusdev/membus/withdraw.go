@@ -13,7 +13,7 @@ import "github.com/kbus-limpet/limpet/kbusdev"
 func (k *Ksock) Withdraw(id kbusdev.MsgID) bool {
 	withdrawn := false
 	_ = k.locked("withdraw", "", func() error {
-		asked := k.awaited.byID[id]
+		asked := k.awaited.byID.get(id)
 		s := asked.request
 		if asked.n != 1 || s == nil || !s.request || s.msg.ID != id || s.msg.From != k.id {
 			return nil
