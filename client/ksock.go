@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,8 +46,8 @@ type Ksock struct {
 	stop     context.CancelFunc
 	finished chan struct{} // closed when nothing runs any more
 
-	wakeSend chan struct{} // there may be something for the stream
-	room     chan struct{} // the window may have room
+	waker *link.Waker   // there may be something for the stream
+	room  chan struct{} // the window may have room
 }
 
 // Ksock opens a Ksock on the bus, and returns when the daemon has made it, or ctx ends. It
@@ -56,7 +57,7 @@ func (b *Bus) Ksock(ctx context.Context, mode kbusdev.Mode) (*Ksock, error) {
 		bus: b, mode: mode,
 		calls: make(map[uint64]chan<- *program.Result), inbox: newInbox(),
 		done: make(chan struct{}), finished: make(chan struct{}),
-		wakeSend: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		waker: link.NewWaker(), room: make(chan struct{}, 1),
 		hello: program.Hello{
 			Version: program.ProtocolVersion, Mode: mode, Expected: 1, WindowMessages: windowMessages, WindowBytes: windowBytes,
 		},
@@ -116,7 +117,7 @@ func (k *Ksock) Close() error {
 		k.end(net.ErrClosed)
 		k.put(&program.Operation{Action: program.Close}, link.Answers, answer)
 	}
-	k.mu.Unlock()
+	k.unlock(true)
 	if closed {
 		return &kbusdev.OpError{Op: "close", Err: net.ErrClosed}
 	}
@@ -130,7 +131,7 @@ func (k *Ksock) Close() error {
 	k.mu.Lock()
 	k.session.End(nil)
 	k.mu.Unlock()
-	signal(k.wakeSend)
+	k.waker.Wake()
 	<-k.finished
 	k.stop()
 	if over != nil {
@@ -155,16 +156,22 @@ func (k *Ksock) end(why error) {
 }
 
 // put queues an operation. Its result, if answer is not nil, is sent there, which must not
-// block. It is called under mu, and returns the operation's tag.
+// block. It is called under mu, before unlock, and returns the operation's tag.
 func (k *Ksock) put(op *program.Operation, lane link.Lane, answer chan<- *program.Result) uint64 {
 	if answer != nil {
 		k.lastTag++
 		op.Tag = k.lastTag
 		k.calls[op.Tag] = answer
 	}
-	k.session.Put(time.Now(), lane, &link.OutgoingOf[program.Operation]{Msg: *op})
-	signal(k.wakeSend)
+	k.session.Put(time.Time{}, lane, &link.OutgoingOf[program.Operation]{Msg: *op}) // nothing is withdrawn by age
 	return op.Tag
+}
+
+// unlock gives mu back, and has what was put sent: now, by this goroutine, if it is little.
+func (k *Ksock) unlock(now bool) {
+	due, light := k.session.Due(), now && k.session.Light()
+	k.mu.Unlock()
+	k.waker.Rouse(due, light)
 }
 
 // enqueue waits until the window has room, and queues an operation as put does. The error is
@@ -179,7 +186,7 @@ func (k *Ksock) enqueue(ctx context.Context, op *program.Operation, answer chan<
 		if k.session.Room(link.Normal) {
 			tag = k.put(op, link.Normal, answer)
 			more := k.session.Room(link.Normal)
-			k.mu.Unlock()
+			k.unlock(answer != nil) // what is posted goes in larger batches
 			if more {
 				signal(k.room) // for others that wait
 			}
@@ -263,6 +270,9 @@ func (k *Ksock) TakeFrame(now time.Time, f link.Frame) error {
 	err := k.session.Receive(now, f)
 	if err == nil {
 		k.takeEvents(now)
+		if b, ok := f.(*program.EventBatch); ok {
+			b.Taken = true
+		}
 	} else { // the daemon is told, and the session is over
 		var verdict *link.Error
 		errors.As(err, &verdict)
@@ -270,11 +280,10 @@ func (k *Ksock) TakeFrame(now time.Time, f link.Frame) error {
 		k.end(&sessionError{err})
 	}
 	room := k.session.Room(link.Normal)
-	k.mu.Unlock()
+	k.unlock(false)
 	if room {
 		signal(k.room)
 	}
-	signal(k.wakeSend)
 	return err
 }
 
@@ -282,18 +291,23 @@ func (k *Ksock) TakeFrame(now time.Time, f link.Frame) error {
 func (k *Ksock) takeEvents(now time.Time) {
 	for k.session.Waiting() > 0 {
 		first, events := k.session.Take(k.session.Waiting())
+		k.inbox.arrived = slices.Grow(k.inbox.arrived, len(events))
 		for i := range events {
-			k.takeEvent(now, &events[i], first+uint64(i))
+			sequence := first + uint64(i)
+			if e := &events[i]; e.Result != nil {
+				k.takeResult(now, e, sequence)
+			} else {
+				k.inbox.add(&e.Msg, sequence, len(events)-1-i)
+			}
 		}
+	}
+	if len(k.inbox.arrived) > 0 {
+		signal(k.inbox.news)
 	}
 }
 
-func (k *Ksock) takeEvent(now time.Time, e *program.Event, sequence uint64) {
+func (k *Ksock) takeResult(now time.Time, e *program.Event, sequence uint64) {
 	r := e.Result
-	if r == nil {
-		k.inbox.add(&e.Msg, sequence)
-		return
-	}
 	k.session.Decided(now, sequence, e.Size())
 	switch answer := k.calls[r.Tag]; {
 	case k.inbox.asked != nil && k.inbox.asked.tag == r.Tag:
@@ -311,8 +325,8 @@ func (k *Ksock) takeEvent(now time.Time, e *program.Event, sequence uint64) {
 // MayReceive is link.Driver's: the daemon keeps the window.
 func (k *Ksock) MayReceive(context.Context) {}
 
-// Wake is link.Driver's.
-func (k *Ksock) Wake() <-chan struct{} { return k.wakeSend }
+// Waker is link.Driver's.
+func (k *Ksock) Waker() *link.Waker { return k.waker }
 
 // Stuck is link.Driver's: an operation may wait for as long as it likes.
 func (k *Ksock) Stuck(time.Time) bool { return false }

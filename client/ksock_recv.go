@@ -14,20 +14,24 @@ import (
 // them.
 type inbox struct {
 	arrived   []arrival
-	taken     uint64 // messages, ever
-	answers   uint64 // that we owe for these, ever
-	untold    int    // were taken since the stream was woken
-	asked     *asked // the receive that is under way; nil if there is none
-	receivers int    // calls that wait for a message
+	block     []kbusdev.Message // for those that come next
+	taken     uint64            // messages, ever
+	answers   uint64            // that we owe for these, ever
+	asked     *asked            // the receive that is under way; nil if there is none
+	receivers int               // calls that wait for a message
 	prefetch  bool
 	failed    error         // of a receive, for the next call
 	news      chan struct{} // signalled when something has come
 }
 
 type arrival struct {
-	msg      kbusdev.Message
+	msg      *kbusdev.Message
 	sequence uint64
 }
+
+// blockLen is how many messages that have come together share an allocation, at most: who
+// keeps one keeps the others, too.
+const blockLen = 16
 
 // An asked is a receive that is under way.
 type asked struct {
@@ -38,9 +42,14 @@ type asked struct {
 
 func newInbox() inbox { return inbox{news: make(chan struct{}, 1)} }
 
-func (x *inbox) add(m *kbusdev.Message, sequence uint64) {
-	x.arrived = append(x.arrived, arrival{*m, sequence})
-	signal(x.news)
+// add takes a copy of a message, behind which so many more have come.
+func (x *inbox) add(m *kbusdev.Message, sequence uint64, more int) {
+	if len(x.block) == 0 {
+		x.block = make([]kbusdev.Message, min(more+1, blockLen))
+	}
+	x.block[0] = *m
+	x.arrived = append(x.arrived, arrival{&x.block[0], sequence})
+	x.block = x.block[1:]
 }
 
 // answered takes the result of the receive that is under way.
@@ -66,28 +75,21 @@ func (k *Ksock) takeArrived(dst []*kbusdev.Message) int {
 		return 0
 	}
 	now := time.Now()
-	memory := make([]kbusdev.Message, n)
 	for i := range n {
 		a := &x.arrived[i]
-		memory[i] = a.msg
-		dst[i] = &memory[i]
+		dst[i] = a.msg
 		if a.msg.WantsUsToReply() {
 			x.answers++
 		}
 		k.session.Decided(now, a.sequence, a.msg.Size())
-		*a = arrival{}
 	}
+	clear(x.arrived[:n])
 	if x.arrived = x.arrived[n:]; len(x.arrived) == 0 {
 		x.arrived = nil
 	} else {
 		signal(x.news) // for another call that waits
 	}
 	x.taken += uint64(n)
-	// The acknowledgement may wait a little for others.
-	if x.untold += n; len(x.arrived) == 0 || x.untold >= windowMessages/8 {
-		x.untold = 0
-		signal(k.wakeSend)
-	}
 	return n
 }
 
@@ -154,7 +156,7 @@ func (k *Ksock) recvNow(ctx context.Context, dst []*kbusdev.Message) (int, error
 		a := k.inbox.asked
 		switch {
 		case n > 0 || err != nil:
-			k.mu.Unlock()
+			k.unlock(false)
 			return n, err
 		case own && a == nil, k.inbox.prefetch, a != nil && !a.cancelled && k.inbox.receivers > 0:
 			// The bus has just said that there is none, or will say when there is one.
@@ -163,7 +165,7 @@ func (k *Ksock) recvNow(ctx context.Context, dst []*kbusdev.Message) (int, error
 		case a == nil:
 			a, own = k.ask(len(dst), false), true
 		}
-		k.mu.Unlock()
+		k.unlock(true)
 		select {
 		case <-a.done:
 		case <-k.done:
@@ -174,7 +176,7 @@ func (k *Ksock) recvNow(ctx context.Context, dst []*kbusdev.Message) (int, error
 // recvWait returns what comes until ctx ends.
 func (k *Ksock) recvWait(ctx context.Context, dst []*kbusdev.Message) (int, error) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	defer k.unlock(false)
 	k.inbox.receivers++
 	defer k.waitsNoMore()
 	for {
@@ -184,7 +186,7 @@ func (k *Ksock) recvWait(ctx context.Context, dst []*kbusdev.Message) (int, erro
 		if k.inbox.asked == nil && !k.inbox.prefetch {
 			k.ask(len(dst), true)
 		}
-		k.mu.Unlock()
+		k.unlock(true)
 		select {
 		case <-k.inbox.news:
 		case <-k.done:
@@ -234,7 +236,7 @@ func (k *Ksock) Prefetch(on bool) error {
 		k.mu.Lock()
 		k.inbox.prefetch = true // nobody asks any more,
 		k.cancelAsked()         // for the daemon refuses that, and would let this wait
-		k.mu.Unlock()
+		k.unlock(false)
 	}
 	_, err := k.do("prefetch", op)
 	k.mu.Lock()

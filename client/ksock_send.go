@@ -78,7 +78,7 @@ func (k *Ksock) fate(ctx context.Context, tag uint64, answer <-chan *program.Res
 	if k.over == nil {
 		k.put(&program.Operation{Action: program.Cancel, Value: tag}, link.Answers, nil)
 	}
-	k.mu.Unlock()
+	k.unlock(false)
 	timeout := time.NewTimer(fateTimeout)
 	defer timeout.Stop()
 	select {

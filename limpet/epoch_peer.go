@@ -34,6 +34,14 @@ func (e *Epoch) Due() time.Time {
 	return due
 }
 
+// Waiting returns how many messages of the peer's the rules have not seen yet.
+func (e *Epoch) Waiting() int { return e.session.Waiting() }
+
+// Light reports whether what is to be sent is so little that a transport takes it at once.
+func (e *Epoch) Light() bool {
+	return e.toTell.Len() == 0 && e.retelling == toldOnce && !e.wants.pending() && e.session.Light()
+}
+
 // Flushed is link.Driver's.
 func (e *Epoch) Flushed(now time.Time) {
 	e.session.Flushed()

@@ -25,12 +25,15 @@ type live struct {
 	told    []link.Network // what our greeting says lies behind us; set by admit for the stream that it admits
 	streams int            // how many have been attached; guarded by Node.mu
 
-	mu      sync.Mutex // guards these; taken after Node.mu, never before
-	epoch   *Epoch
-	sendDue time.Time // when the stream's sender looks at the epoch by itself
-	busDue  time.Time // when the pump to the bus does
+	mu     sync.Mutex // guards these; taken after Node.mu and writing, never before
+	epoch  *Epoch
+	busDue time.Time // when the pump to the bus looks at the epoch by itself
 
-	wakeSend chan struct{} // there may be something for the stream
+	writing sync.Mutex // of who gives the bus what the epoch has for it
+	written bool       // nobody does any more; guarded by writing
+	dos     []Do       // guarded by writing
+
+	waker    *link.Waker   // there may be something for the stream
 	wakeBus  chan struct{} // there may be something to be done on the bus
 	wakeRead chan struct{} // the window may have room
 	mayRead  chan struct{} // the next frame may be read
@@ -68,7 +71,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		peer:     peer,
 		session:  session,
 		told:     told,
-		wakeSend: make(chan struct{}, 1),
+		waker:    link.NewWaker(),
 		wakeBus:  make(chan struct{}, 1),
 		wakeRead: make(chan struct{}, 1),
 		mayRead:  make(chan struct{}, 1),
@@ -151,6 +154,9 @@ func (l *live) run() {
 	l.openNext()
 	l.readRest()
 	l.write() // what the reader had in its hand, and the rest
+	l.writing.Lock()
+	l.written = true
+	l.writing.Unlock()
 	n := l.peering.node
 	if err := l.ksock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		l.log.Warn("closing the Ksock", "error", err)
@@ -207,31 +213,34 @@ func (l *live) end(why error, carry bool) {
 }
 
 // Sleepers are who may have something to do that they would not notice by themselves.
-type sleepers struct{ send, bus bool }
+type sleepers struct {
+	send  time.Time // when there is something for the stream; zero is now
+	light bool      // it can be sent by whoever has put it there
+	bus   bool
+}
 
 // sleepers returns who is to be woken after something that has changed the epoch. l.mu is
 // held.
-func (l *live) sleepers() (s sleepers) {
-	due := l.epoch.Due()
-	s.send = due.IsZero() || due.Before(l.sendDue)
+func (l *live) sleepers() sleepers {
 	next := l.epoch.NextTime()
-	s.bus = l.epoch.Busy() || !next.IsZero() && next.Before(l.busDue)
-	return s
+	return sleepers{
+		send:  l.epoch.Due(),
+		light: l.epoch.Light(),
+		bus:   l.epoch.Busy() || !next.IsZero() && next.Before(l.busDue),
+	}
 }
 
-// rouse wakes them.
+// rouse wakes them, or does in their place what can be done at once.
 func (l *live) rouse(s sleepers) {
-	if s.send {
-		signal(l.wakeSend)
-	}
 	if s.bus {
 		signal(l.wakeBus)
 	}
+	l.waker.Rouse(s.send, s.light)
 }
 
 // wake makes everybody look at the epoch again.
 func (l *live) wake() {
-	signal(l.wakeSend)
+	l.waker.Wake()
 	signal(l.wakeBus)
 	signal(l.wakeRead)
 	signal(l.mayRead)
@@ -365,9 +374,7 @@ func (l *live) heard() (uint64, bool) {
 func (l *live) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f, again, over := l.epoch.NextFrame(now)
-	l.sendDue = again
-	return f, again, over
+	return l.epoch.NextFrame(now)
 }
 
 // Flushed is link.Driver's.
@@ -392,9 +399,16 @@ func (l *live) TakeFrame(now time.Time, f link.Frame) error {
 	err := l.epoch.TakeFrame(now, f)
 	wake, others := !hungry && l.epoch.Appetite() > 0, l.sleepers()
 	l.mu.Unlock()
-	switch f.(type) {
-	case *link.Batch, *link.Ack:
+	switch f := f.(type) {
+	case *link.Ack:
 		l.rouse(others)
+	case *link.Batch:
+		if !others.bus || !l.writeNow() { // which rouses everybody
+			l.rouse(others)
+		}
+		l.mu.Lock()
+		f.Taken = l.epoch.Waiting() == 0
+		l.mu.Unlock()
 	default:
 		l.wake()
 	}
@@ -437,8 +451,8 @@ func (l *live) MayReceive(ctx context.Context) {
 	}
 }
 
-// Wake is link.Driver's.
-func (l *live) Wake() <-chan struct{} { return l.wakeSend }
+// Waker is link.Driver's.
+func (l *live) Waker() *link.Waker { return l.waker }
 
 // Stuck is link.Driver's.
 func (l *live) Stuck(now time.Time) bool {

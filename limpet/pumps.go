@@ -133,16 +133,56 @@ func (l *live) raiseQueue(before int) error {
 	return nil
 }
 
-// write is the pump to the bus: it performs every operation there, until the epoch is
-// over.
+// write is the pump to the bus: until the epoch is over every operation there is performed,
+// by it or by writeNow.
 func (l *live) write() {
 	due := time.NewTimer(time.Hour)
 	defer due.Stop()
-	var dos []Do
+	for {
+		l.writing.Lock()
+		over := l.writeAll()
+		l.writing.Unlock()
+		if over {
+			return
+		}
+		l.mu.Lock()
+		wait := time.Until(l.busDue)
+		l.mu.Unlock()
+		due.Reset(max(wait, 0))
+		select {
+		case <-l.wakeBus:
+		case <-due.C:
+		}
+	}
+}
+
+// writeNow performs what is to be done on the bus in the place of the pump, which then need
+// not be woken for it. It returns false if the pump is doing so.
+func (l *live) writeNow() bool {
+	if !l.writing.TryLock() {
+		return false
+	}
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	due := l.busDue
+	l.mu.Unlock()
+	over := l.written || l.writeAll()
+	l.mu.Lock()
+	sooner := l.busDue.Before(due)
+	l.mu.Unlock()
+	if over || sooner {
+		signal(l.wakeBus) // the pump must know
+	}
+	return true
+}
+
+// writeAll performs what is to be done on the bus now, and reports whether the epoch is over.
+// It is called under writing.
+func (l *live) writeAll() (over bool) {
 	for {
 		l.mu.Lock()
 		now := time.Now()
-		dos = l.epoch.Dos(now, dos[:0])
+		l.dos = l.epoch.Dos(now, l.dos[:0])
 		next, over := l.epoch.NextTime(), l.epoch.Over()
 		hungry := l.epoch.Appetite() > 0
 		if next.IsZero() {
@@ -151,30 +191,26 @@ func (l *live) write() {
 		l.busDue = next
 		others := l.sleepers()
 		l.mu.Unlock()
-		switch {
-		case len(dos) > 0:
-			if err := l.perform(dos); err != nil {
-				l.busFailed(err)
+		if len(l.dos) == 0 {
+			if over {
+				return true
 			}
-			l.mu.Lock()
-			l.epoch.Outcomes(time.Now(), dos)
-			others := l.sleepers()
-			l.mu.Unlock()
-			clear(dos)
-			l.rouse(sleepers{send: others.send}) // we look again ourselves
-			signal(l.mayRead)
-			continue
-		case over:
-			return
-		case hungry:
-			signal(l.wakeRead) // time alone may have made room
+			if hungry {
+				signal(l.wakeRead) // time alone may have made room
+			}
+			l.waker.Rouse(others.send, others.light) // what came, or the time, may have an answer that needs nothing of the bus
+			return false
 		}
-		l.rouse(sleepers{send: others.send}) // what came, or the time, may have an answer that needs nothing of the bus
-		due.Reset(max(next.Sub(now), 0))
-		select {
-		case <-l.wakeBus:
-		case <-due.C:
+		if err := l.perform(l.dos); err != nil {
+			l.busFailed(err)
 		}
+		l.mu.Lock()
+		l.epoch.Outcomes(time.Now(), l.dos)
+		others = l.sleepers()
+		l.mu.Unlock()
+		clear(l.dos)
+		l.waker.Rouse(others.send, others.light)
+		signal(l.mayRead)
 	}
 }
 

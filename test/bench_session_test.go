@@ -58,7 +58,7 @@ func (serverEnd) Close()           {}
 type end struct {
 	mu      sync.Mutex
 	session *link.Session
-	wake    chan struct{}
+	waker   *link.Waker
 	room    chan struct{}
 	take    func(n int) // unless nil, is told of messages, whose fate is decided at once
 }
@@ -66,7 +66,7 @@ type end struct {
 func newEnd() *end {
 	e := &end{
 		session: link.NewSession(link.SessionConfig{ID: link.SessionID{1}, WindowMessages: 16384, WindowBytes: 16 << 20}),
-		wake:    make(chan struct{}, 1), room: make(chan struct{}, 1),
+		waker:   link.NewWaker(), room: make(chan struct{}, 1),
 	}
 	_ = e.session.Attach(time.Now(), 1) // 1 is always right in a new session
 	return e
@@ -103,13 +103,13 @@ func (e *end) TakeFrame(now time.Time, f link.Frame) error {
 	}
 	if len(msgs) > 0 {
 		e.take(len(msgs))
-		poke(e.wake)
+		e.waker.Wake()
 	}
 	return nil
 }
 
 func (e *end) MayReceive(context.Context) {}
-func (e *end) Wake() <-chan struct{}      { return e.wake }
+func (e *end) Waker() *link.Waker         { return e.waker }
 func (e *end) Stuck(time.Time) bool       { return false }
 func (e *end) put(now time.Time, m *kbusdev.Message) bool {
 	e.mu.Lock()
@@ -136,7 +136,7 @@ func linkOneWay(b *testing.B, network string, size int) {
 	got, sent := 0, 0
 	for b.Loop() {
 		for !e.put(time.Now(), &m) {
-			poke(e.wake)
+			e.waker.Wake()
 			select {
 			case <-e.room:
 			case n := <-arrived:
@@ -144,10 +144,10 @@ func linkOneWay(b *testing.B, network string, size int) {
 			}
 		}
 		if sent++; sent%link.MaxBatchMessages == 0 {
-			poke(e.wake)
+			e.waker.Wake()
 		}
 	}
-	poke(e.wake)
+	e.waker.Wake()
 	for got < sent {
 		got += <-arrived
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
@@ -15,6 +16,7 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 	if cfg.Check {
 		return usage(cfg.sayCheck(out))
 	}
+	defer runtime.KeepAlive(heapFloor())
 	cfg.daemon.Log = cfg.newLog(errOut)
 	d, err := daemon.Open(ctx, cfg.daemon)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/rpcstream"
 	"github.com/kbus-limpet/limpet/limpet"
-	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/admin"
 	"github.com/kbus-limpet/limpet/server/bus"
 	"github.com/kbus-limpet/limpet/server/peer"
@@ -67,15 +67,14 @@ func newServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.N
 		return status.Error(codes.Internal, "the daemon made a mistake; its log says more")
 	})
 	calls := callLog{log}
-	server := grpc.NewServer(append(more,
-		grpc.ForceServerCodecV2(wire.Codec),
+	server := grpc.NewServer(append(append(rpcstream.ServerOptions(),
 		grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), calls.unary, recovery.UnaryServerInterceptor(panicked)),
 		grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), calls.stream, recovery.StreamServerInterceptor(panicked)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.MaxRecvMsgSize(maxRequest),
-	)...)
+	), more...)...)
 	register(server)
 	var names []string
 	for name := range server.GetServiceInfo() {

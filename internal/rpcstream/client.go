@@ -40,7 +40,7 @@ func NewConn(addr sockaddr.Address, opened func(net.Conn, error) (net.Conn, erro
 	if addr.Network == "unix" {
 		target = "passthrough:///localhost"
 	}
-	return grpc.NewClient(target, append([]grpc.DialOption{
+	return grpc.NewClient(target, append(append(dialOptions(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(dial),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 20 * time.Second, PermitWithoutStream: true}),
@@ -48,7 +48,7 @@ func NewConn(addr sockaddr.Address, opened func(net.Conn, error) (net.Conn, erro
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: dialTimeout,
 		}),
-	}, more...)...)
+	), more...)...)
 }
 
 // A Client is the end of a stream whose side has dialled, but for its frames.
@@ -88,6 +88,9 @@ func Open[S grpc.ClientStream](ctx context.Context, addr sockaddr.Address, call 
 	context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return c, nil
 }
+
+// Buffered is link.BufferedStream's: gRPC takes 64 KiB for a stream before Send waits.
+func (c *Client[S]) Buffered() {}
 
 // Heard is link.Stream's.
 func (c *Client[S]) Heard() uint64 { return c.heard.Heard() }

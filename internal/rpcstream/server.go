@@ -41,6 +41,9 @@ func NewServer(ctx context.Context) *Server {
 // Received notes that a frame has come.
 func (s *Server) Received() { s.frames.Add(1) }
 
+// Buffered is link.BufferedStream's; see Client.
+func (s *Server) Buffered() {}
+
 // Heard is link.Stream's.
 func (s *Server) Heard() uint64 {
 	if s.heard != nil {

@@ -3,14 +3,16 @@ package link
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// A Driver is what a stream is attached to: a session under the lock of its owner. The
-// sending goroutine of Attach calls NextFrame, Flushed and Wake, the receiving one
-// TakeFrame and MayReceive, a third Stuck. Only MayReceive may block.
+// A Driver is what a stream is attached to: a session under the lock of its owner. NextFrame
+// and Flushed are called by who sends, one at a time: a goroutine of Attach, or who calls
+// SendNow of the Waker; TakeFrame and MayReceive by a goroutine that receives, Stuck by a
+// third. Only MayReceive may block.
 type Driver interface {
 	// NextFrame is Session.Next.
 	NextFrame(now time.Time) (f Frame, again time.Time, over bool)
@@ -21,8 +23,8 @@ type Driver interface {
 	TakeFrame(now time.Time, f Frame) error
 	// MayReceive blocks until the next frame may be read, or ctx ends.
 	MayReceive(ctx context.Context)
-	// Wake is signalled when NextFrame may have something new.
-	Wake() <-chan struct{}
+	// Waker is told when NextFrame may have something new. It is always the same.
+	Waker() *Waker
 	// Stuck reports whether the peer lives, but takes nothing.
 	Stuck(now time.Time) bool
 }
@@ -35,7 +37,10 @@ type Driver interface {
 func Attach(ctx context.Context, stream Stream, d Driver) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	a := &attachment{stream: stream, driver: d}
+	a := &attachment{ctx: ctx, stream: stream, driver: d, waker: d.Waker(), turn: make(chan struct{}, 1)}
+	if _, buffered := stream.(BufferedStream); buffered {
+		a.waker.stream.Store(a)
+	}
 	var all sync.WaitGroup
 	sent, received := make(chan struct{}), make(chan struct{})
 	all.Go(func() { defer close(sent); cancel(a.send(ctx)) })
@@ -59,6 +64,8 @@ func Attach(ctx context.Context, stream Stream, d Driver) error {
 	}
 	stream.Close()
 	all.Wait()
+	a.waker.stream.CompareAndSwap(a, nil)
+	a.turn <- struct{}{} // somebody else may be sending still; nobody gets it again
 	return why
 }
 
@@ -66,41 +73,78 @@ func Attach(ctx context.Context, stream Stream, d Driver) error {
 var errOver = errors.New("the conversation is over")
 
 type attachment struct {
+	ctx    context.Context
 	stream Stream
 	driver Driver
+	waker  *Waker
 	frames atomic.Uint64 // received
+
+	turn   chan struct{} // of who asks the driver for frames; holds one while somebody has it
+	next   Frame         // was asked for, and is sent before anything else; guarded by turn
+	failed error         // of sending; guarded by turn
 }
 
 // send sends what there is now, and never waits for more.
 func (a *attachment) send(ctx context.Context) error {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
 	for ctx.Err() == nil {
-		now := time.Now()
-		frame, again, over := a.driver.NextFrame(now)
-		if over {
+		a.waker.awake()
+		a.turn <- struct{}{}
+		over := a.sendFrames(math.MaxInt)
+		err := a.failed
+		<-a.turn
+		switch {
+		case err != nil:
+			return a.sendFailed(ctx, err)
+		case over:
 			_ = a.stream.CloseSend()
 			return errOver
 		}
-		if frame != nil {
-			if err := a.stream.Send(frame); err != nil {
-				return a.sendFailed(ctx, err)
-			}
-			a.driver.Flushed(now)
-			continue
-		}
-		wait := time.Hour
-		if !again.IsZero() {
-			wait = max(again.Sub(now), 0)
-		}
-		timer.Reset(wait)
 		select {
-		case <-a.driver.Wake():
-		case <-timer.C:
+		case <-a.waker.now:
+		case <-a.waker.timer.C:
 		case <-ctx.Done():
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// sendNow sends what there is now, in the place of send, but one frame only: the next might
+// have to wait. It reports whether nothing is left to send; it returns false at once if
+// somebody is sending.
+func (a *attachment) sendNow() bool {
+	select {
+	case a.turn <- struct{}{}:
+	default:
+		return false
+	}
+	defer func() { <-a.turn }()
+	return !a.sendFrames(1) && a.failed == nil && a.next == nil
+}
+
+// sendFrames sends what there is now, but no more than most frames. It reports whether the
+// driver has no more. It is called by who has the turn.
+func (a *attachment) sendFrames(most int) (over bool) {
+	for a.ctx.Err() == nil && a.failed == nil {
+		now := time.Now()
+		if a.next == nil {
+			var again time.Time
+			if a.next, again, over = a.driver.NextFrame(now); a.next == nil {
+				if !again.IsZero() {
+					a.waker.WakeBy(again)
+				}
+				return over
+			}
+		}
+		if most == 0 {
+			return false
+		}
+		most--
+		if a.failed = a.stream.Send(a.next); a.failed == nil {
+			a.next = nil
+			a.driver.Flushed(now)
+		}
+	}
+	return false
 }
 
 // sendFailed leaves it to the receiver to say why: gRPC tells a sender no more than

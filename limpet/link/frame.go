@@ -24,6 +24,9 @@ type BatchOf[T any] struct {
 	Messages []T
 	// Ack is an acknowledgement that is piggybacked; 0 is none.
 	Ack uint64
+	// Taken is set by a Driver in TakeFrame if nobody needs Messages any more, but for what
+	// they refer to: who has decoded them may use their memory again.
+	Taken bool
 }
 
 // Clone returns a batch of its own memory, but for the data of its messages.

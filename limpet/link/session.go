@@ -183,6 +183,22 @@ func (s *SessionOf[Out, In]) Due() time.Time {
 	}
 }
 
+// Light reports whether so little is on its way to the peer, or waits to be sent, that a
+// transport takes it at once; see Waker.SendNow.
+func (s *SessionOf[Out, In]) Light() bool {
+	if s.cfg.NoAcks || s.ended || s.topology != nil || s.drain != nil {
+		return false
+	}
+	bytes := 0
+	for _, l := range s.out.inLane {
+		bytes += l.bytes
+	}
+	return bytes <= lightBytes
+}
+
+// lightBytes is a quarter of what gRPC takes for a stream before it holds a sender up.
+const lightBytes = 16 << 10
+
 // takeAck returns the acknowledgement that is pending, 0 if none is.
 func (s *SessionOf[Out, In]) takeAck() uint64 {
 	s.ackAt = time.Time{}

@@ -21,3 +21,10 @@ type Stream interface {
 	// time, and again.
 	Close()
 }
+
+// A BufferedStream is one whose Send does not wait for the peer while the session is light.
+type BufferedStream interface {
+	Stream
+	// Buffered does nothing.
+	Buffered()
+}

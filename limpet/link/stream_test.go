@@ -101,12 +101,12 @@ type driver struct {
 	s     *link.Session
 	stuck bool
 	took  []link.Frame
-	wake  chan struct{}
+	waker *link.Waker
 	hold  chan struct{} // if not nil, MayReceive blocks until it is closed
 }
 
 func newDriver() *driver {
-	d := &driver{s: link.NewSession(link.SessionConfig{WindowMessages: 8, WindowBytes: 1000}), wake: make(chan struct{}, 1)}
+	d := &driver{s: link.NewSession(link.SessionConfig{WindowMessages: 8, WindowBytes: 1000}), waker: link.NewWaker()}
 	if err := d.s.Attach(time.Now(), 1); err != nil {
 		panic(err)
 	}
@@ -118,10 +118,7 @@ func (d *driver) do(f func(s *link.Session)) {
 	d.mu.Lock()
 	f(d.s)
 	d.mu.Unlock()
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
+	d.waker.Wake()
 }
 
 func (d *driver) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
@@ -146,10 +143,7 @@ func (d *driver) TakeFrame(now time.Time, f link.Frame) error {
 	err := d.s.Receive(now, f)
 	if e, ok := err.(*link.Error); ok { //nolint:errorlint // a session gives no other
 		d.s.End(e)
-		select {
-		case d.wake <- struct{}{}:
-		default:
-		}
+		d.waker.Wake()
 	}
 	return err
 }
@@ -163,7 +157,7 @@ func (d *driver) MayReceive(ctx context.Context) {
 	}
 }
 
-func (d *driver) Wake() <-chan struct{} { return d.wake }
+func (d *driver) Waker() *link.Waker { return d.waker }
 
 func (d *driver) Stuck(time.Time) bool {
 	d.mu.Lock()

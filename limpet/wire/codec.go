@@ -7,6 +7,7 @@ import (
 	_ "google.golang.org/grpc/encoding/proto" // registers the codec that ours stands on
 	"google.golang.org/grpc/mem"
 
+	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
 )
 
@@ -64,12 +65,14 @@ func Send(stream interface{ SendMsg(m any) error }, f link.Frame) error {
 // A Receiver receives the frames of one stream of the RPC Link, whose codec is Codec.
 // The zero value is ready. It is not safe for concurrent use.
 type Receiver struct {
-	names names
-	frame link.Frame
-	err   error
+	names  names
+	memory memory[kbusdev.Message]
+	frame  link.Frame
+	err    error
 }
 
-// Recv returns the next frame, which is the caller's. The error is the stream's, or an
+// Recv returns the next frame, which is the caller's until it says of a batch that it is
+// Taken. The error is the stream's, or an
 // *link.Error of what FrameFromProto refuses.
 func (r *Receiver) Recv(stream interface{ RecvMsg(m any) error }) (link.Frame, error) {
 	r.frame, r.err = nil, nil

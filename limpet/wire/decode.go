@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -18,18 +19,20 @@ import (
 // unmarshal decodes a LinkRequest or LinkResponse. What is not a batch in its plain
 // shape is left to protobuf.
 func (r *Receiver) unmarshal(data mem.BufferSlice) error {
+	r.memory.free()
 	now := time.Now()
-	bytes, owned, free := contiguous(data)
+	b, owned, free := contiguous(data)
 	defer free()
-	if batch, ok := plainBatch(bytes); ok {
+	if batch, ok := plainBatch(b); ok {
 		r.frame, r.err = r.batch(batch, owned, now)
 		if bad := (*syntaxError)(nil); errors.As(r.err, &bad) {
 			return bad
 		}
 		return nil
 	}
+	r.memory.drop()
 	request := new(pb.LinkRequest)
-	if err := proto.Unmarshal(bytes, request); err != nil {
+	if err := proto.Unmarshal(b, request); err != nil {
 		return fmt.Errorf("decoding a frame: %w", err)
 	}
 	r.frame, r.err = FrameFromProto(request.GetFrame(), now)
@@ -42,14 +45,16 @@ const ownedFrom = link.MaxBatchBytes
 
 // contiguous returns the bytes of a received message in one piece, until free is called.
 // owned reports that they are nobody else's, and may be kept.
-func contiguous(data mem.BufferSlice) (bytes []byte, owned bool, free func()) {
+func contiguous(data mem.BufferSlice) (b []byte, owned bool, free func()) {
 	if n := data.Len(); len(data) > 1 && n >= ownedFrom {
-		bytes = make([]byte, n)
-		data.CopyTo(bytes)
-		return bytes, true, func() {}
+		parts := make([][]byte, len(data))
+		for i, b := range data {
+			parts[i] = b.ReadOnlyData()
+		}
+		return bytes.Join(parts, nil), true, func() {} // it does not clear the memory first
 	}
-	b := data.MaterializeToBuffer(pool)
-	return b.ReadOnlyData(), false, b.Free
+	whole := data.MaterializeToBuffer(&Pool)
+	return whole.ReadOnlyData(), false, whole.Free
 }
 
 // plainBatch returns the bytes of the batch in a request that is nothing else.
@@ -88,7 +93,7 @@ func (r *Receiver) batch(b []byte, owned bool, now time.Time) (link.Frame, error
 		return nil, link.Errorf(link.Protocol, "a batch of %d messages, at most %d are allowed", n, link.MaxBatchMessages)
 	}
 	d := decoder{names: &r.names, owned: owned, whole: len(b), now: now}
-	batch := &link.Batch{Messages: make([]kbusdev.Message, 0, n)}
+	batch := &link.Batch{Messages: r.memory.get(n)[:0]}
 	for len(b) > 0 {
 		f, rest := next(b)
 		b = rest
@@ -104,6 +109,7 @@ func (r *Receiver) batch(b []byte, owned bool, now time.Time) (link.Frame, error
 			batch.Ack = f.varint
 		}
 	}
+	r.memory.lent(batch)
 	return batch, nil
 }
 
@@ -165,6 +171,7 @@ func next(b []byte) (f field, rest []byte) {
 
 type decoder struct {
 	names *names
+	last  string // the name before: most are the same
 	owned bool
 	whole int // the length of the batch
 	now   time.Time
@@ -185,10 +192,13 @@ func (d *decoder) message(m *kbusdev.Message, b []byte) error {
 			d.number(m, f.number, f.varint)
 		case f.kind != protowire.BytesType:
 		case f.number == fieldName:
-			if !utf8.Valid(f.bytes) {
-				return &syntaxError{"a name is not UTF-8"}
+			if string(f.bytes) != d.last {
+				if !utf8.Valid(f.bytes) {
+					return &syntaxError{"a name is not UTF-8"}
+				}
+				d.last = d.names.intern(f.bytes)
 			}
-			m.Name = d.names.intern(f.bytes)
+			m.Name = d.last
 		case f.number == fieldData:
 			data = f.bytes
 		case f.number == fieldBindEvent: // if there are several they are one
@@ -264,7 +274,7 @@ func (d *decoder) keep(data []byte) []byte {
 	if d.owned && len(data) >= d.whole/4 {
 		return data[:len(data):len(data)]
 	}
-	return append(make([]byte, 0, len(data)), data...)
+	return bytes.Clone(data)
 }
 
 // names gives the names that come again and again one memory.

@@ -35,15 +35,6 @@ func toRequest(f link.Frame, now time.Time) proto.Message {
 	return &pb.LinkRequest{Frame: FrameToProto(f, now)}
 }
 
-// pool has a tier for each size that a batch has; gRPC's own goes from 32 KiB to 1 MiB.
-var pool = func() mem.BufferPool {
-	p, err := mem.NewBinaryTieredBufferPool(8, 10, 12, 13, 14, 15, 16, 17, 18, 19, 20)
-	if err != nil {
-		panic(err) // the exponents are wrong
-	}
-	return p
-}()
-
 // sharedData is how long data must be to be given to gRPC without a copy.
 const sharedData = 4 << 10
 
@@ -72,7 +63,7 @@ func marshalMessages[T any](batch *link.BatchOf[T], missed uint64, message func(
 		whole = 1 + sizeOf(whole)
 	}
 
-	memory := pool.Get(whole - shared)
+	memory := Pool.Get(whole - shared)
 	b := (*memory)[:0]
 	var cuts []cut
 	for i := len(fields) - 1; i >= 0; i-- {
@@ -99,7 +90,7 @@ func marshalMessages[T any](batch *link.BatchOf[T], missed uint64, message func(
 	b = appendVarintField(b, fieldAck, batch.Ack)
 	b = appendVarintField(b, fieldMissed, missed)
 	*memory = b
-	return cutAt(mem.NewBuffer(memory, pool), cuts)
+	return cutAt(mem.NewBuffer(memory, &Pool), cuts)
 }
 
 // A cut is where data belongs that is not copied.

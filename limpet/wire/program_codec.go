@@ -63,7 +63,9 @@ func all[T any](of []T, is func(*T) bool) bool {
 // A RequestReceiver receives what a program sends on one stream of the RPC Attach after its
 // hello; the stream's codec is Codec. The zero value is ready. It is not safe for concurrent
 // use.
-type RequestReceiver struct{ programReceiver }
+type RequestReceiver struct {
+	programReceiver[program.Operation]
+}
 
 // Recv is as that of a Receiver.
 func (r *RequestReceiver) Recv(stream interface{ RecvMsg(m any) error }) (link.Frame, error) {
@@ -86,7 +88,7 @@ func (r *RequestReceiver) unmarshal(data mem.BufferSlice) error {
 
 // A ResponseReceiver receives what a daemon sends after its welcome, likewise.
 type ResponseReceiver struct {
-	programReceiver
+	programReceiver[program.Event]
 	// Missed is what the last batch said of messages that the bus has dropped.
 	Missed uint64
 }
@@ -112,14 +114,15 @@ func (r *ResponseReceiver) unmarshal(data mem.BufferSlice) error {
 	})
 }
 
-type programReceiver struct {
+type programReceiver[T any] struct {
 	names  names
+	memory memory[T]
 	missed uint64
 	frame  link.Frame
 	err    error
 }
 
-func (r *programReceiver) recv(stream interface{ RecvMsg(m any) error }, into any) (link.Frame, error) {
+func (r *programReceiver[T]) recv(stream interface{ RecvMsg(m any) error }, into any) (link.Frame, error) {
 	r.frame, r.err = nil, nil
 	if err := stream.RecvMsg(into); err != nil {
 		return nil, err
@@ -131,7 +134,8 @@ func (r *programReceiver) recv(stream interface{ RecvMsg(m any) error }, into an
 
 // unmarshalProgram decodes a batch that is nothing but messages; what is anything else is
 // left to others. message returns where the message of a part of the batch belongs.
-func unmarshalProgram[T any](r *programReceiver, data mem.BufferSlice, message func(*T) *kbusdev.Message, others func([]byte, time.Time) error) error {
+func unmarshalProgram[T any](r *programReceiver[T], data mem.BufferSlice, message func(*T) *kbusdev.Message, others func([]byte, time.Time) error) error {
+	r.memory.free()
 	now := time.Now()
 	bytes, owned, free := contiguous(data)
 	defer free()
@@ -145,10 +149,11 @@ func unmarshalProgram[T any](r *programReceiver, data mem.BufferSlice, message f
 		r.err = tooManyParts(n)
 		return nil
 	case !ok || !only:
+		r.memory.drop()
 		return others(bytes, now)
 	}
 	d := decoder{names: &r.names, owned: owned, whole: len(b), now: now}
-	batch := &link.BatchOf[T]{Messages: make([]T, n)}
+	batch := &link.BatchOf[T]{Messages: r.memory.get(n)}
 	missed := uint64(0)
 	for i := 0; len(b) > 0; {
 		var f field
@@ -167,6 +172,7 @@ func unmarshalProgram[T any](r *programReceiver, data mem.BufferSlice, message f
 		}
 	}
 	r.frame, r.missed = batch, missed
+	r.memory.lent(batch)
 	return nil
 }
 

@@ -19,6 +19,7 @@ type attached struct {
 	service  *Service
 	sessions *sessions
 	ksock    kbusdev.Ksock
+	worker   *worker
 	welcome  program.Welcome // but for Expected
 	streams  int             // that serve it, or wait for their turn; guarded by sessions.mu
 	expiry   *time.Timer     // guarded by sessions.mu
@@ -38,7 +39,7 @@ type attached struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
-	wakeSend chan struct{} // there may be something for the stream
+	waker    *link.Waker   // there may be something for the stream
 	wakeWork chan struct{} // there may be an operation that can be performed
 	wakeRead chan struct{} // the window may have room for messages
 }
@@ -50,7 +51,7 @@ func newAttached(service *Service, k kbusdev.Ksock, h *program.Hello) *attached 
 		sessions: service.sessions,
 		ksock:    k,
 		turn:     make(chan struct{}, 1),
-		wakeSend: make(chan struct{}, 1),
+		waker:    link.NewWaker(),
 		wakeWork: make(chan struct{}, 1),
 		wakeRead: make(chan struct{}, 1),
 	}
@@ -62,8 +63,8 @@ func newAttached(service *Service, k kbusdev.Ksock, h *program.Hello) *attached 
 	a.session = program.NewDaemonSession(program.SessionConfig(h, &a.welcome))
 	service.listens(k)
 	a.ctx, a.stop = context.WithCancel(context.Background())
-	w := &worker{attached: a}
-	a.running.Go(w.run)
+	a.worker = &worker{attached: a}
+	a.running.Go(a.worker.run)
 	return a
 }
 
@@ -106,7 +107,7 @@ func (a *attached) end(why *link.Error) {
 	a.session.End(why)
 	evict := a.evict
 	a.mu.Unlock()
-	signal(a.wakeSend)
+	a.waker.Wake()
 	if evict != nil {
 		time.AfterFunc(time.Second, func() { evict(errStopping) })
 	}
@@ -224,19 +225,22 @@ func (a *attached) TakeFrame(now time.Time, f link.Frame) error {
 	}
 	a.mu.Unlock()
 	if err != nil {
-		signal(a.wakeSend)
+		a.waker.Wake()
 		return err
 	}
 	switch f := f.(type) {
 	case *program.OperationBatch:
-		signal(a.wakeWork)
 		if f.Ack != 0 {
 			signal(a.wakeRead)
 		}
+		a.worker.work()
+		a.mu.Lock()
+		f.Taken = a.session.Waiting() == 0
+		a.mu.Unlock()
 	case *link.Ack:
 		signal(a.wakeRead)
 		signal(a.wakeWork)
-		signal(a.wakeSend)
+		a.waker.Wake()
 	}
 	return nil
 }
@@ -244,8 +248,8 @@ func (a *attached) TakeFrame(now time.Time, f link.Frame) error {
 // MayReceive is link.Driver's: a program keeps the window.
 func (a *attached) MayReceive(context.Context) {}
 
-// Wake is link.Driver's.
-func (a *attached) Wake() <-chan struct{} { return a.wakeSend }
+// Waker is link.Driver's.
+func (a *attached) Waker() *link.Waker { return a.waker }
 
 // Stuck is link.Driver's: a program may leave messages unread for as long as it likes.
 func (a *attached) Stuck(time.Time) bool { return false }

@@ -18,10 +18,11 @@ const (
 	maxRead   = 512 << 10 // bytes, more than a bus lets a message have
 )
 
-// A worker performs a program's operations in order. One goroutine runs it; an operation
-// that waits does so in another.
+// A worker performs a program's operations in order, in the goroutine that receives them, or
+// else in its own; an operation that waits does so in another.
 type worker struct {
 	*attached
+	turn     sync.Mutex // of who performs; guards what follows
 	order    program.Order
 	outcomes []outcome
 	results  []*program.Result
@@ -50,8 +51,25 @@ var noWait = func() context.Context {
 	return ctx
 }()
 
-// run performs operations until the session ends.
+// run performs operations that could not be performed when they came, until the session
+// ends.
 func (w *worker) run() {
+	for w.ctx.Err() == nil {
+		w.work()
+		select {
+		case <-w.wakeWork:
+		case <-w.ctx.Done():
+		}
+	}
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	w.stopPushing()
+}
+
+// work performs the operations that can be performed now.
+func (w *worker) work() {
+	w.turn.Lock()
+	defer w.turn.Unlock()
 	for w.ctx.Err() == nil {
 		w.mu.Lock()
 		for _, l := range w.finished {
@@ -75,17 +93,12 @@ func (w *worker) run() {
 				w.perform(&ops[i], first+uint64(i))
 			}
 		}
-		worked = worked || len(ops) > 0
+		clear(ops)
 		w.settle()
-		if worked {
-			continue
-		}
-		select {
-		case <-w.wakeWork:
-		case <-w.ctx.Done():
+		if !worked && len(ops) == 0 {
+			return
 		}
 	}
-	w.stopPushing()
 }
 
 func (w *worker) ready(room bool) (program.Numbered, bool) {
@@ -109,10 +122,11 @@ func (w *worker) settle() {
 	for _, o := range w.outcomes {
 		w.session.Decided(now, o.sequence, o.size)
 	}
+	due, light := w.session.Due(), w.session.Light()
 	w.mu.Unlock()
 	clear(w.results)
 	w.results, w.outcomes = w.results[:0], w.outcomes[:0]
-	signal(w.wakeSend)
+	w.waker.Rouse(due, light)
 }
 
 // put queues a result for the program, if it wants it. It is called under mu.
@@ -238,8 +252,9 @@ func (a *attached) finish(l program.Line, msgs []*kbusdev.Message, r *program.Re
 	a.putMessages(now, msgs, r)
 	also(now)
 	a.finished = append(a.finished, l)
+	due, light := a.session.Due(), a.session.Light()
 	a.mu.Unlock()
-	signal(a.wakeSend)
+	a.waker.Rouse(due, light)
 	signal(a.wakeWork)
 }
 
@@ -373,9 +388,10 @@ func (a *attached) push(ctx context.Context) {
 		}
 		a.mu.Lock()
 		a.putMessages(time.Now(), memory[:n], failed)
+		due, light := a.session.Due(), a.session.Light()
 		a.mu.Unlock()
 		clear(memory[:n])
-		signal(a.wakeSend)
+		a.waker.Rouse(due, light)
 		if err != nil {
 			return
 		}
