@@ -24,7 +24,9 @@ const echoVariable = "LIMPET_TEST_FUSE_ECHO"
 
 func init() {
 	if path := os.Getenv(echoVariable); path != "" {
-		if err := serveEcho(path); err != nil {
+		ended := make(chan error)
+		go func() { ended <- serveEcho(path) }() // in init this goroutine is bound to its thread, which costs
+		if err := <-ended; err != nil {
 			fmt.Fprintln(os.Stderr, "FUSE echo:", err)
 			os.Exit(1)
 		}
