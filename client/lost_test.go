@@ -205,9 +205,10 @@ func TestDaemonIsGone(t *testing.T) {
 // daemon's bus says when its Ksock is taken away.
 func TestUnderWayWhenTheDaemonStops(t *testing.T) {
 	d := serve(t, "unix")
-	full := open(t, d)
+	full, err := d.bus.Open(kbusdev.ReadWrite) // not a program's: if it were closed first, there would be room
+	must(t, err)
 	must(t, full.Bind("$.Full", kbusdev.Listener))
-	_, err := full.MaxMessages(1)
+	_, err = full.MaxMessages(1)
 	must(t, err)
 	waits := &kbusdev.Message{Name: "$.Full", Flags: kbusdev.AllOrWait}
 	_, err = full.Send(t.Context(), waits)

@@ -20,6 +20,9 @@ const (
 	featureInterest = "interest"
 	// featureDrain says that a side answers a Drain when it need not be waited for.
 	featureDrain = "drain"
+	// featureTopologyChanges says that a side takes what has changed behind the other one
+	// in place of the whole.
+	featureTopologyChanges = "topology-changes"
 )
 
 func hasFeature(g *link.Greeting, feature string) bool { return slices.Contains(g.Features, feature) }
@@ -143,7 +146,7 @@ func (n *Node) baseGreeting(cfg Config) *link.Greeting {
 		WindowMessages: cfg.WindowMessages,
 		WindowBytes:    cfg.WindowBytes,
 		Expected:       1,
-		Features:       []string{featureDrain},
+		Features:       []string{featureDrain, featureTopologyChanges},
 	}
 	if n.watching && !cfg.AllInterest {
 		g.Features = append(g.Features, featureInterest)
@@ -231,7 +234,7 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, sessi
 	if !p.dialled {
 		p.linkID = peer.LinkID
 	}
-	p.peer, p.behind = peer, peer.Behind
+	p.peer = peer
 	if cur != nil && cur.why() == nil && cur.resumedBy(peer) {
 		cur.told = n.told(p)
 		n.tellTopology()

@@ -3,6 +3,7 @@ package limpet_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -99,6 +100,44 @@ func TestLoopThatShowsLaterEndsTheLink(t *testing.T) {
 		if st := p.status(); st.State != limpet.Connecting {
 			t.Errorf("the link is %s", st.State)
 		}
+	})
+}
+
+// The same when the loop, or the clash, is in what has changed: it is refused by name,
+// and what is no news is taken.
+func TestLoopInAChangeEndsTheLink(t *testing.T) {
+	ours := link.Network{ID: 1, Instance: link.InstanceID{9}}
+	other := func(id uint32) link.Network { return link.Network{ID: id, Instance: link.InstanceID{byte(id)}} }
+	bubble(t, func(t *testing.T) {
+		p := dialPuppet(t, membus.New(), limpet.Config{})
+		behind := func(want ...uint32) {
+			t.Helper()
+			synctest.Wait()
+			var got []uint32
+			for _, n := range p.status().Behind {
+				got = append(got, n.ID)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("behind the peer are %d, want %d", got, want)
+			}
+		}
+		p.send(&link.Topology{Networks: []link.Network{other(5), other(6)}})
+		behind(5, 6)
+		p.send(&link.Topology{Amends: true, Networks: []link.Network{other(7), {ID: 6, Instance: link.InstanceID{66}}}, Removed: []uint32{5, 99}})
+		behind(6, 7)
+		if got := p.status().Behind[0].Instance; got != (link.InstanceID{66}) {
+			t.Errorf("network 6 is still %v", got)
+		}
+		p.send(&link.Topology{Networks: []link.Network{other(8)}})
+		behind(8)
+		p.send(&link.Topology{Amends: true, Networks: []link.Network{other(9), ours}})
+		p.listen(false)
+		last := p.frames[len(p.frames)-1]
+		if e, ok := last.(*link.Error); !ok || e.Code != link.Clash || e.NetworkID != 1 {
+			t.Errorf("the peer is told %+v", last)
+		}
+		p.cut()
+		wantCode(t, "our id behind the peer", p.ending(), link.Clash)
 	})
 }
 

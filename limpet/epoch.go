@@ -76,6 +76,9 @@ type EpochConfig struct {
 	IDs IDs
 	// Interest reports that the peer tells what it wants to hear.
 	Interest bool
+	// Narrows reports that our Ksock can stop listening to a name and keep what is queued.
+	// Then Listening has something to do when the peer has told what it wants.
+	Narrows bool
 	// DigestEvery is how often the peer is told the digest of our table; 0 is a minute.
 	DigestEvery time.Duration
 	// DrainDone reports that the peer says when our drain need not wait for it any more.
@@ -115,7 +118,7 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 		session:    link.NewSession(cfg.Session),
 		counts:     cfg.Totals,
 		toTell:     table.NewPending(),
-		wants:      newInterest(cfg.Interest && !cfg.AllInterest),
+		wants:      newInterest(cfg),
 		inspect:    cfg.Inspect,
 		snapshot:   true,
 		detachedAt: now,
@@ -185,9 +188,6 @@ func (e *Epoch) Adopt(now time.Time, carried []link.Outgoing) {
 		e.session.Put(now, link.Normal, &carried[i])
 	}
 }
-
-// SetTopology tells the peer what lies behind us now.
-func (e *Epoch) SetTopology(networks []link.Network) { e.session.SetTopology(networks) }
 
 // Drain tells the peer why we are about to end the epoch, and unbinds what is bound
 // for it, so that nobody asks it any more.

@@ -88,6 +88,7 @@ type interest struct {
 	limited bool // the peer tells what it wants; else it wants everything
 	names   *table.Interest
 	whole   bool // all that it wants is known
+	hearing hearing
 
 	// What the peer is to be told that is wanted here.
 	toTell  *table.Pending
@@ -103,8 +104,14 @@ const thePeer table.Source = 1
 // maxInterest bounds the names that a peer may want to hear.
 const maxInterest = 1 << 18
 
-func newInterest(limited bool) interest {
-	return interest{limited: limited, names: table.NewInterest(), toTell: table.NewPending()}
+func newInterest(cfg EpochConfig) interest {
+	limited := cfg.Interest && !cfg.AllInterest
+	return interest{
+		limited: limited,
+		names:   table.NewInterest(),
+		hearing: newHearing(limited && cfg.Narrows, &cfg.Config),
+		toTell:  table.NewPending(),
+	}
 }
 
 // wants reports whether the peer wants messages of this name.
@@ -129,6 +136,7 @@ func (w *interest) take(f *link.Interest) error {
 	if f.Restart {
 		w.names.Drop(thePeer)
 		w.whole = false
+		w.hearing.restart()
 	}
 	for _, name := range f.Wanted {
 		if kbusdev.CheckBindName(name) != nil {
@@ -137,14 +145,27 @@ func (w *interest) take(f *link.Interest) error {
 		if w.names.Len(thePeer) >= maxInterest {
 			return link.Errorf(link.Protocol, "the peer wants more than %d names", maxInterest)
 		}
-		w.names.Add(thePeer, name)
+		if _, first := w.names.Add(thePeer, name); first {
+			w.hearing.want(name, true)
+		}
 	}
 	for _, name := range f.Unwanted {
-		w.names.Remove(thePeer, name)
+		if _, last := w.names.Remove(thePeer, name); last {
+			w.hearing.want(name, false)
+		}
 	}
-	w.whole = w.whole || f.Whole
+	if f.Whole {
+		w.whole = true
+		w.hearing.narrow()
+	}
 	return nil
 }
+
+// Listening returns what is to change of what our Ksock listens to, in order. It is
+// called after each Interest that TakeFrame has taken, until it returns nothing: then
+// what it returned before counts as done. Nobody else may be told before what the peer
+// wants, for what is sent for its sake might come before the Ksock listens to it.
+func (e *Epoch) Listening() []Listen { return e.wants.hearing.take() }
 
 // Interest starts to tell the peer which names are wanted here: all of them. It is
 // called when a stream is attached, and WantChanged after it.
@@ -166,7 +187,7 @@ func (e *Epoch) WantChanged(name string, wanted bool) {
 // Wants reports whether the peer is known to want messages of this name.
 func (e *Epoch) Wants(name string) bool {
 	w := &e.wants
-	return e.why == nil && (!w.limited || w.whole) && w.wants(name)
+	return e.why == nil && (!w.limited || w.whole && w.hearing.settled()) && w.wants(name)
 }
 
 // pending reports whether frame has something to tell.

@@ -1,9 +1,11 @@
 package limpet_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,16 +26,52 @@ type chain struct {
 
 func newChain(t *testing.T, n int, cfg limpet.Config) *chain {
 	t.Helper()
+	return newChainOn(t, n, cfg, func(b *membus.Bus) kbusdev.Bus { return b })
+}
+
+// newChainOn makes a chain of nodes that see their buses as seen gives them.
+func newChainOn(t *testing.T, n int, cfg limpet.Config, seen func(*membus.Bus) kbusdev.Bus) *chain {
+	t.Helper()
 	c := &chain{t: t}
 	for i := range n {
 		c.buses = append(c.buses, membus.New(membus.WithMaxMessages(10000)))
-		c.nodes = append(c.nodes, node(t, c.buses[i], uint32(i+1)))
+		c.nodes = append(c.nodes, node(t, seen(c.buses[i]), uint32(i+1)))
 	}
 	for i := range n - 1 {
 		c.cables = append(c.cables, lay(t, c.nodes[i], c.nodes[i+1], cfg))
 	}
 	pass(time.Second)
 	return c
+}
+
+// A plainBus has Ksocks with what every bus has, so that limpets listen to everything.
+type plainBus struct{ *membus.Bus }
+
+func (b plainBus) Open(mode kbusdev.Mode) (kbusdev.Ksock, error) {
+	k, err := b.Bus.Open(mode)
+	return struct{ kbusdev.Ksock }{k}, err
+}
+
+// onBoth runs a test on chains of buses on which limpets listen to what is wanted only,
+// and of such on which they listen to everything.
+func onBoth(t *testing.T, test func(t *testing.T, c *chain, narrow bool), n int) {
+	t.Helper()
+	for name, seen := range map[string]func(*membus.Bus) kbusdev.Bus{
+		"narrow": func(b *membus.Bus) kbusdev.Bus { return b },
+		"plain":  func(b *membus.Bus) kbusdev.Bus { return plainBus{b} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) { test(t, newChainOn(t, n, limpet.Config{}, seen), name == "narrow") })
+		})
+	}
+}
+
+// unlessNarrow returns n, and 0 if a limpet does not even read what nobody wants.
+func unlessNarrow(narrow bool, n uint64) uint64 {
+	if narrow {
+		return 0
+	}
+	return n
 }
 
 // sent returns how many messages the link from one bus to the next has given to its
@@ -59,11 +97,10 @@ func (c *chain) say(name string) {
 // Announcements cross only where somebody behind wants them: a listener at the far end
 // makes them cross within 100 ms, and they stop when it has gone.
 func TestInterestAlongAChain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := newChain(t, 3, limpet.Config{})
+	onBoth(t, func(t *testing.T, c *chain, narrow bool) {
 		c.say("$.News.A")
 		for i := range 2 {
-			if n, unwanted := c.sent(i); n != 0 || unwanted != uint64(1-i) {
+			if n, unwanted := c.sent(i); n != 0 || unwanted != unlessNarrow(narrow, uint64(1-i)) {
 				t.Errorf("link %d: %d sent, %d unwanted, with no listener at all", i, n, unwanted)
 			}
 		}
@@ -82,7 +119,7 @@ func TestInterestAlongAChain(t *testing.T) {
 		if n := len(queuedOn(t, far)); n != 1 {
 			t.Errorf("the far listener hears %d", n)
 		}
-		if n, unwanted := c.sent(0); n != 1 || unwanted != 2 {
+		if n, unwanted := c.sent(0); n != 1 || unwanted != unlessNarrow(narrow, 2) {
 			t.Errorf("link 0: %d sent, %d unwanted", n, unwanted)
 		}
 		// A second one for the same name, in the middle, and the far one goes.
@@ -106,7 +143,7 @@ func TestInterestAlongAChain(t *testing.T) {
 			t.Errorf("%d sent after the last listener has gone", n)
 		}
 		lawful(t, true, c.nodes...)
-	})
+	}, 3)
 }
 
 // Whoever binds a name twice, or by two Ksocks, wants it until the last one has gone; and
@@ -164,14 +201,13 @@ func TestAllInterest(t *testing.T) {
 // Copies of a request for its listeners cross where they are wanted, not flagged for a
 // second reply; the request itself crosses to its replier, wanted or not.
 func TestCopiesOfRequestsCrossAsWanted(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := newChain(t, 2, limpet.Config{})
+	onBoth(t, func(t *testing.T, c *chain, narrow bool) {
 		asker, near := open(t, c.buses[0]), open(t, c.buses[0])
 		bind(t, near, "$.Near", kbusdev.Replier)
 		synctest.Wait()
 		ask(t, asker, "$.Near")
 		pass(10 * time.Millisecond)
-		if n, unwanted := c.sent(0); n != 0 || unwanted != 1 {
+		if n, unwanted := c.sent(0); n != 0 || unwanted != unlessNarrow(narrow, 1) {
 			t.Errorf("%d copies sent, %d unwanted", n, unwanted)
 		}
 		listener := open(t, c.buses[1])
@@ -190,7 +226,7 @@ func TestCopiesOfRequestsCrossAsWanted(t *testing.T) {
 		if msgs := queuedOn(t, far); len(msgs) != 1 || !msgs[0].WantsUsToReply() {
 			t.Errorf("the replier gets %+v", msgs)
 		}
-	})
+	}, 2)
 }
 
 // What is wanted is right again after a stream has broken, and after either side was
@@ -237,8 +273,7 @@ func TestInterestAfterABreak(t *testing.T) {
 
 // While a link is down for less than the grace, what its peer wants is kept for it.
 func TestInterestIsKeptDuringTheGrace(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := newChain(t, 2, limpet.Config{})
+	onBoth(t, func(t *testing.T, c *chain, narrow bool) {
 		listener := open(t, c.buses[1])
 		bind(t, listener, "$.News", kbusdev.Listener)
 		synctest.Wait()
@@ -251,10 +286,10 @@ func TestInterestIsKeptDuringTheGrace(t *testing.T) {
 		if n := len(queuedOn(t, listener)); n != 1 {
 			t.Errorf("%d are heard", n)
 		}
-		if n, unwanted := c.sent(0); n != 1 || unwanted != 1 {
+		if n, unwanted := c.sent(0); n != 1 || unwanted != unlessNarrow(narrow, 1) {
 			t.Errorf("%d sent, %d unwanted", n, unwanted)
 		}
-	})
+	}, 2)
 }
 
 // A peer that tells nonsense of what it wants is told so, and its link ends.
@@ -364,6 +399,66 @@ func TestAHubSendsOnlyWhereItIsWanted(t *testing.T) {
 					t.Errorf("from %s: %d frames are exchanged with peer %d", c.from, got, i+1)
 				}
 			}
+		}
+	})
+}
+
+// What a peer does not want is never given to its limpet: it is not queued there, and the
+// limpet's full queue refuses nobody's ALL_OR_FAIL. What it does want is refused.
+func TestALimpetListensToWhatIsWanted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newChain(t, 2, limpet.Config{MaxMessages: 10, WindowMessages: 4, Pattern: "$.News.*", Termination: "$.News.Stop"})
+		listener, talker := open(t, c.buses[1]), open(t, c.buses[0])
+		listens := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			bindings, err := c.buses[0].Bindings()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, b := range bindings {
+				names = append(names, b.Name)
+			}
+			want = append(want, "$.KBUS.ReplierBindEvent", "$.News.Stop")
+			slices.Sort(names)
+			slices.Sort(want)
+			if !slices.Equal(names, want) {
+				t.Errorf("the limpet listens to %q, want %q", names, want)
+			}
+		}
+		say := func(name string, flags kbusdev.Flags) error {
+			_, err := talker.Send(t.Context(), &kbusdev.Message{Name: name, Flags: flags})
+			return err
+		}
+		listens()
+		bind(t, listener, "$.*", kbusdev.Listener)
+		listens("$.News.*")
+		bind(t, listener, "$.KBUS.ReplierBindEvent", kbusdev.Listener)
+		bind(t, listener, "$.News.B", kbusdev.Listener)
+		if err := listener.Unbind("$.*", kbusdev.Listener); err != nil {
+			t.Fatal(err)
+		}
+		listens("$.News.B")
+		c.cables[0].pull()
+		for range 30 { // the window, the queue, and more
+			if err := say("$.News.B", 0); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if err := say("$.News.A", kbusdev.AllOrFail); err != nil {
+			t.Errorf("what nobody wants is refused: %v", err)
+		}
+		if err := say("$.News.B", kbusdev.AllOrFail); !errors.Is(err, syscall.EBUSY) {
+			t.Errorf("what is wanted, and finds no room: %v", err)
+		}
+		listens("$.News.B")
+		c.cables[0].plug(nil)
+		pass(time.Second)
+		listens("$.News.B")
+		if n := len(queuedOn(t, listener)); n < 10 || n >= 30 {
+			t.Errorf("%d are heard", n)
 		}
 	})
 }

@@ -39,6 +39,9 @@ type live struct {
 	mayRead  chan struct{} // the next frame may be read
 	finished chan struct{} // the epoch is over, and the Ksock closed
 
+	topologyDue atomic.Bool // the peer may have to be told what lies behind us
+	topologyAt  time.Time   // when it was told last; of who sends on the stream
+
 	followed bool          // guarded by mu: another epoch follows at once
 	next     kbusdev.Ksock // for that one, once this one is finished; nil if there is none
 	heardNow atomic.Pointer[func() uint64]
@@ -92,6 +95,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		LosesUnread: losesUnread(n.bus),
 		IDs:         lockedIDs{n},
 		Interest:    hasFeature(peer, featureInterest),
+		Narrows:     canNarrow(k),
 		DrainDone:   hasFeature(peer, featureDrain),
 		Totals:      &p.totals,
 	}
@@ -225,7 +229,7 @@ func (l *live) sleepers() sleepers {
 	next := l.epoch.NextTime()
 	return sleepers{
 		send:  l.epoch.Due(),
-		light: l.epoch.Light(),
+		light: l.epoch.Light() && !l.topologyDue.Load(),
 		bus:   l.epoch.Busy() || !next.IsZero() && next.Before(l.busDue),
 	}
 }
@@ -372,9 +376,40 @@ func (l *live) heard() (uint64, bool) {
 
 // NextFrame is link.Driver's.
 func (l *live) NextFrame(now time.Time) (link.Frame, time.Time, bool) {
+	t, later := l.nextTopology(now)
+	if t != nil {
+		return t, time.Time{}, false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.epoch.NextFrame(now)
+	f, again, over := l.epoch.NextFrame(now)
+	if f == nil && !later.IsZero() && later.Before(again) {
+		again = later
+	}
+	return f, again, over
+}
+
+// topologyEvery is how often a peer is told of changes of the topology, at most. The
+// first is told at once; when many peers join a hub, one frame tells each of several.
+const topologyEvery = 250 * time.Millisecond
+
+// nextTopology returns what the peer is to be told now of what lies behind us, or nil,
+// and when to ask again if it is too soon.
+func (l *live) nextTopology(now time.Time) (t *link.Topology, later time.Time) {
+	if !l.topologyDue.Load() {
+		return nil, later
+	}
+	if later = l.topologyAt.Add(topologyEvery); now.Before(later) {
+		return nil, later
+	}
+	l.topologyDue.Store(false)
+	if l.why() == nil {
+		t = l.peering.node.topologyFor(l)
+	}
+	if t != nil {
+		l.topologyAt = now
+	}
+	return t, time.Time{}
 }
 
 // Flushed is link.Driver's.
@@ -418,15 +453,49 @@ func (l *live) TakeFrame(now time.Time, f link.Frame) error {
 	if err != nil {
 		l.wake()
 	} else if i, ok := f.(*link.Interest); ok {
+		l.listen()
 		l.peering.node.takeInterest(l.peering, i)
 	}
 	return err
 }
 
+// A narrowKsock can stop listening to a name and keep what is queued.
+type narrowKsock interface{ StopListening(name string) error }
+
+func canNarrow(k kbusdev.Ksock) bool {
+	_, can := k.(narrowKsock)
+	return can
+}
+
+// listen makes our Ksock listen to what the peer has just said that it wants. A Ksock
+// that can do that waits for nothing.
+func (l *live) listen() {
+	for {
+		l.mu.Lock()
+		changes := l.epoch.Listening()
+		l.mu.Unlock()
+		if len(changes) == 0 {
+			return
+		}
+		for _, c := range changes {
+			var err error
+			if c.Bound {
+				err = l.ksock.Bind(c.Name, kbusdev.Listener)
+			} else {
+				err = l.ksock.(narrowKsock).StopListening(c.Name)
+			}
+			if errors.Is(err, net.ErrClosed) { // the epoch is over
+				return
+			}
+			l.busFailed(err)
+		}
+	}
+}
+
 func (l *live) takeTopology(t *link.Topology) error {
 	err := link.CheckNetworks(t.Networks)
 	if err == nil {
-		err = l.peering.node.updateTopology(l.peering, t.Networks)
+		err = l.peering.node.updateTopology(l.peering, t)
 	}
 	if err != nil {
 		l.end(err, false)

@@ -54,8 +54,7 @@ type Peering struct {
 	linkID   string // of the side that dials
 	current  *live
 	peer     *link.Greeting // the last one's
-	behind   []link.Network
-	wanted   *table.Wanted // nil unless there is an epoch
+	wanted   *table.Wanted  // nil unless there is an epoch
 	state    State
 	since    time.Time
 	lastErr  error
@@ -184,6 +183,10 @@ func (p *Peering) attached(l *live) {
 		names := n.interest.For(tableSource(p))
 		l.with(func(e *Epoch) { e.Interest(names) })
 	}
+	if resumed || p.dialled { // what was told may be lost, or older than the greeting's answer
+		n.reach.Retell(p.key)
+	}
+	l.oweTopology()
 	n.tellTopology()
 	if resumed {
 		l.log.Info("link resumed")
@@ -218,7 +221,6 @@ func (p *Peering) epochOver(l *live) {
 	p.current = nil
 	if p.replaced != l {
 		n.wantNothing(p)
-		p.behind = nil
 		n.leave(p)
 	}
 	p.setState(Connecting, why)
@@ -343,7 +345,7 @@ func (p *Peering) Status() Status {
 	n := p.node
 	n.mu.Lock()
 	st := Status{
-		Name: p.name, State: p.state, Since: p.since, LastErr: p.lastErr, Peer: p.peer, Behind: p.behind,
+		Name: p.name, State: p.state, Since: p.since, LastErr: p.lastErr, Peer: p.peer, Behind: fromTopology(n.reach.Brings(p.key)),
 		Epochs: p.epochs, Resumed: p.resumed,
 	}
 	l := p.current

@@ -7,8 +7,8 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/topology"
 )
 
-// What the node knows of the networks that can be reached. n.mu is held, but for
-// updateTopology.
+// What the node knows of the networks that can be reached. n.mu is held, unless a
+// function says otherwise.
 
 func toTopology(networks []link.Network) []topology.Network {
 	out := make([]topology.Network, len(networks))
@@ -18,14 +18,17 @@ func toTopology(networks []link.Network) []topology.Network {
 	return out
 }
 
-// behind returns what lies behind us for the peer of a link.
-func (n *Node) behind(key topology.LinkKey) []link.Network {
-	networks := n.reach.Behind(key)
+func fromTopology(networks []topology.Network) []link.Network {
 	out := make([]link.Network, len(networks))
-	for i, x := range networks {
-		out[i] = link.Network{ID: x.ID, Instance: link.InstanceID(x.Instance)}
+	for i, n := range networks {
+		out[i] = link.Network{ID: n.ID, Instance: link.InstanceID(n.Instance)}
 	}
 	return out
+}
+
+// behind returns what lies behind us for the peer of a link.
+func (n *Node) behind(key topology.LinkKey) []link.Network {
+	return fromTopology(n.reach.Behind(key))
 }
 
 // join judges a peer, and takes it in. The error is a *topology.Verdict.
@@ -56,34 +59,66 @@ func (n *Node) forgetRestarted() {
 	}
 }
 
-// tellTopology tells the peers whose view has changed. A node that closes tells nobody:
+// tellTopology has the peers told whose view has changed: the sender of each stream asks
+// topologyFor when it can send, so that one frame tells all that has changed until then.
+// A node that closes tells nobody:
 // each link that ends would cost a word to every other one, which is about to end too.
 func (n *Node) tellTopology() {
 	if n.closed {
 		return
 	}
 	for _, key := range n.reach.Changed() {
-		p := n.peerings[key]
-		if p == nil || p.current == nil {
-			continue
+		if p := n.peerings[key]; p != nil && p.current != nil {
+			p.current.oweTopology()
 		}
-		n.reach.Delta(key) // counts it as told
-		networks := n.behind(key)
-		p.current.with(func(e *Epoch) { e.SetTopology(networks) })
 	}
 }
 
-// updateTopology takes what lies behind a peer now. The error is a *link.Error.
-func (n *Node) updateTopology(p *Peering, networks []link.Network) error {
+// oweTopology has the stream's sender ask topologyFor.
+func (l *live) oweTopology() {
+	if !l.peering.classic && !l.topologyDue.Swap(true) {
+		l.waker.Wake()
+	}
+}
+
+// topologyFor returns what the peer of an epoch is to be told of what lies behind us, and
+// counts it as told; nil if it knows all. n.mu is not held.
+func (n *Node) topologyFor(l *live) *link.Topology {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := l.peering
+	if n.closed || p.current != l || p.replaced == l {
+		return nil
+	}
+	added, removed, whole := n.reach.Delta(p.key)
+	switch {
+	case whole:
+		return &link.Topology{Networks: fromTopology(added)}
+	case len(added)+len(removed) == 0:
+		return nil
+	case !hasFeature(l.peer, featureTopologyChanges):
+		return &link.Topology{Networks: n.behind(p.key)}
+	}
+	return &link.Topology{Networks: fromTopology(added), Amends: true, Removed: removed}
+}
+
+// updateTopology takes what lies behind a peer now. The error is a *link.Error. n.mu is
+// not held.
+func (n *Node) updateTopology(p *Peering, t *link.Topology) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.lawless {
 		return nil
 	}
-	if err := n.reach.Update(p.key, toTopology(networks)); err != nil {
+	var err error
+	if networks := toTopology(t.Networks); t.Amends {
+		err = n.reach.Amend(p.key, networks, t.Removed)
+	} else {
+		err = n.reach.Update(p.key, networks)
+	}
+	if err != nil {
 		return refusal(err)
 	}
-	p.behind = networks
 	p.changed()
 	n.forgetRestarted()
 	n.tellTopology()

@@ -13,6 +13,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/link"
 )
 
 // A conversation is what programs on two linked buses say to each other, both ways:
@@ -254,6 +255,51 @@ func TestStaleStreamIsReplacedAndResumed(t *testing.T) {
 			t.Errorf("%d epochs, %d resumed, %s", st.Epochs, st.Resumed, st.State)
 		}
 	})
+}
+
+// A peer is told what has changed behind a hub and no more, if it knows that there is such
+// a thing; another is told all each time.
+func TestOnlyChangesOfTheTopologyAreTold(t *testing.T) {
+	for _, knows := range []bool{true, false} {
+		t.Run(fmt.Sprintf("knows=%t", knows), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				const peers = 20
+				p := newPuppet(t, membus.New(), limpet.Config{}) // network 2, linked to 1
+				if knows {
+					p.greeting.Features = []string{"topology-changes"}
+				}
+				p.dial()
+				networks, whole := 0, 0
+				told := func() {
+					t.Helper()
+					pass(300 * time.Millisecond) // a hub tells of changes four times a second, at most
+					p.listen(true)
+					for _, f := range p.frames {
+						if f, ok := f.(*link.Topology); ok {
+							networks += len(f.Networks) + len(f.Removed)
+							if !f.Amends {
+								whole++
+							}
+						}
+					}
+					p.frames = nil
+				}
+				var last *cable
+				for i := range peers {
+					last = lay(t, node(t, membus.New(), uint32(10+i)), p.node, limpet.Config{Grace: -1})
+					told()
+				}
+				last.pull()
+				told()
+				if knows && (networks != peers+1 || whole != 0) {
+					t.Errorf("%d networks are told, %d times all", networks, whole)
+				}
+				if !knows && (networks < peers*peers/2 || whole != peers+1) {
+					t.Errorf("%d networks are told, %d times all, to one that does not know of changes", networks, whole)
+				}
+			})
+		})
+	}
 }
 
 // A stream that is resumed tells what lies behind us now, not what did when the epoch

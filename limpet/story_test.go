@@ -40,12 +40,12 @@ type cable struct {
 
 // lay makes a cable from a new dialled peering of a node, and plugs it in. Both ends
 // have the same configuration.
-func lay(t *testing.T, from, to *limpet.Node, cfg limpet.Config) *cable {
+func lay(t testing.TB, from, to *limpet.Node, cfg limpet.Config) *cable {
 	t.Helper()
 	return layFrom(t, from.NewDialled(fmt.Sprintf("dial %d", to.NetworkID()), cfg, false), to, cfg, nil)
 }
 
-func layFrom(t *testing.T, from *limpet.Peering, to *limpet.Node, cfg limpet.Config, prepare func(*wires)) *cable {
+func layFrom(t testing.TB, from *limpet.Peering, to *limpet.Node, cfg limpet.Config, prepare func(*wires)) *cable {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &cable{from: from, to: to, cfg: cfg, prepare: prepare, stop: cancel, done: make(chan struct{})}
@@ -379,7 +379,7 @@ func ask(t *testing.T, k kbusdev.Ksock, name string) kbusdev.MsgID {
 	return sendTo(t, k, &kbusdev.Message{Name: name, Flags: kbusdev.WantReply})
 }
 
-func bind(t *testing.T, k kbusdev.Ksock, name string, as kbusdev.Role) {
+func bind(t testing.TB, k kbusdev.Ksock, name string, as kbusdev.Role) {
 	t.Helper()
 	if err := k.Bind(name, as); err != nil {
 		t.Fatalf("binding %s: %v", name, err)

@@ -83,6 +83,26 @@ func (b *Bus) unbind(k *Ksock, name string, as kbusdev.Role) error {
 	return nil
 }
 
+// StopListening undoes the newest listener binding of name, as Unbind does, but what was
+// queued through it stays queued. The module has nothing like it: a limpet listens to
+// what its peer wants, which changes, and must lose nothing of what is still wanted by
+// another name.
+func (k *Ksock) StopListening(name string) error {
+	return k.locked("stop listening", name, func() error {
+		if err := kbusdev.CheckBindName(name); err != nil {
+			return err
+		}
+		v := k.bus.names.find(k, kbusdev.Listener, name)
+		if v == nil {
+			return errInvalid
+		}
+		v.queued.letGo()
+		k.bus.forget(v)
+		k.bus.tryAgain(name, k.waiters.all()...)
+		return nil
+	})
+}
+
 // forget removes a binding, the newest of identical ones.
 func (b *Bus) forget(v *binding) {
 	b.names.remove(v)

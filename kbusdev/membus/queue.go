@@ -38,6 +38,16 @@ type slot struct {
 // A via lists, in the order of their queue, the slots that came through a binding.
 type via struct{ first, last *slot }
 
+// letGo makes the slots ones that came through no binding; they stay in their queue.
+func (v *via) letGo() {
+	for s := v.first; s != nil; {
+		next := s.nextVia
+		s.via, s.aheadVia, s.nextVia = nil, nil, nil
+		s = next
+	}
+	*v = via{}
+}
+
 // A queue is a list with both ends open: URGENT goes to the front.
 type queue struct {
 	first, last *slot

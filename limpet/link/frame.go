@@ -39,8 +39,16 @@ func (b *BatchOf[T]) Clone() *BatchOf[T] {
 type Ack struct{ Sequence uint64 }
 
 // A Topology tells which networks lie behind the sender. Each one replaces the one
-// before.
-type Topology struct{ Networks []Network }
+// before, or amends it.
+type Topology struct {
+	// Networks are all of them, or, if Amends is set, those that are new or have another
+	// instance. At most MaxNetworks.
+	Networks []Network
+	// Amends is set if only what has changed is told.
+	Amends bool
+	// Removed are the ids of those that have gone, if Amends is set; at most MaxNetworks.
+	Removed []uint32
+}
 
 // A Drain says that the sender is about to end the epoch.
 type Drain struct {

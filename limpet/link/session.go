@@ -43,7 +43,6 @@ type SessionOf[Out, In any] struct {
 	in  inbox[In]
 
 	attached bool
-	topology *Topology
 	drain    *Drain
 	final    *Error
 	ended    bool
@@ -122,11 +121,6 @@ func (s *SessionOf[Out, In]) Put(now time.Time, l Lane, out *OutgoingOf[Out]) {
 	s.out.add(out, l, now)
 }
 
-// SetTopology tells the peer what lies behind us; only the latest is sent.
-func (s *SessionOf[Out, In]) SetTopology(networks []Network) {
-	s.topology = &Topology{Networks: networks}
-}
-
 // SetDrain tells the peer that we are about to end the epoch, and why.
 func (s *SessionOf[Out, In]) SetDrain(reason string) { s.drain = &Drain{Reason: reason} }
 
@@ -145,9 +139,6 @@ func (s *SessionOf[Out, In]) Next(now time.Time) (f Frame, again time.Time, over
 		return f, time.Time{}, false
 	case s.ended:
 		return nil, time.Time{}, true
-	case s.topology != nil:
-		f, s.topology = s.topology, nil
-		return f, time.Time{}, false
 	case s.drain != nil:
 		f, s.drain = s.drain, nil
 		return f, time.Time{}, false
@@ -174,7 +165,7 @@ func (s *SessionOf[Out, In]) Next(now time.Time) (f Frame, again time.Time, over
 // it has none unless something happens.
 func (s *SessionOf[Out, In]) Due() time.Time {
 	switch {
-	case s.ended || s.topology != nil || s.drain != nil || s.out.unsent():
+	case s.ended || s.drain != nil || s.out.unsent():
 		return time.Time{}
 	case !s.ackAt.IsZero() && s.ackAt.Before(s.pingAt):
 		return s.ackAt
@@ -186,7 +177,7 @@ func (s *SessionOf[Out, In]) Due() time.Time {
 // Light reports whether so little is on its way to the peer, or waits to be sent, that a
 // transport takes it at once; see Waker.SendNow.
 func (s *SessionOf[Out, In]) Light() bool {
-	if s.cfg.NoAcks || s.ended || s.topology != nil || s.drain != nil {
+	if s.cfg.NoAcks || s.ended || s.drain != nil {
 		return false
 	}
 	bytes := 0

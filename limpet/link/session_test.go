@@ -74,8 +74,6 @@ func next(s *link.Session, now time.Time) string {
 		return fmt.Sprintf("ack %d", f.Sequence)
 	case *link.Ping:
 		return fmt.Sprintf("ping %d", f.Received)
-	case *link.Topology:
-		return fmt.Sprintf("topology %d", len(f.Networks))
 	case *link.Drain:
 		return "drain " + f.Reason
 	case *link.Error:
@@ -114,9 +112,7 @@ func TestFramesComeInOrder(t *testing.T) {
 	s := attached(t)
 	putMany(s, 3)
 	s.SetDrain("bye")
-	s.SetTopology(make([]link.Network, 1))
-	s.SetTopology(make([]link.Network, 2)) // the latest only
-	wantNext(t, s, start, "topology 2", "drain bye", "batch 1+3 ack 0", "in 3s")
+	wantNext(t, s, start, "drain bye", "batch 1+3 ack 0", "in 3s")
 	wantNext(t, s, after(2999*time.Millisecond), "in 1ms")
 	wantNext(t, s, after(3*time.Second), "ping 0", "in 3s")
 

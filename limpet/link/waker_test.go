@@ -127,7 +127,7 @@ func TestSendNowSendsOneFrame(t *testing.T) {
 		go func() { _ = link.Attach(t.Context(), s, d) }()
 		synctest.Wait()
 		d.mu.Lock()
-		d.s.SetTopology(nil)
+		d.s.SetDrain("test")
 		d.mu.Unlock()
 		put(d, "$.One")
 		d.waker.SendNow()
@@ -205,8 +205,8 @@ func TestLight(t *testing.T) {
 	if !s.Light() {
 		t.Error("with all acknowledged it is not light")
 	}
-	s.SetTopology(nil)
+	s.SetDrain("test")
 	if s.Light() {
-		t.Error("with a topology to be told, which may be long, it is light")
+		t.Error("with a drain to be told, which is a frame of its own, it is light")
 	}
 }

@@ -64,6 +64,7 @@ func (w *World) judge() {
 			w.wrong("%d names have repliers on bus %d, not %d", bound, n.network, len(names))
 		}
 	}
+	w.judgeReach()
 	w.judgeTables()
 	w.judgeNews()
 }

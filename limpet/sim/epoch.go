@@ -29,6 +29,8 @@ type epoch struct {
 	cut            bool               // no more than a part of it
 	dos            []limpet.Do        // being done
 	done           int                // so many of them
+	streams        int                // so many were attached
+	topologyDue    bool               // the peer may have to be told what lies behind us
 	stopping       bool               // the reader has been stopped
 	closed         bool
 }
@@ -46,6 +48,7 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 	k := n.open(w.cfg.limpetQueue)
 	must(k.OnlyOnce(kbusdev.On))
 	k.NotOwn()
+	n.interest.limpets[k.ID()] = true
 	check(k.Bind("$.*", kbusdev.Listener))
 	l := &epoch{p: p, ksock: k, session: session, peer: peer.Instance, bound: w.cfg.limpetQueue}
 	n.ids.Serve(k.ID())
@@ -65,6 +68,7 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 		},
 		IDs:         n.ids,
 		Interest:    w.cfg.interest,
+		Narrows:     w.cfg.narrows,
 		DigestEvery: w.cfg.digestEvery,
 		DrainDone:   true,
 		Totals:      &p.totals,
@@ -236,6 +240,20 @@ func errnoName(e syscall.Errno) string {
 		return "ok"
 	}
 	return kbusdev.ErrnoName(e)
+}
+
+// listen makes the Ksock listen to what the peer wants.
+func (l *epoch) listen() {
+	for changes := l.Listening(); len(changes) > 0; changes = l.Listening() {
+		for _, c := range changes {
+			if c.Bound {
+				check(l.ksock.Bind(c.Name, kbusdev.Listener))
+			} else {
+				check(l.ksock.StopListening(c.Name))
+			}
+			l.p.n.w.tracef("%v listens to %s: %t", l.p, c.Name, c.Bound)
+		}
+	}
 }
 
 // close closes the Ksock of an epoch that is over.

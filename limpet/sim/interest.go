@@ -9,19 +9,20 @@ import (
 // An interest is what is wanted to be heard on a node's bus and behind its links, as a
 // daemon keeps it.
 type interest struct {
-	n     *node
-	names *table.Interest
-	stop  func()
+	n       *node
+	names   *table.Interest
+	limpets map[kbusdev.KsockID]bool // those whose bindings do not count
+	stop    func()
 }
 
 // The source that our own bus is; wires count from 1.
 const localBus table.Source = 0
 
 func newInterest(n *node) *interest {
-	i := &interest{n: n, names: table.NewInterest()}
+	i := &interest{n: n, names: table.NewInterest(), limpets: make(map[kbusdev.KsockID]bool)}
 	i.stop = n.bus.WatchListeners(func(b kbusdev.Binding, bound bool) {
-		if b.Name == "$.*" {
-			return // no program here binds that, the limpets do
+		if i.limpets[b.Ksock] {
+			return
 		}
 		n.w.at(n.w.now, func() {
 			if n.interest == i {

@@ -157,6 +157,10 @@ func (p *peering) admit() {
 		cur.Interest(p.n.interest.names.For(p.wire.source))
 	}
 	w.linked()
+	if cur.streams++; cur.streams > 1 || p.side == 0 {
+		p.n.reach.Retell(p.key())
+	}
+	cur.topologyDue = true
 	p.n.tellTopology()
 	e.watch()
 	cur.touch()

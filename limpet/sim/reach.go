@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 )
@@ -12,9 +15,13 @@ func (p *peering) key() topology.LinkKey { return topology.LinkKey(p.wire.source
 // behind returns what lies behind us for the peer, who is told so.
 func (p *peering) behind() []link.Network {
 	p.n.reach.Delta(p.key())
-	var all []link.Network
-	for _, x := range p.n.reach.Behind(p.key()) {
-		all = append(all, link.Network{ID: x.ID, Instance: link.InstanceID(x.Instance)})
+	return fromTopology(p.n.reach.Behind(p.key()))
+}
+
+func fromTopology(networks []topology.Network) []link.Network {
+	all := make([]link.Network, len(networks))
+	for i, x := range networks {
+		all[i] = link.Network{ID: x.ID, Instance: link.InstanceID(x.Instance)}
 	}
 	return all
 }
@@ -42,7 +49,13 @@ func (n *node) forgetRestarted() {
 
 // takeTopology takes what lies behind the peer now.
 func (p *peering) takeTopology(f *link.Topology) error {
-	if err := p.n.reach.Update(p.key(), toTopology(f.Networks)); err != nil {
+	var err error
+	if f.Amends {
+		err = p.n.reach.Amend(p.key(), toTopology(f.Networks), f.Removed)
+	} else {
+		err = p.n.reach.Update(p.key(), toTopology(f.Networks))
+	}
+	if err != nil {
 		return err
 	}
 	p.n.forgetRestarted()
@@ -55,8 +68,51 @@ func (n *node) tellTopology() {
 	for _, key := range n.reach.Changed() {
 		for _, p := range n.peerings {
 			if p.key() == key && p.current != nil {
-				p.current.SetTopology(p.behind())
+				p.current.topologyDue = true
 				p.current.touch()
+			}
+		}
+	}
+}
+
+// topology returns what the peer is to be told now, nil if it knows all.
+func (l *epoch) topology() *link.Topology {
+	p := l.p
+	if !l.topologyDue || l.Why() != nil {
+		return nil
+	}
+	l.topologyDue = false
+	added, removed, whole := p.n.reach.Delta(p.key())
+	switch {
+	case whole:
+		return &link.Topology{Networks: fromTopology(added)}
+	case len(added)+len(removed) == 0:
+		return nil
+	case !p.n.w.cfg.amends:
+		return &link.Topology{Networks: p.behind()}
+	}
+	return &link.Topology{Networks: fromTopology(added), Amends: true, Removed: removed}
+}
+
+// judgeReach holds what each daemon knows to lie behind its peers against what does.
+func (w *World) judgeReach() {
+	for _, x := range w.wires {
+		for _, p := range x.ends {
+			far := []*node{p.other().n}
+			for i := 0; i < len(far); i++ { // far grows
+				for _, q := range far[i].peerings {
+					if n := q.other().n; q.wire != x && !slices.Contains(far, n) {
+						far = append(far, n)
+					}
+				}
+			}
+			var want []topology.Network
+			for _, n := range far[1:] {
+				want = append(want, topology.Network{ID: n.network, Instance: topology.InstanceID(n.instance)})
+			}
+			slices.SortFunc(want, func(a, b topology.Network) int { return cmp.Compare(a.ID, b.ID) })
+			if got := p.n.reach.Brings(p.key()); !slices.Equal(got, want) {
+				w.wrong("%v knows %v behind its peer, not %v", p, got, want)
 			}
 		}
 	}

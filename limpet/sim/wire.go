@@ -84,6 +84,11 @@ func (e *end) next() {
 	if e.closed || e.over || e.p.stream != e {
 		return
 	}
+	if t := l.topology(); t != nil {
+		e.send(t)
+		e.sender.wake()
+		return
+	}
 	due := l.Due()
 	f, again, over := l.NextFrame(w.now)
 	if w.now.Before(due) && (f != nil || over) {
@@ -173,6 +178,7 @@ func (e *end) take(f link.Frame) {
 	p.checkDrained(f)
 	err := l.TakeFrame(p.n.w.now, f)
 	if i, ok := f.(*link.Interest); ok && err == nil {
+		l.listen()
 		p.n.interest.take(p, i)
 	}
 	if le, ok := err.(*link.Error); ok && le.Remote { //nolint:errorlint // TakeFrame wraps nothing

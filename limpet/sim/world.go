@@ -21,6 +21,8 @@ type config struct {
 	upkeep        bool // links and daemons are drained, tables are spoiled
 	digestEvery   time.Duration
 	interest      bool
+	narrows       bool // limpets listen to what is wanted only
+	amends        bool // daemons tell what has changed behind them, not all
 	limpet        limpet.Config
 	limpetQueue   uint32
 	listenerQueue uint32
@@ -121,6 +123,7 @@ func (w *World) configure(seed uint64) {
 		longest:       time.Duration(pick(1, 6, 20)) * time.Second,
 		asksEvery:     time.Duration(pick(5, 20, 100, 500)) * time.Millisecond,
 	}
+	w.cfg.narrows, w.cfg.amends = seed%3 > 0, seed%5 > 0
 	// A run is to cost some ten thousand steps.
 	w.cfg.asksEvery = max(w.cfg.asksEvery, w.cfg.trouble/200)
 	w.cfg.limpetQueue = w.cfg.limpet.MaxMessages

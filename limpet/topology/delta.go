@@ -152,5 +152,13 @@ func (m *Map) Delta(key LinkKey) (added []Network, removed []uint32, full bool) 
 	return added, removed, false
 }
 
+// Retell makes the peer of a link count as told nothing, for it may have lost what Delta
+// has returned.
+func (m *Map) Retell(key LinkKey) {
+	if l := m.links[key]; l != nil {
+		l.first, l.listed, m.fresh = true, 0, true
+	}
+}
+
 // Links returns the links that have joined, sorted.
 func (m *Map) Links() []LinkKey { return slices.Sorted(maps.Keys(m.links)) }

@@ -188,6 +188,23 @@ func (m *Map) Behind(key LinkKey) []Network {
 	return networks
 }
 
+// Brings returns what lies behind the peer of a link, sorted by id, the peer not
+// included; nothing if the link has not joined.
+func (m *Map) Brings(key LinkKey) []Network {
+	l := m.links[key]
+	if l == nil {
+		return nil
+	}
+	networks := make([]Network, 0, len(l.brings))
+	for id := range l.brings {
+		if id != l.ID {
+			networks = append(networks, m.known[id].Network)
+		}
+	}
+	sortByID(networks)
+	return networks
+}
+
 // Restarted returns, and forgets, the ids of the networks where another daemon
 // was seen than before, sorted: message ids from there may come again. Networks
 // that have gone are remembered too, the latest MaxNetworks of them.

@@ -181,7 +181,7 @@ func TestTwin(t *testing.T) {
 			key := topology.LinkKey(rng.IntN(links))
 			var got error
 			var want topology.Kind
-			op := rng.IntN(6)
+			op := rng.IntN(7)
 			switch op {
 			case 0, 1:
 				peer, behind := anyNetwork(), someNetworks()
@@ -204,6 +204,9 @@ func TestTwin(t *testing.T) {
 			case 4:
 				m.Leave(key)
 				w.leave(key)
+			case 6:
+				m.Retell(key) // its peer has lost what it was told
+				heard[key], told[key] = nil, false
 			case 5:
 				if w.find(key) == nil {
 					break
@@ -227,6 +230,14 @@ func TestTwin(t *testing.T) {
 			for k := range topology.LinkKey(links) {
 				if got, want := m.Behind(k), w.behind(k); !slices.Equal(got, want) {
 					t.Fatalf("seed %d step %d: behind %d is %v, want %v", seed, step, k, got, want)
+				}
+				var want []topology.Network
+				if l := w.find(k); l != nil {
+					want = slices.Clone(l.behind)
+					slices.SortFunc(want, func(a, b topology.Network) int { return cmp.Compare(a.ID, b.ID) })
+				}
+				if got := m.Brings(k); !slices.Equal(got, want) {
+					t.Fatalf("seed %d step %d: link %d brings %v, want %v", seed, step, k, got, want)
 				}
 			}
 			if rng.IntN(3) > 0 {

@@ -26,7 +26,9 @@ func FrameToProto(f link.Frame, now time.Time) *pb.Frame {
 	case *link.Table:
 		return &pb.Frame{Kind: &pb.Frame_Table{Table: tableToProto(f)}}
 	case *link.Topology:
-		return &pb.Frame{Kind: &pb.Frame_Topology{Topology: topologyToProto(f.Networks)}}
+		t := topologyToProto(f.Networks)
+		t.Amends, t.RemovedNetworkIds = f.Amends, f.Removed
+		return &pb.Frame{Kind: &pb.Frame_Topology{Topology: t}}
 	case *link.Drain:
 		return &pb.Frame{Kind: &pb.Frame_Drain{Drain: &pb.Drain{Reason: f.Reason, Done: f.Done}}}
 	case *link.Error:
@@ -128,7 +130,14 @@ func FrameFromProto(in *pb.Frame, now time.Time) (link.Frame, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &link.Topology{Networks: networks}, nil
+		t := &link.Topology{Networks: networks, Amends: kind.Topology.GetAmends()}
+		if removed := kind.Topology.GetRemovedNetworkIds(); t.Amends {
+			if len(removed) > link.MaxNetworks {
+				return nil, link.Errorf(link.Protocol, "%d networks behind the peer have gone, at most %d are allowed", len(removed), link.MaxNetworks)
+			}
+			t.Removed = removed
+		}
+		return t, nil
 	case *pb.Frame_Drain:
 		return &link.Drain{Reason: clip(kind.Drain.GetReason()), Done: kind.Drain.GetDone()}, nil
 	case *pb.Frame_Error:

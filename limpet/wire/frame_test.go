@@ -61,6 +61,7 @@ func someFrames() []link.Frame {
 		&link.Batch{First: 3, Ack: 1 << 63, Messages: []kbusdev.Message{mortal, immortal, {Name: "$.A"}, event(kbusdev.BindEvent{Bound: true, Binder: 5, Name: "$.B.%"}), event(kbusdev.BindEvent{})}},
 		&link.Ack{Sequence: math.MaxUint64}, &link.Ping{Received: 5}, &link.Ping{},
 		&link.Topology{Networks: someGreeting().Behind}, &link.Topology{},
+		&link.Topology{Networks: someGreeting().Behind, Amends: true, Removed: []uint32{5, math.MaxUint32}}, &link.Topology{Networks: []link.Network{}, Amends: true},
 		&link.Interest{Restart: true, Wanted: []string{"$.A", "$.B.*"}, Unwanted: []string{"$.C"}}, &link.Interest{Whole: true},
 		&link.Table{Kind: link.TableDigest, Names: 3, Sum: math.MaxUint64}, &link.Table{Kind: link.TableResync}, &link.Table{Kind: link.TableBegin}, &link.Table{Kind: link.TableEnd},
 		&link.Drain{Reason: "stopping"}, &link.Drain{Done: true}, &link.Error{Code: link.Clash, Message: "two of them", NetworkID: 7, Remote: true}, &link.Unknown{},
@@ -192,6 +193,7 @@ func TestBadFrames(t *testing.T) {
 		{"many behind", greeting(func(g *pb.Greeting) { g.Topology = topology(make([]*pb.Network, 1<<20)...) }), "1048576 networks behind the peer"},
 		{"topology", &pb.Frame{Kind: &pb.Frame_Topology{Topology: topology(nil)}}, "an instance id of 0 bytes"},
 		{"many networks", &pb.Frame{Kind: &pb.Frame_Topology{Topology: topology(make([]*pb.Network, 4097)...)}}, "4097 networks behind the peer"},
+		{"many gone", &pb.Frame{Kind: &pb.Frame_Topology{Topology: &pb.Topology{Amends: true, RemovedNetworkIds: make([]uint32, 4097)}}}, "4097 networks behind the peer have gone"},
 		{"many names", &pb.Frame{Kind: &pb.Frame_Interest{Interest: &pb.Interest{Wanted: make([]string, 1024), Unwanted: make([]string, 1)}}}, "1025 names"},
 	} {
 		var f link.Frame

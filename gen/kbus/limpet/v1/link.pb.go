@@ -918,13 +918,20 @@ func (x *Ping) GetReceivedSequence() uint64 {
 }
 
 // The networks behind the sender, itself not included. Each Topology replaces
-// the one before.
+// the one before, unless it amends it.
 type Topology struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The networks, in no order.
-	Networks      []*Network `protobuf:"bytes,1,rep,name=networks,proto3" json:"networks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Networks []*Network `protobuf:"bytes,1,rep,name=networks,proto3" json:"networks,omitempty"`
+	// Only what has changed is told: networks are there besides those told before, or in
+	// the place of those with the same ids. The feature "topology-changes" of the receiver
+	// allows it. Not in a greeting.
+	Amends bool `protobuf:"varint,2,opt,name=amends,proto3" json:"amends,omitempty"`
+	// Ids of networks that are there no longer, at most 4096; some may never have been. Only
+	// if amends is set.
+	RemovedNetworkIds []uint32 `protobuf:"varint,3,rep,packed,name=removed_network_ids,json=removedNetworkIds,proto3" json:"removed_network_ids,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Topology) Reset() {
@@ -960,6 +967,20 @@ func (*Topology) Descriptor() ([]byte, []int) {
 func (x *Topology) GetNetworks() []*Network {
 	if x != nil {
 		return x.Networks
+	}
+	return nil
+}
+
+func (x *Topology) GetAmends() bool {
+	if x != nil {
+		return x.Amends
+	}
+	return false
+}
+
+func (x *Topology) GetRemovedNetworkIds() []uint32 {
+	if x != nil {
+		return x.RemovedNetworkIds
 	}
 	return nil
 }
@@ -1369,9 +1390,11 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\x03EndB\x06\n" +
 	"\x04kind\"3\n" +
 	"\x04Ping\x12+\n" +
-	"\x11received_sequence\x18\x01 \x01(\x04R\x10receivedSequence\"?\n" +
+	"\x11received_sequence\x18\x01 \x01(\x04R\x10receivedSequence\"\x87\x01\n" +
 	"\bTopology\x123\n" +
-	"\bnetworks\x18\x01 \x03(\v2\x17.kbus.limpet.v1.NetworkR\bnetworks\"I\n" +
+	"\bnetworks\x18\x01 \x03(\v2\x17.kbus.limpet.v1.NetworkR\bnetworks\x12\x16\n" +
+	"\x06amends\x18\x02 \x01(\bR\x06amends\x12.\n" +
+	"\x13removed_network_ids\x18\x03 \x03(\rR\x11removedNetworkIds\"I\n" +
 	"\aNetwork\x12\x1d\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\rR\tnetworkId\x12\x1f\n" +
