@@ -16,7 +16,7 @@ import (
 // in another process, with nothing behind it, in turns with kbusd; a round trip through a
 // pipe to another process; and the bus in this process.
 //
-//	go test ./test -run '^$' -bench Device -benchtime 2s
+//	go test ./test -run '^$' -bench 'BenchmarkDevice$' -benchtime 2s
 func BenchmarkDevice(b *testing.B) {
 	b.Run("pipe round trip", func(b *testing.B) {
 		cat := exec.Command("cat")
