@@ -57,15 +57,37 @@ func wantOutcome(t *testing.T, err error, outcome kbusdev.Outcome, reason string
 	}
 }
 
+// A callFunc is Bus.Call or Caller.Call.
+type callFunc func(context.Context, *kbusdev.Message) (*kbusdev.Message, error)
+
+// bothCalls runs a test with Bus.Call and with Caller.Call.
+func bothCalls(t *testing.T, test func(*testing.T, func(*client.Bus) callFunc)) {
+	t.Run("Bus", func(t *testing.T) {
+		test(t, func(b *client.Bus) callFunc { return b.Call })
+	})
+	t.Run("Caller", func(t *testing.T) {
+		test(t, func(b *client.Bus) callFunc {
+			c := b.Caller()
+			t.Cleanup(func() { _ = c.Close() })
+			return c.Call
+		})
+	})
+}
+
 func TestCallSaysWhatBecameOfTheRequest(t *testing.T) {
+	bothCalls(t, testCallSays)
+}
+
+func testCallSays(t *testing.T, with func(*client.Bus) callFunc) {
 	bus, _, stop := start(t)
+	callOf := with(bus)
 	ctx := t.Context()
 	ask := &kbusdev.Message{Name: "$.Ask"}
-	_, err := bus.Call(ctx, ask)
+	_, err := callOf(ctx, ask)
 	wantOutcome(t, err, kbusdev.NeverRan, "EADDRNOTAVAIL", syscall.EADDRNOTAVAIL)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = bus.Call(ended, ask)
+	_, err = callOf(ended, ask)
 	wantOutcome(t, err, kbusdev.NeverRan, "", context.Canceled)
 
 	serve := func() *client.Replier {
@@ -78,7 +100,7 @@ func TestCallSaysWhatBecameOfTheRequest(t *testing.T) {
 	}
 	call := func(ctx context.Context) <-chan error {
 		got := make(chan error, 1)
-		go func() { _, err := bus.Call(ctx, ask); got <- err }()
+		go func() { _, err := callOf(ctx, ask); got <- err }()
 		return got
 	}
 	r := serve()
@@ -113,18 +135,22 @@ func TestCallSaysWhatBecameOfTheRequest(t *testing.T) {
 	}
 	// Nobody is there: it cannot have left, once the connection is known to be lost.
 	for gone := false; !gone; gone = !errors.Is(err, client.ErrMayHaveRun) {
-		_, err = bus.Call(ctx, ask)
+		_, err = callOf(ctx, ask)
 	}
 	wantOutcome(t, err, kbusdev.NeverRan, "")
 	var st *client.StatusError
-	if !errors.As(err, &st) || st.Op != "call" {
-		t.Errorf("it is no StatusError: %v", err)
+	var op *kbusdev.OpError
+	if !errors.As(err, &st) && !errors.As(err, &op) {
+		t.Errorf("it is no StatusError and no OpError: %v", err)
 	}
 }
 
 // A request that nobody reads expires on the bus, and the caller hears so.
-func TestExpiredCall(t *testing.T) {
+func TestExpiredCall(t *testing.T) { bothCalls(t, testExpiredCall) }
+
+func testExpiredCall(t *testing.T, with func(*client.Bus) callFunc) {
 	bus, d, _ := start(t)
+	callOf := with(bus)
 	k, err := d.Node().Bus().Open(kbusdev.ReadWrite)
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +161,7 @@ func TestExpiredCall(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err = bus.Call(ctx, &kbusdev.Message{Name: "$.Ask"})
+	_, err = callOf(ctx, &kbusdev.Message{Name: "$.Ask"})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"github.com/kbus-limpet/limpet/client"
@@ -95,6 +96,41 @@ func ExampleListenConfig() {
 	// Output:
 	// $.Weather.Rain
 	// $.Weather.Sun
+}
+
+// Many calls at a time go over one stream.
+func ExampleCaller() {
+	withBus(func(ctx context.Context, bus *client.Bus) error {
+		r, err := bus.Serve(ctx, 0, "$.Double")
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		go func() {
+			for {
+				q, err := r.Recv()
+				if err != nil || r.Reply(q, "", append(q.Data, q.Data...)) != nil {
+					return
+				}
+			}
+		}()
+		caller := bus.Caller()
+		defer caller.Close()
+		words := []string{"ho", "hum"}
+		answers := make([]string, len(words))
+		var all sync.WaitGroup
+		for i, word := range words {
+			all.Go(func() {
+				reply, err := caller.Call(ctx, &kbusdev.Message{Name: "$.Double", Data: []byte(word)})
+				check(err)
+				answers[i] = string(reply.Data)
+			})
+		}
+		all.Wait()
+		fmt.Println(answers)
+		return nil
+	})
+	// Output: [hoho humhum]
 }
 
 // A replier answers each request that it gets.

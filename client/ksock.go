@@ -155,6 +155,13 @@ func (k *Ksock) end(why error) {
 	}
 }
 
+// whyOver returns why every call fails; nil as long as the Ksock lives.
+func (k *Ksock) whyOver() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.over
+}
+
 // put queues an operation. Its result, if answer is not nil, is sent there, which must not
 // block. It is called under mu, before unlock, and returns the operation's tag.
 func (k *Ksock) put(op *program.Operation, lane link.Lane, answer chan<- *program.Result) uint64 {

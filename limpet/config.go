@@ -39,7 +39,7 @@ type Config struct {
 	// 0 is 10 minutes.
 	Forget time.Duration
 	// WindowMessages and WindowBytes bound what is in flight on the link, each way; 0 is
-	// 16 384 messages and 16 MiB.
+	// 4 096 messages and 16 MiB: an URGENT message waits behind what is in flight.
 	WindowMessages uint32
 	WindowBytes    uint64
 	// AllInterest sends the peer everything, as upstream's limpets do, whether or not
@@ -78,7 +78,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.WaitTimeout, time.Second)
 	setDefault(&c.DrainTimeout, 5*time.Second)
 	setDefault(&c.Forget, 10*time.Minute)
-	setDefault(&c.WindowMessages, 16384)
+	setDefault(&c.WindowMessages, 4096)
 	setDefault(&c.WindowBytes, 16<<20)
 	return c
 }

@@ -36,6 +36,10 @@ const (
 	Flush
 	Stream
 	Close
+	Withdraw
+
+	// LastAction is the last one that there is.
+	LastAction = Withdraw
 )
 
 // An Operation is something that a program wants done with its Ksock.

@@ -194,7 +194,7 @@ func operationsFromProto(b *pb.OperationBatch, now time.Time) (link.Frame, error
 
 func operationFromProto(op *program.Operation, in *pb.Operation, now time.Time) {
 	op.Tag, op.Value, op.Role, op.Wait = in.GetTag(), in.GetValue(), kbusdev.Role(in.GetIsReplier()), in.GetWait()
-	if a := in.GetAction(); a > 0 && a <= pb.Action(program.Close) {
+	if a := in.GetAction(); a > 0 && a <= pb.Action(program.LastAction) {
 		op.Action = program.Action(a)
 	}
 	if op.Action != program.Send {

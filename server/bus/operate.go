@@ -39,6 +39,10 @@ func (a *attached) operate(op *program.Operation) *program.Result {
 		r.Value, err = number(k.NumMessages())
 	case program.Unreplied:
 		r.Value, err = number(k.Unreplied())
+	case program.Withdraw:
+		if w, ok := k.(withdrawer); ok {
+			r.Found = w.Withdraw(kbusdev.MsgID{Network: uint32(op.Value >> 32), Serial: uint32(op.Value)})
+		}
 	case program.NewDevice:
 		r.Value, err = number(k.NewDevice())
 	case program.Write:

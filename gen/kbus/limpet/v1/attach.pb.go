@@ -145,6 +145,10 @@ const (
 	// Closes the Ksock. The session is over when the stream ends after that; there is no
 	// grace.
 	Action_ACTION_CLOSE Action = 25
+	// Takes back the request that the Ksock has sent under the id with this network part in
+	// the upper 32 bits of value, and this serial number in the lower: found if no replier has
+	// read it, and none will; no reply comes then. A device cannot do that.
+	Action_ACTION_WITHDRAW Action = 26
 )
 
 // Enum value maps for Action.
@@ -176,6 +180,7 @@ var (
 		23: "ACTION_FLUSH",
 		24: "ACTION_STREAM",
 		25: "ACTION_CLOSE",
+		26: "ACTION_WITHDRAW",
 	}
 	Action_value = map[string]int32{
 		"ACTION_UNSPECIFIED":          0,
@@ -204,6 +209,7 @@ var (
 		"ACTION_FLUSH":                23,
 		"ACTION_STREAM":               24,
 		"ACTION_CLOSE":                25,
+		"ACTION_WITHDRAW":             26,
 	}
 )
 
@@ -1269,7 +1275,7 @@ const file_kbus_limpet_v1_attach_proto_rawDesc = "" +
 	"\x16KSOCK_MODE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fKSOCK_MODE_READ\x10\x01\x12\x14\n" +
 	"\x10KSOCK_MODE_WRITE\x10\x02\x12\x13\n" +
-	"\x0fKSOCK_MODE_BOTH\x10\x03*\xaa\x04\n" +
+	"\x0fKSOCK_MODE_BOTH\x10\x03*\xbf\x04\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vACTION_SEND\x10\x01\x12\x12\n" +
@@ -1297,7 +1303,8 @@ const file_kbus_limpet_v1_attach_proto_rawDesc = "" +
 	"\vACTION_POLL\x10\x16\x12\x10\n" +
 	"\fACTION_FLUSH\x10\x17\x12\x11\n" +
 	"\rACTION_STREAM\x10\x18\x12\x10\n" +
-	"\fACTION_CLOSE\x10\x19B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\fACTION_CLOSE\x10\x19\x12\x13\n" +
+	"\x0fACTION_WITHDRAW\x10\x1aB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_attach_proto_rawDescOnce sync.Once
