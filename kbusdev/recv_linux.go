@@ -71,17 +71,20 @@ func (k *deviceKsock) startReading(ctx context.Context) error {
 	}
 }
 
-// recv looks first, and goes to the poller only when there is nothing.
+// recv looks first, and goes to the poller only when there is nothing. A Ksock that has
+// waited before leaves the look to waitAndTake, which has to look anyway: to ask a device
+// that a process serves is a round trip to it.
 func (k *deviceKsock) recv(ctx context.Context, dst []*Message) (int, error) {
 	t := &k.taking
 	t.dst, t.n, t.err = dst, 0, nil
 	defer func() { t.dst = nil }()
-	err := k.raw.Control(t.now)
-	if err == nil {
-		err = t.err
+	ended := ctx.Err()
+	var err error
+	if ended != nil || !k.hasWaited() {
+		err = k.look()
 	}
 	if err == nil && t.n == 0 {
-		if err = ctx.Err(); err == nil {
+		if err = ended; err == nil {
 			err = k.waitAndTake(ctx)
 		}
 	}
@@ -91,6 +94,16 @@ func (k *deviceKsock) recv(ctx context.Context, dst []*Message) (int, error) {
 	return 0, k.wrap("recv", "", err)
 }
 
+// look takes what is queued now.
+func (k *deviceKsock) look() error {
+	if err := k.raw.Control(k.taking.now); err != nil {
+		return err
+	}
+	return k.taking.err
+}
+
+// waitAndTake takes what is queued, else waits for it. It looks once more when ctx has
+// ended: that may have been before the first look.
 func (k *deviceKsock) waitAndTake(ctx context.Context) error {
 	w, err := k.withPoller()
 	if err != nil {
@@ -107,6 +120,9 @@ func (k *deviceKsock) waitAndTake(ctx context.Context) error {
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return k.whyNot(err)
 		case ctx.Err() != nil:
+			if err := k.look(); err != nil || k.taking.n > 0 {
+				return err
+			}
 			return ctx.Err()
 		}
 		w.forget() // it was the end of an earlier context

@@ -61,6 +61,13 @@ func (k *deviceKsock) withPoller() (*waiter, error) {
 	return w, nil
 }
 
+// hasWaited reports whether the Ksock has a waiter.
+func (k *deviceKsock) hasWaited() bool {
+	k.opening.Lock()
+	defer k.opening.Unlock()
+	return k.waiter != nil
+}
+
 // watch has the end of ctx end the wait.
 func (w *waiter) watch(ctx context.Context) error {
 	if w.unwind != nil && w.done == ctx.Done() {

@@ -235,7 +235,7 @@ func BenchmarkLinkRoundTrip(b *testing.B) {
 		for _, kind := range []struct{ name, protocol string }{{"buses", ""}, {"classic", overClassic}} {
 			b.Run(network+"/"+kind.name, func(b *testing.B) {
 				x, y := pairOf(b, kind.protocol, network)
-				roundTrips(b, busEcho(b, x, y, "$.Ask"))
+				roundTrips(b, busEcho(b, x.bus, y.bus, "$.Ask"))
 			})
 		}
 	}
@@ -247,7 +247,7 @@ func BenchmarkLinkRoundTrip(b *testing.B) {
 				names = append(names, fmt.Sprintf("$.Other.Name%d", i))
 			}
 			open(b, y.bus, names, kbusdev.Replier)
-			roundTrips(b, busEcho(b, x, y, "$.Ask"))
+			roundTrips(b, busEcho(b, x.bus, y.bus, "$.Ask"))
 		})
 	}
 }
@@ -291,9 +291,10 @@ func bareEcho(b *testing.B, network string) func() {
 	}
 }
 
-func busEcho(b *testing.B, x, y *node, name string) func() {
+func busEcho(b *testing.B, x, y kbusdev.Bus, name string) func() {
+	b.Helper()
 	ctx := context.Background()
-	replier := open(b, y.bus, []string{name}, kbusdev.Replier)
+	replier := open(b, y, []string{name}, kbusdev.Replier)
 	go func() {
 		for {
 			q, err := replier.Recv(ctx)
@@ -304,7 +305,8 @@ func busEcho(b *testing.B, x, y *node, name string) func() {
 		}
 	}()
 	b.Cleanup(func() { _ = replier.Close() })
-	asker := open(b, x.bus, nil, kbusdev.Listener)
+	asker := open(b, x, nil, kbusdev.Listener)
+	b.Cleanup(func() { _ = asker.Close() })
 	for { // until the replier's name has crossed
 		if _, ok, err := asker.Replier(name); err != nil {
 			b.Fatal(err)

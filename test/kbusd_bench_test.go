@@ -12,10 +12,11 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 )
 
-// The cost of a device file in user space, in one run beside what bounds it: a
-// round trip through a pipe to another process, and the bus in this process.
+// The cost of a device file in user space, in one run beside what bounds it: a FUSE echo
+// in another process, with nothing behind it, in turns with kbusd; a round trip through a
+// pipe to another process; and the bus in this process.
 //
-//	go test ./test -run '^$' -bench Device -benchtime 2s
+//	go test ./test -run '^$' -bench 'BenchmarkDevice$' -benchtime 2s
 func BenchmarkDevice(b *testing.B) {
 	b.Run("pipe round trip", func(b *testing.B) {
 		cat := exec.Command("cat")
@@ -42,46 +43,72 @@ func BenchmarkDevice(b *testing.B) {
 		_ = in.Close()
 		_ = cat.Wait()
 	})
-	b.Run("membus message", func(b *testing.B) { sendAndReceive(b, membus.New()) })
-	b.Run("kbusd message", func(b *testing.B) { sendAndReceive(b, deviceBus(b)) })
-	b.Run("kbusd ioctl", func(b *testing.B) {
-		k, err := deviceBus(b).Open(kbusdev.ReadWrite)
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer k.Close()
+	b.Run("membus message", func(b *testing.B) {
+		b.ReportAllocs()
+		send := sendAndReceive(b, membus.New())
 		for b.Loop() {
-			if _, err := k.NumMessages(); err != nil {
-				b.Fatal(err)
-			}
+			send(1)
 		}
 	})
+	for _, c := range []struct {
+		name string
+		make func(*testing.B, kbusdev.Bus) func(n int)
+	}{{"ioctl", ioctls}, {"message", sendAndReceive}} {
+		b.Run(c.name, func(b *testing.B) {
+			server, kbusdProcess := deviceBus(b)
+			floor, echoProcess := fuseEcho(b)
+			inTurns(b,
+				contestant{"echo", []int{echoProcess.Process.Pid}, c.make(b, floor)},
+				contestant{"kbusd", []int{kbusdProcess.Process.Pid}, c.make(b, server)})
+		})
+	}
 }
 
-func deviceBus(b *testing.B) kbusdev.Bus {
+func deviceBus(b *testing.B) (kbusdev.Bus, *exec.Cmd) {
 	b.Helper()
-	dir, _ := kbusd(b)
+	dir, cmd := kbusd(b)
 	bus, err := kbusdev.OpenDevice(filepath.Join(dir, "kbus0"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	return bus
+	return bus, cmd
 }
 
-func sendAndReceive(b *testing.B, bus kbusdev.Bus) {
+// ioctls asks a bus the shortest question n times.
+func ioctls(b *testing.B, bus kbusdev.Bus) func(n int) {
 	b.Helper()
-	sender := open(b, bus, nil, kbusdev.Listener)
-	listener := open(b, bus, []string{"$.Sensors.Kitchen"}, kbusdev.Listener)
-	defer sender.Close()
-	defer listener.Close()
-	m := &kbusdev.Message{Name: "$.Sensors.Kitchen", Data: make([]byte, 64)}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := sender.Send(b.Context(), m); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := listener.Recv(b.Context()); err != nil {
-			b.Fatal(err)
+	k := openUntilEnd(b, bus)
+	return func(n int) {
+		for range n {
+			if _, err := k.NumMessages(); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
+}
+
+// sendAndReceive sends a message and takes it, n times: on a device write, SEND, NEXTMSG
+// and read.
+func sendAndReceive(b *testing.B, bus kbusdev.Bus) func(n int) {
+	b.Helper()
+	sender, listener := openUntilEnd(b, bus), openUntilEnd(b, bus, "$.Sensors.Kitchen")
+	m := &kbusdev.Message{Name: "$.Sensors.Kitchen", Data: make([]byte, 64)}
+	return func(n int) {
+		for range n {
+			if _, err := sender.Send(b.Context(), m); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := listener.Recv(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// openUntilEnd opens a Ksock that listens to names, and closes it when the benchmark ends.
+func openUntilEnd(b *testing.B, bus kbusdev.Bus, names ...string) kbusdev.Ksock {
+	b.Helper()
+	k := open(b, bus, names, kbusdev.Listener)
+	b.Cleanup(func() { _ = k.Close() })
+	return k
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/bustest"
 	"github.com/kbus-limpet/limpet/limpet/pairtest"
@@ -203,6 +205,38 @@ func TestKbusdStopsUnderItsUsers(t *testing.T) {
 		}
 	case <-limit:
 		t.Error("who waited waits still")
+	}
+}
+
+// Somebody has taken the file away from a server, while it is open: its reader ends all
+// the same, and who has it open is told.
+func TestKbusdStopsWithoutItsFile(t *testing.T) {
+	dir, cmd := kbusd(t)
+	path := filepath.Join(dir, "kbus0")
+	if dir == "/dev" {
+		t.Skip("CUSE mounts nothing")
+	}
+	k := deviceKsock(t, path)
+	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.NumMessages(); err != nil {
+		t.Errorf("who has it open: %v", err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.After(patience)
+	for {
+		_, err := k.NumMessages()
+		if errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) {
+			return
+		}
+		select {
+		case <-limit:
+			t.Fatalf("the server has not stopped: %v", err)
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
 

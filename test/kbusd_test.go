@@ -3,6 +3,7 @@
 package test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -173,6 +174,23 @@ func TestDeviceKsockWaits(t *testing.T) {
 		t.Errorf("received %+v", m)
 	}
 
+	// What is queued is given although the context has ended, also before it is looked for.
+	for range 10 {
+		ctx, cancel := context.WithCancel(t.Context())
+		go cancel()
+		if m, err := listener.Recv(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatalf("a Recv that nothing came for gives %+v, %v", m, err)
+		}
+		for _, ended := range []context.Context{ctx, &endsMeanwhile{Context: ctx}} {
+			if _, err := sender.Send(t.Context(), &kbusdev.Message{Name: "$.News"}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := listener.Recv(ended); err != nil {
+				t.Fatalf("a Recv of what is queued, whose context ends: %v", err)
+			}
+		}
+	}
+
 	if _, err := listener.MaxMessages(1); err != nil {
 		t.Fatal(err)
 	}
@@ -205,6 +223,20 @@ func TestDeviceKsockWaits(t *testing.T) {
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("a Recv on a closed Ksock: %v", err)
 	}
+}
+
+// endsMeanwhile is a context that ends when it is first asked whether it has.
+type endsMeanwhile struct {
+	context.Context
+	asked bool
+}
+
+func (c *endsMeanwhile) Err() error {
+	if !c.asked {
+		c.asked = true
+		return nil
+	}
+	return c.Context.Err()
 }
 
 func TestKbusdRefusals(t *testing.T) {

@@ -46,12 +46,12 @@ func (l *lockedBuffer) String() string {
 }
 
 // limpetd starts a daemon on a bus of its own, and waits until it answers.
-func limpetd(t *testing.T, id int, args ...string) *process {
+func limpetd(t testing.TB, id int, args ...string) *process {
 	t.Helper()
 	return startLimpetd(t, filepath.Join(binaries, "limpetd"), id, args...)
 }
 
-func startLimpetd(t *testing.T, program string, id int, args ...string) *process {
+func startLimpetd(t testing.TB, program string, id int, args ...string) *process {
 	t.Helper()
 	p := &process{api: filepath.Join(t.TempDir(), "api.sock"), log: new(lockedBuffer)}
 	args = append([]string{"--bus", "embedded", "--network-id", fmt.Sprint(id), "--api", p.api}, args...)
@@ -84,7 +84,7 @@ func startLimpetd(t *testing.T, program string, id int, args ...string) *process
 
 // waitSocket waits until a daemon listens at path, or patience is over: a client that
 // dials too early waits for its first backoff.
-func waitSocket(t *testing.T, path string) {
+func waitSocket(t testing.TB, path string) {
 	t.Helper()
 	ctx := within(t)
 	look := time.NewTicker(2 * time.Millisecond)
@@ -104,13 +104,13 @@ func waitSocket(t *testing.T, path string) {
 }
 
 // within bounds a step of a test.
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-func (p *process) waitLinked(t *testing.T, n int) {
+func (p *process) waitLinked(t testing.TB, n int) {
 	t.Helper()
 	if err := p.bus.WaitLinked(within(t), n); err != nil {
 		t.Fatal(err)

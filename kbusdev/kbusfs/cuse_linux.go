@@ -45,14 +45,9 @@ func (s *Server) makeCUSE(n int) (fd int, remove func() error, err error) {
 // chooses. The others have minor numbers beside it: the kernel has not enough
 // major numbers for 256 devices.
 func (s *Server) nameCUSE(fd, n int, name string) error {
-	buf := make([]byte, maxWrite+64<<10)
-	size, err := unix.Read(fd, buf)
+	q, err := firstRequest(fd, opCuseInit)
 	if err != nil {
-		return fmt.Errorf("reading from %s: %w", cusePath, err)
-	}
-	q, ok := parseRequest(buf[:size])
-	if !ok || q.opcode != opCuseInit {
-		return fmt.Errorf("%s gave opcode %d for a start: %w", cusePath, q.opcode, unix.EPROTO)
+		return fmt.Errorf("starting with %s: %w", cusePath, err)
 	}
 	minor := uint32(0)
 	if s.major != 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,17 +118,12 @@ func (r *reader) replace() {
 
 func (r *reader) run() error {
 	d := r.d
-	buf := make([]byte, maxWrite+64<<10)
-	fds := []unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}, {Fd: int32(d.server.stopping), Events: unix.POLLIN}}
+	buf := make([]byte, maxRequest)
 	for !r.replaced.Load() {
-		if _, err := unix.Poll(fds, -1); err != nil {
-			if errors.Is(err, unix.EINTR) {
-				continue
+		if d.server.by == CUSE {
+			if stop, err := d.await(); stop || err != nil {
+				return err
 			}
-			return fmt.Errorf("serving %s: waiting for the kernel: %w", d.path, err)
-		}
-		if fds[1].Revents != 0 {
-			return nil
 		}
 		n, err := unix.Read(d.fd, buf)
 		switch {
@@ -142,6 +138,9 @@ func (r *reader) run() error {
 		if !ok {
 			return fmt.Errorf("serving %s: the kernel sent %d bytes that are no request", d.path, n)
 		}
+		if q.opcode == opNotifyReply { // to endNotice
+			return nil
+		}
 		payload, errno, answer := r.handle(&q)
 		if !answer || r.answered {
 			continue
@@ -153,6 +152,20 @@ func (r *reader) run() error {
 		}
 	}
 	return nil
+}
+
+// await waits until the kernel has a request, or the server stops. CUSE knows no notice
+// that would wake a reader, as endNotice does with FUSE, at the price of no system call.
+func (d *device) await() (stop bool, err error) {
+	fds := [...]unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}, {Fd: int32(d.server.stopping), Events: unix.POLLIN}}
+	for {
+		switch _, err := unix.Poll(fds[:], -1); {
+		case err == nil:
+			return fds[1].Revents != 0, nil
+		case !errors.Is(err, unix.EINTR):
+			return false, fmt.Errorf("serving %s: waiting for the kernel: %w", d.path, err)
+		}
+	}
 }
 
 // answer writes to the kernel, unless the device was closed while a reader was
@@ -185,8 +198,6 @@ func (rd *reader) handle(r *request) (payload []byte, errno syscall.Errno, answe
 	switch r.opcode {
 	case opForget, opBatchForget:
 		return nil, 0, false
-	case opInit:
-		return initReply(r.body), 0, true
 	case opGetattr, opSetattr:
 		return attrReply(unix.S_IFREG|d.server.mode(), 0, 0), 0, true
 	case opOpen:
@@ -194,7 +205,7 @@ func (rd *reader) handle(r *request) (payload []byte, errno syscall.Errno, answe
 	case opRelease:
 		errno = d.release(r)
 	case opRead:
-		payload, errno = d.read(r)
+		payload, errno = rd.read(r)
 	case opWrite:
 		payload, errno = d.write(r)
 	case opIoctl:
@@ -283,12 +294,15 @@ func (d *device) release(r *request) syscall.Errno {
 	return 0
 }
 
-func (d *device) read(r *request) ([]byte, syscall.Errno) {
-	h, errno := d.find(r, 24)
+// read reads to where the reply will be.
+func (rd *reader) read(r *request) ([]byte, syscall.Errno) {
+	h, errno := rd.d.find(r, 24)
 	if errno != 0 {
 		return nil, errno
 	}
-	b := make([]byte, min(order.Uint32(r.body[16:]), maxWrite))
+	most := int(min(order.Uint32(r.body[16:]), maxWrite))
+	rd.out = slices.Grow(rd.out[:0], outHeaderSize+most)
+	b := rd.out[outHeaderSize : outHeaderSize+most]
 	n, err := h.ksock.Read(b)
 	return b[:n], errnoOf(err)
 }

@@ -72,7 +72,7 @@ func (c *ioctlCall) reply(number uint32) []byte {
 func u32(v uint32) []byte { return order.AppendUint32(nil, v) }
 
 func messageID(id kbusdev.MsgID) []byte {
-	return order.AppendUint32(order.AppendUint32(nil, id.Network), id.Serial)
+	return order.AppendUint32(order.AppendUint32(make([]byte, 0, 8), id.Network), id.Serial)
 }
 
 // argumentOf says how many bytes of its argument an ioctl reads, and writes.

@@ -30,7 +30,30 @@ func (s *Server) mount(path string) (fd int, remove func() error, err error) {
 		_ = os.Remove(path)
 		return 0, nil, fmt.Errorf("mounting on %s: %w", path, err)
 	}
+	q, err := firstRequest(fd, opInit)
+	if err == nil {
+		_, err = unix.Write(fd, appendReply(nil, q.unique, 0, initReply(q.body)))
+	}
+	if err != nil {
+		_ = remove()
+		_ = unix.Close(fd)
+		return 0, nil, fmt.Errorf("mounting on %s: starting with the kernel: %w", path, err)
+	}
 	return fd, remove, nil
+}
+
+// firstRequest reads what the kernel begins with.
+func firstRequest(fd int, opcode uint32) (request, error) {
+	buf := make([]byte, maxRequest)
+	n, err := unix.Read(fd, buf)
+	if err != nil {
+		return request{}, fmt.Errorf("reading the first request: %w", err)
+	}
+	q, ok := parseRequest(buf[:n])
+	if !ok || q.opcode != opcode {
+		return request{}, fmt.Errorf("the first request has the opcode %d, not %d: %w", q.opcode, opcode, unix.EPROTO)
+	}
+	return q, nil
 }
 
 // mountDirectly needs CAP_SYS_ADMIN in this mount namespace.

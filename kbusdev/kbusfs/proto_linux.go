@@ -17,13 +17,15 @@ const (
 	opDestroy     = 38
 	opIoctl       = 39
 	opPoll        = 40
+	opNotifyReply = 41
 	opBatchForget = 42
 	opCuseInit    = 4096
 
 	inHeaderSize  = 40
 	outHeaderSize = 16
 
-	notifyPoll = 1 // as the "error" of an unsolicited message
+	notifyPoll     = 1 // as the "error" of an unsolicited message
+	notifyRetrieve = 5
 
 	pollSchedule = 1 // in a poll request: tell us of changes
 	ioctlCompat  = 1 // in an ioctl request: the caller is a 32-bit program
@@ -36,7 +38,8 @@ const (
 	initWanted    = 1<<3 | 1<<5 | 1<<22 // ATOMIC_O_TRUNC, BIG_WRITES, MAX_PAGES
 	maxWrite      = 1 << 20
 	maxPages      = 256
-	maxBackground = 65535 // with a small number closes in a row become visible late
+	maxRequest    = maxWrite + 64<<10 // with what stands before what is written
+	maxBackground = 65535             // with a small number closes in a row become visible late
 
 	pollIn  = 0x41  // POLLIN, POLLRDNORM
 	pollOut = 0x104 // POLLOUT, POLLWRNORM
@@ -76,6 +79,17 @@ func appendReply(dst []byte, unique uint64, errno uint32, payload []byte) []byte
 	dst = order.AppendUint32(dst, -errno)
 	dst = order.AppendUint64(dst, unique)
 	return append(dst, payload...)
+}
+
+// endNotice asks the kernel for none of the file's bytes that it keeps: it brings them as
+// a request, opNotifyReply, and so wakes the reader.
+func endNotice() []byte {
+	b := order.AppendUint32(nil, outHeaderSize+32)
+	b = order.AppendUint32(b, notifyRetrieve)
+	for _, v := range []uint64{0, 0, 1, 0, 0} { // of inode 1
+		b = order.AppendUint64(b, v)
+	}
+	return b
 }
 
 func initReply(body []byte) []byte {
@@ -127,14 +141,14 @@ func openReply(handle uint64) []byte {
 }
 
 func twoWords(a uint32) []byte {
-	return order.AppendUint32(order.AppendUint32(nil, a), 0)
+	return order.AppendUint32(order.AppendUint32(make([]byte, 0, 8), a), 0)
 }
 
 // ioctlReply passes a result through: negative is an errno, which for SEND comes
 // with a payload.
 func ioctlReply(result int32, payload []byte) []byte {
-	b := order.AppendUint32(make([]byte, 0, 16+len(payload)), uint32(result))
-	b = append(b, make([]byte, 12)...)
+	b := make([]byte, 16, 16+len(payload))
+	order.PutUint32(b, uint32(result))
 	return append(b, payload...)
 }
 

@@ -17,7 +17,7 @@ type Server struct {
 	cfg Config
 
 	by       By
-	stopping int // an eventfd, readable once the readers are to end
+	stopping int // an eventfd, readable once the readers of CUSE's devices are to end
 
 	mu      sync.Mutex
 	major   uint32 // of the devices that CUSE has made
@@ -94,7 +94,7 @@ func (s *Server) add(n int) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.SetNonblock(d.fd, true); err != nil {
+	if err := unix.SetNonblock(d.fd, s.by == CUSE); err != nil {
 		_ = d.remove()
 		_ = unix.Close(d.fd)
 		return fmt.Errorf("serving %s: %w", d.path, err)
@@ -120,6 +120,9 @@ func (s *Server) stop() {
 	for _, d := range s.devices {
 		if err := d.remove(); err != nil {
 			s.cfg.Log.Warn("removing a device", "path", d.path, "error", err)
+		}
+		if s.by == FUSE {
+			_ = d.answer(endNotice()) // it fails when the device is gone, and the reader knows
 		}
 	}
 	s.mu.Unlock()
