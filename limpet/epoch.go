@@ -45,6 +45,8 @@ type Epoch struct {
 	ackedThen    uint64
 	retelling    retelling
 	digestAt     time.Time // when the peer is told the digest of our table
+	topologyOwed bool      // the peer may have to be told what lies behind us
+	topologyAt   time.Time // when it may be told again
 	draining     bool
 	peerDraining bool
 	saidDone     bool // the peer knows that its drain need not wait for us

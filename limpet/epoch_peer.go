@@ -18,7 +18,11 @@ func (e *Epoch) NextFrame(now time.Time) (f link.Frame, again time.Time, over bo
 			return &link.Drain{Done: true}, time.Time{}, false
 		}
 	}
-	return e.session.Next(now)
+	f, again, over = e.session.Next(now)
+	if f == nil && !over {
+		again = e.orTopology(again)
+	}
+	return f, again, over
 }
 
 // Due returns when NextFrame will have a frame; zero is now, or perhaps now. Before that
@@ -29,9 +33,9 @@ func (e *Epoch) Due() time.Time {
 	}
 	due := e.session.Due()
 	if !e.digestAt.IsZero() && e.digestAt.Before(due) {
-		return e.digestAt
+		due = e.digestAt
 	}
-	return due
+	return e.orTopology(due)
 }
 
 // Waiting returns how many messages of the peer's the rules have not seen yet.
@@ -39,7 +43,7 @@ func (e *Epoch) Waiting() int { return e.session.Waiting() }
 
 // Light reports whether what is to be sent is so little that a transport takes it at once.
 func (e *Epoch) Light() bool {
-	return e.toTell.Len() == 0 && e.retelling == toldOnce && !e.wants.pending() && e.session.Light()
+	return !e.topologyOwed && e.toTell.Len() == 0 && e.retelling == toldOnce && !e.wants.pending() && e.session.Light()
 }
 
 // Flushed is link.Driver's.

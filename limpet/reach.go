@@ -61,8 +61,8 @@ func (n *Node) forgetRestarted() {
 
 // tellTopology has the peers told whose view has changed: the sender of each stream asks
 // topologyFor when it can send, so that one frame tells all that has changed until then.
-// A node that closes tells nobody:
-// each link that ends would cost a word to every other one, which is about to end too.
+// A node that closes tells nobody: each link that ends would cost a word to every other
+// one, which is about to end too.
 func (n *Node) tellTopology() {
 	if n.closed {
 		return
@@ -76,7 +76,13 @@ func (n *Node) tellTopology() {
 
 // oweTopology has the stream's sender ask topologyFor.
 func (l *live) oweTopology() {
-	if !l.peering.classic && !l.topologyDue.Swap(true) {
+	if l.peering.classic {
+		return
+	}
+	l.mu.Lock()
+	news := l.epoch.OweTopology()
+	l.mu.Unlock()
+	if news {
 		l.waker.Wake()
 	}
 }
@@ -90,14 +96,21 @@ func (n *Node) topologyFor(l *live) *link.Topology {
 	if n.closed || p.current != l || p.replaced == l {
 		return nil
 	}
-	added, removed, whole := n.reach.Delta(p.key)
+	return TopologyChange(n.reach, p.key, hasFeature(l.peer, featureTopologyChanges))
+}
+
+// TopologyChange returns what the peer of a link is to be told of what has changed behind
+// us, and m counts it as told; nil if the peer knows all. amends: the peer takes changes,
+// else it is told all. It is pure but for m.
+func TopologyChange(m *topology.Map, key topology.LinkKey, amends bool) *link.Topology {
+	added, removed, whole := m.Delta(key)
 	switch {
 	case whole:
 		return &link.Topology{Networks: fromTopology(added)}
 	case len(added)+len(removed) == 0:
 		return nil
-	case !hasFeature(l.peer, featureTopologyChanges):
-		return &link.Topology{Networks: n.behind(p.key)}
+	case !amends:
+		return &link.Topology{Networks: fromTopology(m.Behind(key))}
 	}
 	return &link.Topology{Networks: fromTopology(added), Amends: true, Removed: removed}
 }

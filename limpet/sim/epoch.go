@@ -30,7 +30,6 @@ type epoch struct {
 	dos            []limpet.Do        // being done
 	done           int                // so many of them
 	streams        int                // so many were attached
-	topologyDue    bool               // the peer may have to be told what lies behind us
 	stopping       bool               // the reader has been stopped
 	closed         bool
 }

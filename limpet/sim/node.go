@@ -160,7 +160,7 @@ func (p *peering) admit() {
 	if cur.streams++; cur.streams > 1 || p.side == 0 {
 		p.n.reach.Retell(p.key())
 	}
-	cur.topologyDue = true
+	cur.OweTopology()
 	p.n.tellTopology()
 	e.watch()
 	cur.touch()

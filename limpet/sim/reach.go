@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 )
@@ -68,30 +69,24 @@ func (n *node) tellTopology() {
 	for _, key := range n.reach.Changed() {
 		for _, p := range n.peerings {
 			if p.key() == key && p.current != nil {
-				p.current.topologyDue = true
+				p.current.OweTopology()
 				p.current.touch()
 			}
 		}
 	}
 }
 
-// topology returns what the peer is to be told now, nil if it knows all.
+// topology returns what the peer is to be told now, nil if there is nothing.
 func (l *epoch) topology() *link.Topology {
-	p := l.p
-	if !l.topologyDue || l.Why() != nil {
+	w := l.p.n.w
+	if !l.TopologyDue(w.now) {
 		return nil
 	}
-	l.topologyDue = false
-	added, removed, whole := p.n.reach.Delta(p.key())
-	switch {
-	case whole:
-		return &link.Topology{Networks: fromTopology(added)}
-	case len(added)+len(removed) == 0:
-		return nil
-	case !p.n.w.cfg.amends:
-		return &link.Topology{Networks: p.behind()}
+	t := limpet.TopologyChange(l.p.n.reach, l.p.key(), w.cfg.amends)
+	if t != nil {
+		l.TopologyTold(w.now)
 	}
-	return &link.Topology{Networks: fromTopology(added), Amends: true, Removed: removed}
+	return t
 }
 
 // judgeReach holds what each daemon knows to lie behind its peers against what does.
