@@ -10,13 +10,13 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/program"
 )
 
-// A Caller makes requests over one stream, as many at a time as its callers like: that
-// costs far less than Bus.Call, which is an RPC with a Ksock of its own. It is safe for
-// concurrent use, and must be closed.
+// A Caller makes requests over one stream, as many at a time as its callers like. It is safe
+// for concurrent use, and must be closed.
 //
 // All its requests come from one Ksock, which is opened by the first of them, resumes its
 // session when the stream breaks, and is followed by another when the daemon has been
-// restarted.
+// restarted. A request with ALL_OR_WAIT that waits for room holds up those behind it, as it
+// does on any Ksock.
 type Caller struct {
 	bus *Bus
 
@@ -45,8 +45,10 @@ func (c *Caller) Close() error {
 	return err
 }
 
-// Call sends a request and waits for its reply until ctx ends. It promises what Bus.Call
-// does; only the error of a daemon that cannot be reached is that of Bus.Ksock.
+// Call sends a request and waits for its reply until ctx ends, and at most 5 s more for the
+// word of what became of it when the daemon is silent. It promises what Bus.Call does; only
+// the error of a daemon that cannot be reached is that of Bus.Ksock. m.Data must not be
+// changed afterwards.
 func (c *Caller) Call(ctx context.Context, m *kbusdev.Message) (*kbusdev.Message, error) {
 	if m == nil {
 		return nil, &NoAnswerError{Outcome: kbusdev.NeverRan, Reason: "EINVAL", Err: errNil("call", "request")}
@@ -111,9 +113,13 @@ func (c *Caller) open(ctx context.Context) (*calls, error) {
 	if err != nil {
 		return nil, err
 	}
+	unless := context.AfterFunc(ctx, k.stop)
 	err = k.Prefetch(true)
-	if err == nil { // replies wait on the bus no longer than on their way
+	if err == nil {
 		_, err = k.MaxMessages(callQueue)
+	}
+	if !unless() {
+		err = ctx.Err()
 	}
 	if err != nil {
 		_ = k.Close()

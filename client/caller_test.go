@@ -7,9 +7,11 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/server/bus"
 )
 
@@ -157,4 +159,21 @@ func TestCallerGoesOn(t *testing.T) {
 	must(t, c.Close())
 	_, err = c.Call(t.Context(), q)
 	wantOutcome(t, err, kbusdev.NeverRan, "", net.ErrClosed)
+}
+
+// A silentStream loses what is sent on it.
+type silentStream struct{ link.Stream }
+
+func (silentStream) Send(link.Frame) error { return nil }
+
+// A call ends with its context also while its Caller's Ksock is being set up.
+func TestCallEndsWhileItsKsockIsSetUp(t *testing.T) {
+	d := serve(t, "unix", bus.WithProgramGrace(0))
+	d.client.Break(func(s link.Stream) link.Stream { return silentStream{s} })
+	c := d.client.Caller()
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := c.Call(ctx, &kbusdev.Message{Name: "$.Ask"})
+	wantOutcome(t, err, kbusdev.Expired, "", context.DeadlineExceeded)
 }

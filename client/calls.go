@@ -16,7 +16,7 @@ type calls struct {
 	began   uint64     // sends, ever
 	sending map[uint64]struct{}
 	waiting map[kbusdev.MsgID]chan *kbusdev.Message
-	early   map[kbusdev.MsgID]earlyReply // came before the id of its request
+	early   map[kbusdev.MsgID]earlyReply // came before the id of its request; no more than requests are open on the bus
 }
 
 // An earlyReply may belong to a send that had begun when it came, else its caller waits no

@@ -33,7 +33,7 @@ type stream struct {
 // openStream dials addr and opens a stream on a connection of its own, which lives as long as
 // ctx. missed gets what the daemon tells.
 func openStream(ctx context.Context, addr sockaddr.Address, missed *atomic.Uint64) (*stream, error) {
-	c, err := rpcstream.Open(ctx, addr, func(ctx context.Context, conn *grpc.ClientConn) (rpc, error) {
+	c, err := rpcstream.Open(ctx, addr, rpcstream.ProgramWindow, func(ctx context.Context, conn *grpc.ClientConn) (rpc, error) {
 		return pb.NewBusServiceClient(conn).Attach(ctx, grpc.MaxCallRecvMsgSize(maxFrame), grpc.ForceCodecV2(wire.Codec))
 	})
 	if err != nil {

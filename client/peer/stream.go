@@ -18,7 +18,7 @@ const maxFrame = 1 << 20
 
 // open dials addr and opens a stream on a connection of its own.
 func open(ctx context.Context, addr sockaddr.Address) (link.Stream, error) {
-	c, err := rpcstream.Open(ctx, addr, func(ctx context.Context, conn *grpc.ClientConn) (rpc, error) {
+	c, err := rpcstream.Open(ctx, addr, rpcstream.LinkWindow, func(ctx context.Context, conn *grpc.ClientConn) (rpc, error) {
 		return pb.NewLinkServiceClient(conn).Link(ctx, grpc.MaxCallRecvMsgSize(maxFrame), grpc.ForceCodecV2(wire.Codec))
 	})
 	if err != nil {

@@ -47,12 +47,12 @@ const (
 
 // peerServer returns the server that peers dial. It does not show who else is linked.
 func peerServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, host *peer.Host) *grpcServer {
-	return newServer(log, metrics, nil, host.Register, grpc.MaxConcurrentStreams(maxPeerStreams))
+	return newServer(log, metrics, nil, rpcstream.LinkWindow, host.Register, grpc.MaxConcurrentStreams(maxPeerStreams))
 }
 
 // apiServer returns the server of the local API.
 func apiServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, programs *bus.Service, operators *admin.Service) *grpcServer {
-	return newServer(log, metrics, node, func(r grpc.ServiceRegistrar) {
+	return newServer(log, metrics, node, rpcstream.ProgramWindow, func(r grpc.ServiceRegistrar) {
 		pb.RegisterBusServiceServer(r, programs)
 		pb.RegisterAdminServiceServer(r, operators)
 		channelz.RegisterChannelzServiceToServer(r)
@@ -60,14 +60,14 @@ func apiServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.N
 }
 
 // newServer returns a server with what both have. node, unless nil, is whose links
-// stand in its health.
-func newServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, register func(grpc.ServiceRegistrar), more ...grpc.ServerOption) *grpcServer {
+// stand in its health; window is one of rpcstream's.
+func newServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, window int32, register func(grpc.ServiceRegistrar), more ...grpc.ServerOption) *grpcServer {
 	panicked := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
 		log.ErrorContext(ctx, "panic in a call", "panic", p)
 		return status.Error(codes.Internal, "the daemon made a mistake; its log says more")
 	})
 	calls := callLog{log}
-	server := grpc.NewServer(append(append(rpcstream.ServerOptions(),
+	server := grpc.NewServer(append(append(rpcstream.ServerOptions(window),
 		grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), calls.unary, recovery.UnaryServerInterceptor(panicked)),
 		grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), calls.stream, recovery.StreamServerInterceptor(panicked)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),

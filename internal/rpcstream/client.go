@@ -26,9 +26,10 @@ const dialTimeout = 5 * time.Second
 
 // NewConn makes a connection that dials addr itself: gRPC's resolvers would take a bare
 // path for a host name. Keepalive notices a dead server within 30 s, but is not misled by
-// one that is merely busy; streams with signs of life of their own judge sooner. opened,
-// unless nil, is given what was dialled, and returns what is used.
-func NewConn(addr sockaddr.Address, opened func(net.Conn, error) (net.Conn, error), more ...grpc.DialOption) (*grpc.ClientConn, error) {
+// one that is merely busy; streams with signs of life of their own judge sooner. window is
+// ProgramWindow or LinkWindow. opened, unless nil, is given what was dialled, and returns
+// what is used.
+func NewConn(addr sockaddr.Address, window int32, opened func(net.Conn, error) (net.Conn, error), more ...grpc.DialOption) (*grpc.ClientConn, error) {
 	dial := func(ctx context.Context, _ string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, addr.Network, addr.Address)
 		if opened != nil {
@@ -40,7 +41,7 @@ func NewConn(addr sockaddr.Address, opened func(net.Conn, error) (net.Conn, erro
 	if addr.Network == "unix" {
 		target = "passthrough:///localhost"
 	}
-	return grpc.NewClient(target, append(append(dialOptions(),
+	return grpc.NewClient(target, append(append(dialOptions(window),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(dial),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 20 * time.Second, PermitWithoutStream: true}),
@@ -62,11 +63,12 @@ type Client[S grpc.ClientStream] struct {
 
 // Open dials addr and opens a stream with call. It lives until Close, or ctx ends, on a
 // connection of its own: a gRPC channel that has failed once redials by a rhythm of its own
-// and hands out its last error meanwhile. The error is that of dialling, else gRPC's.
-func Open[S grpc.ClientStream](ctx context.Context, addr sockaddr.Address, call func(context.Context, *grpc.ClientConn) (S, error)) (*Client[S], error) {
+// and hands out its last error meanwhile. window is as in NewConn. The error is that of
+// dialling, else gRPC's.
+func Open[S grpc.ClientStream](ctx context.Context, addr sockaddr.Address, window int32, call func(context.Context, *grpc.ClientConn) (S, error)) (*Client[S], error) {
 	c := new(Client[S])
 	var failed atomic.Pointer[error] // why dialling failed, which gRPC says in more words
-	conn, err := NewConn(addr, func(conn net.Conn, err error) (net.Conn, error) {
+	conn, err := NewConn(addr, window, func(conn net.Conn, err error) (net.Conn, error) {
 		if err != nil {
 			failed.Store(&err)
 			return nil, err

@@ -12,7 +12,7 @@ import (
 // A Driver is what a stream is attached to: a session under the lock of its owner. NextFrame
 // and Flushed are called by who sends, one at a time: a goroutine of Attach, or who calls
 // SendNow of the Waker; TakeFrame and MayReceive by a goroutine that receives, Stuck by a
-// third. Only MayReceive may block.
+// third. Only MayReceive may wait for somebody.
 type Driver interface {
 	// NextFrame is Session.Next.
 	NextFrame(now time.Time) (f Frame, again time.Time, over bool)

@@ -72,8 +72,7 @@ type Receiver struct {
 }
 
 // Recv returns the next frame, which is the caller's until it says of a batch that it is
-// Taken. The error is the stream's, or an
-// *link.Error of what FrameFromProto refuses.
+// Taken. The error is the stream's, or an *link.Error of what FrameFromProto refuses.
 func (r *Receiver) Recv(stream interface{ RecvMsg(m any) error }) (link.Frame, error) {
 	r.frame, r.err = nil, nil
 	if err := stream.RecvMsg(r); err != nil {
