@@ -1,9 +1,7 @@
 package faults
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,23 +56,9 @@ func play(t *testing.T, s *schedule) {
 
 // suffer has the faults come and go at their times, and returns when all are over.
 func (n *network) suffer(faults []fault) {
-	type event struct {
-		at   time.Duration
-		what func()
-	}
-	var events []event
+	var all events
 	for _, f := range faults {
-		var over func()
-		events = append(events, event{f.at, func() { over = n.apply(f) }}, event{f.at + f.lasts, func() { over() }})
+		all.add(f.at, f.lasts, func() (over func()) { return n.apply(f) })
 	}
-	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
-	began := time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
-	for _, e := range events {
-		timer.Reset(e.at - time.Since(began))
-		<-timer.C
-		e.what()
-	}
+	all.play()
 }

@@ -32,13 +32,7 @@ func (f ksockFault) String() string {
 	case f.program == "":
 		what = fmt.Sprintf("%v link %s", f.at, f.kind)
 	}
-	if len(f.ways) == 1 {
-		what += []string{" to who is dialled", " to who dials"}[f.ways[0]]
-	}
-	if f.rate > 0 {
-		what += fmt.Sprintf(" %d bytes/s", f.rate)
-	}
-	return what + fmt.Sprintf(" for %v", f.lasts)
+	return what + describe(f.ways, f.rate, f.lasts)
 }
 
 // A ksockSchedule is all that a run of programs is: the same seed makes the same one.

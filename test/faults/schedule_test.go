@@ -85,13 +85,18 @@ func (f fault) String() string {
 	if f.onNode() {
 		what = fmt.Sprintf("%v node %d %s", f.at, f.target, f.kind)
 	}
-	if len(f.ways) == 1 {
-		what += []string{" to the acceptor", " to the dialler"}[f.ways[0]]
+	return what + describe(f.ways, f.rate, f.lasts)
+}
+
+// describe returns the rest of what is said of a fault.
+func describe(ways []int, rate int, lasts time.Duration) (what string) {
+	if len(ways) == 1 {
+		what += []string{" to who was dialled", " to who dials"}[ways[0]]
 	}
-	if f.rate > 0 {
-		what += fmt.Sprintf(" %d bytes/s", f.rate)
+	if rate > 0 {
+		what += fmt.Sprintf(" %d bytes/s", rate)
 	}
-	return what + fmt.Sprintf(" for %v", f.lasts)
+	return what + fmt.Sprintf(" for %v", lasts)
 }
 
 // A schedule is all that a run is: the same seed makes the same one.
