@@ -233,10 +233,7 @@ func (a *attached) TakeFrame(now time.Time, f link.Frame) error {
 		if f.Ack != 0 {
 			signal(a.wakeRead)
 		}
-		a.worker.work()
-		a.mu.Lock()
-		f.Taken = a.session.Waiting() == 0
-		a.mu.Unlock()
+		f.Taken = a.worker.work()
 	case *link.Ack:
 		signal(a.wakeRead)
 		signal(a.wakeWork)

@@ -66,8 +66,9 @@ func (w *worker) run() {
 	w.stopPushing()
 }
 
-// work performs the operations that can be performed now.
-func (w *worker) work() {
+// work performs the operations that can be performed now. It reports whether none is left
+// that the session has received, so that nobody needs the memory of its batches.
+func (w *worker) work() (all bool) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
 	for w.ctx.Err() == nil {
@@ -77,6 +78,7 @@ func (w *worker) work() {
 		}
 		w.finished = w.finished[:0]
 		room := w.session.Room(link.Answers)
+		left := w.session.Waiting() > 0
 		var first uint64
 		var ops []program.Operation
 		if room {
@@ -93,12 +95,12 @@ func (w *worker) work() {
 				w.perform(&ops[i], first+uint64(i))
 			}
 		}
-		clear(ops)
 		w.settle()
 		if !worked && len(ops) == 0 {
-			return
+			return !left
 		}
 	}
+	return false
 }
 
 func (w *worker) ready(room bool) (program.Numbered, bool) {
