@@ -40,6 +40,13 @@ type config struct {
 	Announce    bool          `koanf:"announce-links"`
 	Verbosity   int           `koanf:"verbosity"`
 	API         string        `koanf:"api"`
+	TLSCert     string        `koanf:"tls-cert"`
+	TLSKey      string        `koanf:"tls-key"`
+	TLSCA       string        `koanf:"tls-ca"`
+	TLSName     string        `koanf:"tls-name"`
+	Insecure    bool          `koanf:"insecure"`
+	PeerGroup   string        `koanf:"peer-group"`
+	APIGroup    string        `koanf:"api-group"`
 	Metrics     string        `koanf:"metrics"`
 	LogFormat   string        `koanf:"log-format"`
 	Check       bool          `koanf:"check"`
@@ -67,6 +74,13 @@ func addFlags(f *pflag.FlagSet) {
 	f.Bool("announce-links", false, "announce on the bus when a link goes up or down or loses messages, as $.Limpet.Link.Up, $.Limpet.Link.Down and $.Limpet.Lost, and reply to $.Limpet.Links")
 	f.IntP("verbosity", "v", 1, "`LEVEL` 0: warnings; 1: changes of state; 2: every message as it is processed, without its data")
 	f.String("api", client.DefaultAPIAddress(), "offer the local API at `ADDRESS`; \"none\" offers none")
+	f.String("tls-cert", "", "encrypt connections over TCP, both ways authenticated, with the certificate in this PEM `FILE`; read again when it changes")
+	f.String("tls-key", "", "the private key of --tls-cert, a PEM `FILE`")
+	f.String("tls-ca", "", "believe peers and programs whose certificates a CA in this PEM `FILE` has signed")
+	f.String("tls-name", "", "the `NAME` that the certificates of dialled peers must have, a DNS name or a URI such as spiffe://example.org/limpetd, in place of their address's host")
+	f.Bool("insecure", false, "allow addresses of other machines without TLS: anybody can join then, or read and change what is sent")
+	f.String("peer-group", "", "open the Unix sockets for peers to the `GROUP`, a name or an id")
+	f.String("api-group", "", "open the local API's Unix socket to the `GROUP`, a name or an id")
 	f.String("metrics", "", "serve Prometheus metrics over HTTP at `HOST:PORT`/metrics")
 	f.String("log-format", "text", "`FORMAT` of the log on standard error: text or json")
 	f.String("config", "", "read a YAML `FILE` with the same names")
@@ -151,6 +165,7 @@ func (c *config) validate() error {
 	}
 	d := daemon.Config{
 		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.Announce, Version: version(),
+		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: limpet.Config{
 			Pattern: c.MessageName, Termination: c.Termination, Trace: c.Verbosity >= 2,
 			Grace: c.Grace, RequestHold: c.RequestHold, AllInterest: c.Interest == "off",
@@ -208,6 +223,9 @@ func (c *config) sayCheck(out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := d.TLS.Check(); err != nil {
+		return err
+	}
 	var b strings.Builder
 	say := func(what string, value any) { fmt.Fprintf(&b, "%-16s %v\n", what+":", value) }
 	b.WriteString("the configuration is good\n")
@@ -231,6 +249,20 @@ func (c *config) sayCheck(out io.Writer) error {
 		api = d.API.String()
 	}
 	say("api", api)
+	secrecy := "none, and only addresses of this machine"
+	switch {
+	case d.TLS != nil:
+		secrecy = fmt.Sprintf("certificate %s, key %s, CA %s", d.TLS.Cert, d.TLS.Key, d.TLS.CA)
+	case d.Insecure:
+		secrecy = "none, with --insecure"
+	}
+	say("tls", secrecy)
+	if c.PeerGroup != "" {
+		say("peer group", c.PeerGroup)
+	}
+	if c.APIGroup != "" {
+		say("api group", c.APIGroup)
+	}
 	if d.Expose != "" {
 		say("expose", d.Expose)
 	}

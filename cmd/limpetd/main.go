@@ -61,8 +61,9 @@ environment, which wins over the file.
 
 Exit codes: 0 stopped by SIGTERM, SIGINT or the termination message; 1 failed
 while running; 2 wrong flags, configuration or environment.`,
-		Example: `  limpetd --network-id 1 --listen :7000
-  limpetd --network-id 2 --connect otherhost:7000 --bus embedded
+		Example: `  limpetd --network-id 1 --listen :7000 --tls-cert a.pem --tls-key a.key --tls-ca ca.pem
+  limpetd --network-id 2 --connect hostA:7000 --tls-cert b.pem --tls-key b.key --tls-ca ca.pem
+  limpetd cert hostA hostB
   limpetd demo`,
 		Args:          cobra.NoArgs,
 		Version:       version(),
@@ -78,7 +79,7 @@ while running; 2 wrong flags, configuration or environment.`,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	addFlags(cmd.Flags())
-	cmd.AddCommand(newDemo())
+	cmd.AddCommand(newDemo(), newCert())
 	return cmd
 }
 

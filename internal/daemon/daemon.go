@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kbus-limpet/limpet/client/peer"
+	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
@@ -44,6 +45,7 @@ type Daemon struct {
 	admin    *admin.Service
 	peers    *grpcServer
 	api      *grpcServer
+	tls      *identity.TLS // nil without TLS
 	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
 	links    *announcer    // nil without AnnounceLinks
 }
@@ -96,9 +98,15 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	d.peers = peerServer(cfg.Log, rpcs, d.host)
-	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed}
-	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin)
+	if d.tls, err = cfg.TLS.load(cfg.Log); err != nil {
+		return &ConfigError{err}
+	}
+	who := identity.Server(d.tls, cfg.Log)
+	d.peers = peerServer(cfg.Log, who, rpcs, d.host)
+	d.admin = &admin.Service{
+		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Insecure: words(cfg.exposed()),
+	}
+	d.api = apiServer(cfg.Log, who, rpcs, d.node, d.programs, d.admin)
 	d.at, err = listen(ctx, cfg)
 	return err
 }
@@ -233,12 +241,13 @@ func serveGRPC(s *grpcServer, l net.Listener) error {
 }
 
 func (d *Daemon) dial(ctx context.Context, dialling *sync.WaitGroup) {
+	who := identity.Client(d.tls, d.cfg.TLS.name())
 	for _, x := range []struct {
 		all     []sockaddr.Address
 		classic bool
 	}{{d.cfg.Connect, false}, {d.cfg.ConnectClassic, true}} {
 		for _, addr := range x.all {
-			p := &peer.Dialler{Node: d.node, Address: addr, Classic: x.classic, Limpet: d.cfg.Limpet}
+			p := &peer.Dialler{Node: d.node, Address: addr, Credentials: who, Classic: x.classic, Limpet: d.cfg.Limpet}
 			dialling.Go(func() { p.Run(ctx) })
 		}
 	}
@@ -285,6 +294,12 @@ func (d *Daemon) sayStart() {
 	}
 	for _, l := range d.at.api {
 		log.Info("offering the local API", "address", l.Addr().String())
+	}
+	if d.tls != nil {
+		log.Info("connections over TCP are encrypted", "certificate_of", d.tls.Identity())
+	}
+	if all := d.cfg.exposed(); len(all) > 0 {
+		log.Warn("INSECURE: whoever reaches these addresses, or the way to them, can join, read and change everything, as --insecure allows", "addresses", words(all))
 	}
 	log.Info("limpetd is running", "version", d.cfg.Version, "bus", d.node.Bus().String(), "network_id", d.cfg.NetworkID, "instance", d.node.Instance().String())
 }

@@ -44,22 +44,26 @@ func listen(ctx context.Context, cfg *Config) (*listeners, error) {
 }
 
 func (l *listeners) open(ctx context.Context, cfg *Config) error {
+	peers, api, err := cfg.groups()
+	if err != nil {
+		return err
+	}
 	for _, addr := range cfg.Listen {
-		p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Log: cfg.Log})
+		p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Group: peers, Log: cfg.Log})
 		if err != nil {
 			return fmt.Errorf("--listen: %w", err)
 		}
 		l.peers = append(l.peers, counted.Listen(p))
 	}
 	for _, addr := range cfg.ListenClassic {
-		p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Log: cfg.Log})
+		p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Group: peers, Log: cfg.Log})
 		if err != nil {
 			return fmt.Errorf("--listen-classic: %w", err)
 		}
 		l.classic = append(l.classic, p)
 	}
 	if cfg.API != nil {
-		a, err := sockaddr.Listen(ctx, *cfg.API, sockaddr.Config{Private: true, Log: cfg.Log})
+		a, err := sockaddr.Listen(ctx, *cfg.API, sockaddr.Config{Private: true, Group: api, Log: cfg.Log})
 		if errors.Is(err, sockaddr.ErrInUse) {
 			return fmt.Errorf("%w (or give this daemon its own with --api)", err)
 		}

@@ -27,6 +27,8 @@ type Service struct {
 	Version string
 	// Started is when the daemon started.
 	Started time.Time
+	// Insecure are the addresses beyond this machine that are served or dialled without TLS.
+	Insecure []string
 	// Missed returns what programs that listen through the API have missed; nil is 0.
 	Missed func() uint64
 
@@ -70,6 +72,7 @@ func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetS
 		InstanceId: s.Node.Instance().String(),
 		StartTime:  timestamppb.New(s.Started),
 		Bindings:   uint32(bindings),
+		Insecure:   s.Insecure,
 	}
 	if s.Missed != nil {
 		r.ApiMissed = s.Missed()
@@ -164,6 +167,9 @@ func linkStatus(p *limpet.Peering, drops uint32) *pb.LinkStatus {
 	out := &pb.LinkStatus{
 		Name: st.Name, State: states[st.State], Since: timestamppb.New(st.Since), Ksock: uint32(st.Ksock),
 		Epochs: st.Epochs, Resumed: st.Resumed, Counts: counts(&st.Counts),
+	}
+	if st.Transport != "" {
+		out.Transport, out.Identity = st.Transport, st.Identity.String()
 	}
 	if st.LastErr != nil {
 		out.LastError = st.LastErr.Error()
