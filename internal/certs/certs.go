@@ -42,7 +42,7 @@ func ParseNames(words []string) (Names, error) {
 		}
 		if strings.Contains(word, "://") {
 			u, err := url.Parse(word)
-			if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.String() != word {
+			if err != nil || len(u.Host) > 253 || !dnsName.MatchString(u.Host) || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.String() != word {
 				return Names{}, fmt.Errorf("%.300q is %w: it is no URI of the form spiffe://example.org/limpetd", word, ErrName)
 			}
 			n.URIs = append(n.URIs, u)

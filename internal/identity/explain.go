@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 )
@@ -49,7 +50,7 @@ func quoted(c *x509.Certificate) []string {
 func (t *TLS) explain(err error) error {
 	var (
 		noTLS   tls.RecordHeaderError
-		alert   tls.AlertError
+		alert   *net.OpError
 		unknown x509.UnknownAuthorityError
 		invalid x509.CertificateInvalidError
 		host    x509.HostnameError
@@ -59,7 +60,7 @@ func (t *TLS) explain(err error) error {
 	switch {
 	case errors.As(err, &noTLS):
 		return refused("the other end speaks no TLS: %w", err)
-	case errors.As(err, &alert):
+	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls has no better name for it
 		return refused("the other end does not accept our certificate %s: %w", t.files.Cert, err)
 	case errors.As(err, &unknown):
 		return refused("the other end's certificate is not signed by a CA in %s: %w", t.files.CA, err)

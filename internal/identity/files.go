@@ -30,8 +30,8 @@ const (
 	lookEvery = time.Second
 	// settled is how old a file must be for a change of it to change its time too.
 	settled = 2 * time.Second
-	// expiresSoon is when to warn of a certificate's end.
-	expiresSoon = 7 * 24 * time.Hour
+	// lastPart is when to warn of a certificate's end: in this part of its life.
+	lastPart = 10
 )
 
 // TLS is a certificate with its key, and whom to believe, as they stand in files. What is
@@ -212,7 +212,7 @@ func (t *TLS) sayValidity(m *material) {
 		t.log.Warn("the certificate is not valid yet; nobody will accept it", "file", t.files.Cert, "from", leaf.NotBefore)
 	case now.After(leaf.NotAfter):
 		t.log.Warn("the certificate has expired; nobody will accept it", "file", t.files.Cert, "until", leaf.NotAfter)
-	case leaf.NotAfter.Sub(now) < expiresSoon:
+	case leaf.NotAfter.Sub(now) < leaf.NotAfter.Sub(leaf.NotBefore)/lastPart:
 		t.log.Warn("the certificate expires soon", "file", t.files.Cert, "until", leaf.NotAfter)
 	}
 	if info := t.read[1].info; info.Mode().Perm()&0o004 != 0 {

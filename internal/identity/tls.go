@@ -51,7 +51,8 @@ func (t *TLS) clientHandshake(ctx context.Context, name string, conn net.Conn) (
 	cfg.RootCAs = m.roots
 	if strings.Contains(name, "://") {
 		cfg.InsecureSkipVerify = true // crypto/tls knows no names that are URIs; hasURI verifies all the same
-		cfg.VerifyConnection = func(s tls.ConnectionState) error { return m.hasURI(s, name) }
+		uri := name
+		cfg.VerifyConnection = func(s tls.ConnectionState) error { return m.hasURI(s, uri) }
 		name = ""
 	}
 	out, auth, err := credentials.NewTLS(cfg).ClientHandshake(ctx, name, conn)
