@@ -25,6 +25,17 @@ func TestMain(m *testing.M) {
 	leaks.Main(m)
 }
 
+const dialFor = "LIMPET_TEST_DIAL" // a socket for another process to dial
+
+func dialAndWait(path string) int {
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		return 1
+	}
+	_, _ = conn.Read(make([]byte, 1)) // until the test closes it
+	return 0
+}
+
 // filesOf makes certificates in a folder; the files are those of the first host.
 func filesOf(t testing.TB, dir string, hosts ...string) Files {
 	t.Helper()

@@ -76,17 +76,6 @@ func TestUnixIdentityBehindACounter(t *testing.T) {
 	}
 }
 
-const dialFor = "LIMPET_TEST_DIAL" // a socket for another process to dial
-
-func dialAndWait(path string) int {
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		return 1
-	}
-	_, _ = conn.Read(make([]byte, 1)) // until the test closes it
-	return 0
-}
-
 // Another user is another user, with all groups, also more than the first guess of theirs.
 func TestOtherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
