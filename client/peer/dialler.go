@@ -17,6 +17,8 @@ import (
 type Dialler struct {
 	// Node is our side. Required.
 	Node *limpet.Node
+	// Name is the peering's. Required.
+	Name string
 	// Address is the peer's. Required.
 	Address sockaddr.Address
 	// Classic says that the peer is one of upstream's limpets.
@@ -25,20 +27,11 @@ type Dialler struct {
 	Limpet limpet.Config
 }
 
-// Name returns the name that the peering has: "connect ADDRESS", or "connect-classic
-// ADDRESS".
-func (d *Dialler) Name() string {
-	if d.Classic {
-		return "connect-classic " + d.Address.String()
-	}
-	return "connect " + d.Address.String()
-}
-
 // Run dials the peer, serves the link, and dials again when that has broken, until ctx
 // ends; then it drains the link, takes the peering off its node and returns. The peer
 // may be there later than we are. Nothing is left running.
 func (d *Dialler) Run(ctx context.Context) {
-	p := d.Node.NewDialled(d.Name(), d.Limpet, d.Classic)
+	p := d.Node.NewDialled(d.Name, d.Limpet, d.Classic)
 	streams, stop := context.WithCancel(context.WithoutCancel(ctx)) // they end after the drain
 	k := &keeper{peering: p, log: d.Node.Log().With("link", p.Name()), open: d.open, delay: newDelay()}
 	ended := make(chan struct{})
