@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -40,17 +41,32 @@ func (d *Dialler) Run(ctx context.Context) {
 		k.run(streams, ctx)
 	}()
 	<-ctx.Done()
-	p.Close(streams, stopReason)
+	reason := reasonOf(context.Cause(ctx))
+	p.Close(streams, reason)
 	stop()
 	<-ended
-	p.Close(streams, stopReason) // of a greeting that was under way there may be a link now
+	p.Close(streams, reason) // of a greeting that was under way there may be a link now
 }
 
 // dialTimeout bounds the making of a connection with an upstream limpet.
 const dialTimeout = 5 * time.Second
 
-// stopReason is what the peer is told.
+// stopReason is what the peer is told, unless the context ended with a StopError.
 const stopReason = "the daemon is stopping"
+
+// A StopError is a cause with which Run's context may end: what the peer is told. Other
+// causes are nobody else's business.
+type StopError string
+
+// Error returns the reason.
+func (r StopError) Error() string { return string(r) }
+
+func reasonOf(cause error) string {
+	if r := StopError(""); errors.As(cause, &r) {
+		return string(r)
+	}
+	return stopReason
+}
 
 func (d *Dialler) open(ctx context.Context) (link.Stream, error) {
 	if !d.Classic {

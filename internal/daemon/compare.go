@@ -3,7 +3,6 @@ package daemon
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -89,18 +88,25 @@ type described struct {
 	limpet limpet.Config
 }
 
-// String returns what is not as it is by default, with the names of package limpet's
-// Config in lower case.
+// String returns what is set, with the names of the flags.
 func (l described) String() string {
 	var words []string
+	say := func(setting string, value any) { words = append(words, fmt.Sprintf("%s %v", setting, value)) }
+	c := &l.limpet
 	if l.name != "" {
-		words = append(words, "name "+l.name)
+		say("name", l.name)
 	}
-	v := reflect.ValueOf(l.limpet)
-	for i := range v.NumField() {
-		if f := v.Field(i); !f.IsZero() {
-			words = append(words, fmt.Sprintf("%s %v", strings.ToLower(v.Type().Field(i).Name), f))
-		}
+	if c.Pattern != "" {
+		say("message-name", c.Pattern)
+	}
+	if c.Grace != 0 {
+		say("grace", max(c.Grace, 0))
+	}
+	if c.RequestHold != 0 {
+		say("request-hold", c.RequestHold)
+	}
+	if c.AllInterest {
+		say("interest", "off")
 	}
 	if len(words) == 0 {
 		return "as by default"

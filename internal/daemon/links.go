@@ -24,9 +24,9 @@ type configuredLink struct {
 	peers   *counted.Listener
 	classic net.Listener
 
-	ended atomic.Bool   // its listener is closed because nobody wants it any more
-	stop  func()        // ends dialling; nil before it is started
-	done  chan struct{} // closed when dialling is over
+	ended atomic.Bool             // its listener is closed because nobody wants it any more
+	stop  context.CancelCauseFunc // ends dialling; nil before it is started
+	done  chan struct{}           // closed when dialling is over
 }
 
 // openLink opens the listener of a link that has one.
@@ -146,11 +146,12 @@ func (d *Daemon) openLinks(ctx context.Context) error {
 func (d *Daemon) startLink(ctx context.Context, l *configuredLink, fail context.CancelCauseFunc) {
 	c := l.cfg.Load()
 	if !c.Listen {
-		ctx, stop := context.WithCancel(ctx)
+		ctx, stop := context.WithCancelCause(ctx)
 		l.stop, l.done = stop, make(chan struct{})
 		dialler := &peer.Dialler{Node: d.node, Name: c.name(), Address: c.Address, Classic: c.Classic, Limpet: l.limpet()}
 		d.dialling.Go(func() {
 			defer close(l.done)
+			defer stop(nil)
 			dialler.Run(ctx)
 		})
 		return
@@ -171,7 +172,7 @@ func (d *Daemon) startLink(ctx context.Context, l *configuredLink, fail context.
 // more, or its listener is closed.
 func (d *Daemon) endLink(ctx context.Context, l *configuredLink, reason string) {
 	if l.stop != nil {
-		l.stop()
+		l.stop(peer.StopError(reason))
 		<-l.done
 		return
 	}

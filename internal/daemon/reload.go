@@ -39,6 +39,9 @@ func (d *Daemon) Reload(ctx context.Context, dry bool) ([]Change, error) {
 	for _, c := range changes {
 		d.cfg.Log.Info("configuration changed", "change", c.String())
 	}
+	if d.cfg.LevelVar != nil {
+		d.cfg.LevelVar.Set(d.cfg.Level)
+	}
 	return changes, nil
 }
 
@@ -61,9 +64,6 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 		return err
 	}
 	d.cfg.Links, d.cfg.Limpet, d.cfg.Level = to.Links, to.Limpet, to.Level
-	if d.cfg.LevelVar != nil {
-		d.cfg.LevelVar.Set(to.Level)
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.drainTimeout()+drainMargin) // all or nothing, whoever asked
 	defer cancel()
 	defer context.AfterFunc(d.runs.ctx, cancel)()
