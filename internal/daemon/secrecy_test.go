@@ -92,6 +92,9 @@ func await(t testing.TB, what string, is func() bool) {
 
 var anyPort = sockaddr.Address{Network: "tcp", Address: "127.0.0.1:0"}
 
+func accept(a sockaddr.Address) []daemon.LinkConfig { return []daemon.LinkConfig{daemon.Accept(a)} }
+func dial(a sockaddr.Address) []daemon.LinkConfig   { return []daemon.LinkConfig{daemon.Dial(a)} }
+
 func addrOf(r *running) sockaddr.Address {
 	a := r.PeerAddrs()[0]
 	return sockaddr.Address{Network: a.Network(), Address: a.String()}
@@ -104,7 +107,7 @@ func dialWith(t *testing.T, to sockaddr.Address, creds credentials.TransportCred
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &peer.Dialler{Node: node, Address: to, Credentials: creds}
+	d := &peer.Dialler{Node: node, Name: "dialled", Address: to, Credentials: creds}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { d.Run(ctx) })
@@ -169,12 +172,12 @@ func TestStrangers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			log, said := newLog()
-			server := start(t, daemon.Config{NetworkID: 1, Listen: []sockaddr.Address{anyPort}, TLS: c.server, Log: log})
+			server := start(t, daemon.Config{NetworkID: 1, Links: accept(anyPort), TLS: c.server, Log: log})
 			var p *limpet.Peering
 			if c.creds != nil {
 				p = dialWith(t, addrOf(server), c.creds)
 			} else {
-				client := start(t, daemon.Config{NetworkID: 2, Connect: []sockaddr.Address{addrOf(server)}, TLS: c.client})
+				client := start(t, daemon.Config{NetworkID: 2, Links: dial(addrOf(server)), TLS: c.client})
 				await(t, "there is a peering", func() bool { return len(client.Node().Peerings()) == 1 })
 				p = client.Node().Peerings()[0]
 			}
@@ -189,7 +192,7 @@ func TestStrangers(t *testing.T) {
 			if c.server == nil || c.server.Cert != ours.tls("server").Cert {
 				return
 			}
-			friend := start(t, daemon.Config{NetworkID: 3, Connect: []sockaddr.Address{addrOf(server)}, TLS: ours.tls("client")})
+			friend := start(t, daemon.Config{NetworkID: 3, Links: dial(addrOf(server)), TLS: ours.tls("client")})
 			friend.wait(limpet.Up)
 			st := server.wait(limpet.Up).Status()
 			if st.Transport != "tls" || st.Identity.String() != "client" {
@@ -203,28 +206,68 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// Each link that is dialled may expect a name of its own.
+func TestNamesOfLinks(t *testing.T) {
+	ours := newFolder(t, "server,spiffe://example.org/server", "client")
+	server := start(t, daemon.Config{NetworkID: 1, Links: accept(anyPort), TLS: ours.tls("server")})
+	for i, names := range [][2]string{{"server", ""}, {"", "server"}, {"nobody", "server"}, {"nobody", "spiffe://example.org/server"}} {
+		to := daemon.Dial(addrOf(server))
+		to.TLSName = names[1]
+		all := ours.tls("client")
+		all.Name = names[0]
+		client := start(t, daemon.Config{NetworkID: uint32(2 + i), Links: []daemon.LinkConfig{to}, TLS: all})
+		client.wait(limpet.Up)
+		client.stop()
+		<-client.done
+	}
+}
+
+// What a reload adds is judged as at the start, and said.
+func TestInsecureAtAReload(t *testing.T) {
+	var mu sync.Mutex
+	log, said := newLog()
+	cfg := daemon.Config{Bus: daemon.Embedded, NetworkID: 1, Links: accept(anyPort), Insecure: true, Log: log}
+	change := func(f func()) {
+		mu.Lock()
+		defer mu.Unlock()
+		f()
+	}
+	cfg.Load = func() (now daemon.Config, err error) {
+		change(func() { now = cfg })
+		return now, nil
+	}
+	r := start(t, cfg)
+	change(func() { cfg.API = &sockaddr.Address{Network: "unix", Address: r.api} })
+	if err := r.bus.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	change(func() { cfg.Links = append(cfg.Links, daemon.Accept(sockaddr.Address{Network: "tcp", Address: ":0"})) })
+	if _, err := r.Reload(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := r.bus.Status(t.Context()); err != nil || !slices.Equal(st.GetInsecure(), []string{"--listen :0"}) || strings.Count(said.String(), "INSECURE") != 1 {
+		t.Errorf("%q, %v, %s", st.GetInsecure(), err, said)
+	}
+	change(func() { cfg.Insecure = false })
+	if _, err := r.Reload(t.Context(), false); err == nil || !strings.Contains(err.Error(), "without TLS anybody could join") {
+		t.Errorf("without --insecure: %v", err)
+	}
+}
+
 // Over a Unix socket the link's identity is the process at the other end; over TCP without
 // TLS it is nobody's.
 func TestIdentityOfALink(t *testing.T) {
 	for network, want := range map[string]string{"unix": fmt.Sprintf("uid %d (pid %d)", os.Geteuid(), os.Getpid()), "plain": "unknown"} {
 		for _, old := range []bool{false, true} {
-			at := []sockaddr.Address{anyPort}
+			at := daemon.Accept(anyPort)
 			if network == "unix" {
-				at = []sockaddr.Address{unix(filepath.Join(t.TempDir(), "link"))}
+				at = daemon.Accept(unix(filepath.Join(t.TempDir(), "link")))
 			}
-			a, b := daemon.Config{NetworkID: 1}, daemon.Config{NetworkID: 2}
-			if old {
-				a.ListenClassic = at
-			} else {
-				a.Listen = at
-			}
-			x := start(t, a)
-			if at = []sockaddr.Address{addrOf(x)}; old {
-				b.ConnectClassic = at
-			} else {
-				b.Connect = at
-			}
-			y := start(t, b)
+			at.Classic = old
+			x := start(t, daemon.Config{NetworkID: 1, Links: []daemon.LinkConfig{at}})
+			to := daemon.Dial(addrOf(x))
+			to.Classic = old
+			y := start(t, daemon.Config{NetworkID: 2, Links: []daemon.LinkConfig{to}})
 			for _, r := range []*running{x, y} {
 				r.wait(limpet.Up)
 				links, err := r.bus.LinkStatus(t.Context(), "", 0)
@@ -244,7 +287,7 @@ func TestInsecureIsSaid(t *testing.T) {
 		if insecure {
 			at.Address = ":0"
 		}
-		r := start(t, daemon.Config{NetworkID: 1, Insecure: insecure, Listen: []sockaddr.Address{at}, Log: log})
+		r := start(t, daemon.Config{NetworkID: 1, Insecure: insecure, Links: accept(at), Log: log})
 		st, err := r.bus.Status(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -263,7 +306,7 @@ func TestSocketsOfGroups(t *testing.T) {
 		t.Skip("only root can choose any group")
 	}
 	link := unix(filepath.Join(t.TempDir(), "made", "link"))
-	r := start(t, daemon.Config{NetworkID: 1, Listen: []sockaddr.Address{link}, PeerGroup: "12345", APIGroup: "23456"})
+	r := start(t, daemon.Config{NetworkID: 1, Links: accept(link), PeerGroup: "12345", APIGroup: "23456"})
 	for path, group := range map[string]uint32{link.Address: 12345, r.api: 23456} {
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != 0o660 || info.Sys().(*syscall.Stat_t).Gid != group {
@@ -300,8 +343,8 @@ func TestNewCertificatesUnderLoad(t *testing.T) {
 	t.Parallel()
 	before, after := newFolder(t, "a,127.0.0.1", "b"), newFolder(t, "a2,127.0.0.1", "b2", "c")
 	log, said := newLog()
-	x := start(t, daemon.Config{NetworkID: 1, Listen: []sockaddr.Address{anyPort}, TLS: before.tls("a"), Log: log})
-	y := start(t, daemon.Config{NetworkID: 2, Connect: []sockaddr.Address{addrOf(x)}, TLS: before.tls("b")})
+	x := start(t, daemon.Config{NetworkID: 1, Links: accept(anyPort), TLS: before.tls("a"), Log: log})
+	y := start(t, daemon.Config{NetworkID: 2, Links: dial(addrOf(x)), TLS: before.tls("b")})
 	x.wait(limpet.Up)
 	y.wait(limpet.Up)
 
@@ -361,7 +404,7 @@ func TestNewCertificatesUnderLoad(t *testing.T) {
 		t.Errorf("%d times the files could not be used: %s", n, said)
 	}
 
-	z := start(t, daemon.Config{NetworkID: 3, Connect: []sockaddr.Address{addrOf(x)}, TLS: after.tls("c")})
+	z := start(t, daemon.Config{NetworkID: 3, Links: dial(addrOf(x)), TLS: after.tls("c")})
 	z.wait(limpet.Up)
 	close(stop)
 	<-stopped

@@ -3,6 +3,7 @@ package daemon
 import (
 	"io"
 	"log/slog"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,7 +47,7 @@ func TestSilentConnections(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				host := peer.NewHost(node, limpet.Config{})
+				host := peer.NewHost(node, func(net.Addr) limpet.Config { return limpet.Config{} })
 				server := peerServer(log, identity.Server(c.tls, log), grpcprom.NewServerMetrics(), host)
 				l := bufconn.Listen(1 << 20)
 				ended := make(chan error, 1)

@@ -13,7 +13,7 @@ func TestParseAddress(t *testing.T) {
 		":7000":              {Network: "tcp", Address: ":7000"},
 		"[::1]:7000":         {Network: "tcp", Address: "[::1]:7000"},
 		"/run/limpet.sock":   {Network: "unix", Address: "/run/limpet.sock"},
-		"limpet.sock":        {Network: "unix", Address: "limpet.sock"},
+		"unix:limpet.sock":   {Network: "unix", Address: "limpet.sock"},
 		"./a:1":              {Network: "unix", Address: "./a:1"},
 		"unix:a:1":           {Network: "unix", Address: "a:1"},
 		"unix:/run/x":        {Network: "unix", Address: "/run/x"},
@@ -27,9 +27,11 @@ func TestParseAddress(t *testing.T) {
 		"":                             "host:port",
 		"host:port":                    `port "port"`,
 		"host:65536":                   `port "65536"`,
-		strings.Repeat("a", 108):       "at most 107 bytes",
+		"host":                         "give host:port, or the path",
+		"limpet.sock":                  "unix:PATH",
+		strings.Repeat("/", 108):       "at most 107 bytes",
 		"unix:":                        "host:port",
-		"a\x00b":                       "NUL",
+		"/a\x00b":                      "NUL",
 		"/" + strings.Repeat("a/", 60): "at most 107 bytes",
 	} {
 		if got, err := sockaddr.ParseAddress(word); err == nil || !strings.Contains(err.Error(), words) {
@@ -40,7 +42,7 @@ func TestParseAddress(t *testing.T) {
 
 func TestIsLocal(t *testing.T) {
 	for word, want := range map[string]bool{
-		"/run/limpet.sock": true, "limpet.sock": true,
+		"/run/limpet.sock": true, "unix:limpet.sock": true,
 		"localhost:7000": true, "LocalHost:7000": true, "127.0.0.1:7000": true, "127.9.9.9:0": true, "[::1]:7000": true, "[::ffff:127.0.0.1]:1": true,
 		":7000": false, "0.0.0.0:7000": false, "[::]:7000": false, "192.0.2.1:7000": false, "[2001:db8::1]:7000": false,
 		"host:7000": false, "localhost.example.org:7000": false, "127.0.0.1.example.org:1": false, "[fe80::1%lo]:1": false,
@@ -64,12 +66,13 @@ func FuzzParseAddress(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if again, err := sockaddr.ParseAddress(a.String()); err != nil || again != a {
+			t.Errorf("%q gives %+v, which gives %+v, %v", word, a, again, err)
+		}
 		if a.Network == "tcp" {
-			again, err := sockaddr.ParseAddress(a.String())
-			if err != nil || again != a {
-				t.Errorf("%q gives %+v, which gives %+v, %v", word, a, again, err)
-			}
-		} else if a.Network != "unix" || a.Address == "" {
+			return
+		}
+		if a.Network != "unix" || a.Address == "" {
 			t.Errorf("%q gives %+v", word, a)
 		}
 	})

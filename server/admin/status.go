@@ -27,10 +27,14 @@ type Service struct {
 	Version string
 	// Started is when the daemon started.
 	Started time.Time
-	// Insecure are the addresses beyond this machine that are served or dialled without TLS.
-	Insecure []string
+	// Insecure returns the addresses beyond this machine that are served or dialled without
+	// TLS; nil is none.
+	Insecure func() []string
 	// Missed returns what programs that listen through the API have missed; nil is 0.
 	Missed func() uint64
+	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it
+	// cannot be.
+	Reloads func(ctx context.Context, dry bool) ([]*pb.ConfigChange, error)
 
 	ending sync.Once // makes over
 	close  sync.Once // closes it
@@ -72,7 +76,9 @@ func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetS
 		InstanceId: s.Node.Instance().String(),
 		StartTime:  timestamppb.New(s.Started),
 		Bindings:   uint32(bindings),
-		Insecure:   s.Insecure,
+	}
+	if s.Insecure != nil {
+		r.Insecure = s.Insecure()
 	}
 	if s.Missed != nil {
 		r.ApiMissed = s.Missed()
