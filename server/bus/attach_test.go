@@ -191,6 +191,13 @@ func TestAttach(t *testing.T) {
 	p.want("5", "0:EBADMSG x", "$.A", "$.B.x", "6", "$.A", "7")
 }
 
+// A name that is no text is refused as any other, and does not break the stream.
+func TestNameThatIsNoText(t *testing.T) {
+	p := newRawProgram(t, serve(t))
+	p.do(op(0, pb.Action_ACTION_BIND, named("$.\xff")), op(1, pb.Action_ACTION_BIND, named("\xff")), op(2, pb.Action_ACTION_POLL))
+	p.want("0:EBADMSG $.?", "1:EBADMSG", "2")
+}
+
 // A result takes no more memory than what was read, however much was asked for.
 func TestReadTakesNoMore(t *testing.T) {
 	f := serve(t)
