@@ -9,7 +9,7 @@ type fifo[T any] struct {
 }
 
 const (
-	chunkLen = 32
+	chunkLen = 8
 	// maxSpare chunks are kept for the next burst.
 	maxSpare = 4096 / chunkLen
 )
