@@ -48,7 +48,7 @@ func Open(address string) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := rpcstream.NewConn(addr, rpcstream.ProgramWindow, nil)
+	conn, err := rpcstream.NewConn(addr, rpcstream.ProgramWindow)
 	if err != nil {
 		return nil, fmt.Errorf("dialling %s: %w", addr, err)
 	}
