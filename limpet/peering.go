@@ -106,6 +106,9 @@ func (n *Node) NewDialled(name string, cfg Config, classic bool) *Peering {
 // Name returns the peering's name.
 func (p *Peering) Name() string { return p.name }
 
+// Origin returns Config.Origin as it was when the peering was made.
+func (p *Peering) Origin() string { return p.cfg.Origin }
+
 // Dialled reports whether we dial the peer, else it dials us.
 func (p *Peering) Dialled() bool { return p.dialled }
 
@@ -179,7 +182,7 @@ func (p *Peering) attached(l *live) {
 	if p.state != Draining {
 		p.setState(Up, nil)
 	}
-	if n.watching && hasFeature(l.peer, featureInterest) && !p.cfg.AllInterest {
+	if n.tellsInterest(p, l.peer) {
 		names := n.interest.For(tableSource(p))
 		l.with(func(e *Epoch) { e.Interest(names) })
 	}
