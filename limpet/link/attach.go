@@ -207,9 +207,9 @@ func (a *attachment) watch(ctx context.Context, cancel context.CancelCauseFunc) 
 	defer mu.Unlock()
 	timer = time.AfterFunc(lookEvery, look)
 	return func() {
-		timer.Stop()
-		mu.Lock() // a look may be under way
+		mu.Lock() // a look may be under way, and would go on
 		defer mu.Unlock()
+		timer.Stop()
 	}
 }
 
