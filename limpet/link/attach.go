@@ -47,7 +47,7 @@ func Attach(ctx context.Context, stream Stream, d Driver) error {
 	unblock := context.AfterFunc(ctx, stream.Close)
 
 	why := a.send(ctx)
-	inOrder := errors.Is(why, errOver) && unblock()
+	inOrder := unblock() && errors.Is(why, errOver)
 	cancel(why)
 	if inOrder { // the last frame gets out, and the peer closes in its turn
 		last := time.NewTimer(closeTimeout)
