@@ -49,7 +49,7 @@ func Open(address string, opts ...Option) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := rpcstream.NewConn(to, rpcstream.ProgramWindow, nil)
+	conn, err := rpcstream.NewConn(to, rpcstream.ProgramWindow)
 	if err != nil {
 		return nil, fmt.Errorf("dialling %s: %w", to, err)
 	}

@@ -47,7 +47,7 @@ func TestAttachedProgramsAreSmall(t *testing.T) {
 		where      string
 		got        memory
 		heap, most int
-	}{{"daemon", inDaemon, 44 << 10, 9}, {"program", inProgram, 60 << 10, 11}} {
+	}{{"daemon", inDaemon, 32 << 10, 6}, {"program", inProgram, 48 << 10, 8}} {
 		if c.got.heap > c.heap || c.got.goroutines > c.most {
 			t.Errorf("in the %s %v, at most %d bytes and %d stacks are right", c.where, c.got, c.heap, c.most)
 		}

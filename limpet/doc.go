@@ -21,13 +21,12 @@
 //   - the writer (live.write): Dos to the bus, outcomes back. It also calls Tick, and
 //     ends the epoch: it stops the reader, and closes the Ksock.
 //   - two for each stream (link.Attach): NextFrame to the stream, and the stream to
-//     TakeFrame; and one that watches over the stream. The second also makes the Ksock
-//     listen to what the peer wants, on a bus where that waits for nothing: the other
-//     peers are told only then.
+//     TakeFrame. The second also makes the Ksock listen to what the peer wants, on a bus
+//     where that waits for nothing: the other peers are told only then.
 //   - one for each node (listeners.run), which follows who listens on the bus.
 //
-// Peering.Dial and Node.Accept run in the goroutine of whoever calls them, and return
-// when the stream has broken.
+// Peering.Dial and Node.Accept run in the goroutine of whoever calls them, which is the one
+// that sends, and return when the stream has broken.
 //
 // # Locks
 //

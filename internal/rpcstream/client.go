@@ -52,27 +52,24 @@ func (t *Target) dial(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, t.Network, t.Address.Address)
 }
 
-// NewConn makes a connection that dials its target itself: gRPC's resolvers would take a
-// bare path for a host name. Keepalive notices a dead server within 30 s, but is not misled
-// by one that is merely busy; streams with signs of life of their own judge sooner. window is
-// ProgramWindow or LinkWindow. opened, unless nil, is given what was dialled, and returns
-// what is used.
-func NewConn(to Target, window int32, opened func(net.Conn, error) (net.Conn, error), more ...grpc.DialOption) (*grpc.ClientConn, error) {
-	dial := func(ctx context.Context, _ string) (net.Conn, error) {
-		conn, err := to.dial(ctx)
-		if opened != nil {
-			return opened(conn, err)
-		}
-		return conn, err
-	}
+// NewConn makes a connection for unary calls, which dials the target when there is a call.
+// Keepalive notices a dead server within 30 s, but is not misled by one that is merely busy.
+// window is ProgramWindow or LinkWindow.
+func NewConn(to Target, window int32) (*grpc.ClientConn, error) {
+	return newConn(to, window, to.dial,
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 20 * time.Second, PermitWithoutStream: true}))
+}
+
+// newConn makes a connection that dials the target itself, with dial: gRPC's resolvers would
+// take a bare path for a host name.
+func newConn(to Target, window int32, dial func(context.Context) (net.Conn, error), more ...grpc.DialOption) (*grpc.ClientConn, error) {
 	target := "passthrough:///" + to.Address.Address
 	if to.Network == "unix" {
 		target = "passthrough:///localhost"
 	}
 	return grpc.NewClient(target, append(append(dialOptions(window),
 		grpc.WithTransportCredentials(to.credentials()),
-		grpc.WithContextDialer(dial),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 20 * time.Second, PermitWithoutStream: true}),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: dialTimeout,
@@ -91,13 +88,15 @@ type Client[S grpc.ClientStream] struct {
 
 // Open dials a target and opens a stream with call. It lives until Close, or ctx ends, on a
 // connection of its own: a gRPC channel that has failed once redials by a rhythm of its own
-// and hands out its last error meanwhile. window is as in NewConn. The error is that of
+// and hands out its last error meanwhile. The connection has no keepalive, for a session
+// judges sooner whether its peer lives. window is as in NewConn. The error is that of
 // dialling, else gRPC's.
 func Open[S grpc.ClientStream](ctx context.Context, to Target, window int32, call func(context.Context, *grpc.ClientConn) (S, error)) (*Client[S], error) {
 	c := new(Client[S])
 	var failed atomic.Pointer[error] // why dialling failed, which gRPC says in more words
 	to.Credentials = witness{to.credentials(), &failed}
-	conn, err := NewConn(to, window, func(conn net.Conn, err error) (net.Conn, error) {
+	conn, err := newConn(to, window, func(ctx context.Context) (net.Conn, error) {
+		conn, err := to.dial(ctx)
 		if err != nil {
 			failed.Store(&err)
 			return nil, err

@@ -10,9 +10,9 @@ import (
 )
 
 // A Driver is what a stream is attached to: a session under the lock of its owner. NextFrame
-// and Flushed are called by who sends, one at a time: a goroutine of Attach, or who calls
-// SendNow of the Waker; TakeFrame and MayReceive by a goroutine that receives, Stuck by a
-// third. Only MayReceive may wait for somebody.
+// and Flushed are called by who sends, one at a time: Attach, or who calls SendNow of the
+// Waker; TakeFrame and MayReceive by a goroutine that receives, Stuck once a second by
+// another. Only MayReceive may wait for somebody.
 type Driver interface {
 	// NextFrame is Session.Next.
 	NextFrame(now time.Time) (f Frame, again time.Time, over bool)
@@ -41,32 +41,30 @@ func Attach(ctx context.Context, stream Stream, d Driver) error {
 	if _, buffered := stream.(BufferedStream); buffered {
 		a.waker.stream.Store(a)
 	}
-	var all sync.WaitGroup
-	sent, received := make(chan struct{}), make(chan struct{})
-	all.Go(func() { defer close(sent); cancel(a.send(ctx)) })
-	all.Go(func() { defer close(received); cancel(a.receive(ctx, cancel)) })
-	all.Go(func() { a.watch(ctx, cancel) })
+	received := make(chan struct{})
+	go func() { defer close(received); cancel(a.receive(ctx, cancel)) }()
+	defer a.watch(ctx, cancel)()
+	unblock := context.AfterFunc(ctx, stream.Close)
 
-	<-ctx.Done()
-	why := context.Cause(ctx)
-	if errors.Is(why, errOver) {
-		// Let the last frame out, and the peer close in its turn.
+	why := a.send(ctx)
+	inOrder := unblock() && errors.Is(why, errOver)
+	cancel(why)
+	if inOrder { // the last frame gets out, and the peer closes in its turn
 		last := time.NewTimer(closeTimeout)
 		defer last.Stop()
-		for _, c := range []chan struct{}{sent, received} {
-			select {
-			case <-c:
-			case <-last.C:
-				stream.Close()
-			}
+		select {
+		case <-received:
+		case <-last.C:
 		}
-		why = nil
 	}
 	stream.Close()
-	all.Wait()
+	<-received
 	a.waker.stream.CompareAndSwap(a, nil)
 	a.turn <- struct{}{} // somebody else may be sending still; nobody gets it again
-	return why
+	if inOrder {
+		return nil
+	}
+	return context.Cause(ctx)
 }
 
 // errOver ends a stream in order.
@@ -186,21 +184,34 @@ func (a *attachment) receive(ctx context.Context, cancel context.CancelCauseFunc
 	}
 }
 
-// watch ends a stream whose peer is silent, wedged or stuck.
-func (a *attachment) watch(ctx context.Context, cancel context.CancelCauseFunc) {
-	look := time.NewTicker(time.Second)
-	defer look.Stop()
+// watch ends a stream whose peer is silent, wedged or stuck, until it is stopped.
+func (a *attachment) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
+	var mu sync.Mutex // guards what follows
+	var timer *time.Timer
 	peer := newLife(time.Now(), a.stream.Heard())
-	for {
-		select {
-		case <-ctx.Done():
+	look := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if ctx.Err() != nil {
 			return
-		case now := <-look.C:
-			if err := peer.look(now, a.stream.Heard(), a.frames.Load()); err != nil {
-				cancel(err)
-			} else if a.driver.Stuck(now) {
-				cancel(ErrNoProgress)
-			}
 		}
+		now := time.Now()
+		if err := peer.look(now, a.stream.Heard(), a.frames.Load()); err != nil {
+			cancel(err)
+		} else if a.driver.Stuck(now) {
+			cancel(ErrNoProgress)
+		}
+		timer.Reset(lookEvery)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(lookEvery, look)
+	return func() {
+		mu.Lock() // a look may be under way, and would go on
+		defer mu.Unlock()
+		timer.Stop()
 	}
 }
+
+// lookEvery is how often a stream is watched.
+const lookEvery = time.Second

@@ -9,7 +9,7 @@ type fifo[T any] struct {
 }
 
 const (
-	chunkLen = 32
+	chunkLen = 16
 	// maxSpare chunks are kept for the next burst.
 	maxSpare = 4096 / chunkLen
 )

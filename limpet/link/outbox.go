@@ -177,10 +177,12 @@ func (o *outbox[T]) waiting(i int) *item[T] {
 // flushed forgets the last batch, which has been sent.
 func (o *outbox[T]) flushed() { clear(o.batch.Messages) }
 
-// rest gives back the memory of bursts if nothing is queued or unacknowledged.
+// rest gives back the memory of what was sent if nothing is queued or unacknowledged.
 func (o *outbox[T]) rest() {
 	if o.unacked.n+o.queued() == 0 {
 		o.spare, o.batch.Messages = nil, nil
+		o.unacked = fifo[item[T]]{}
+		clear(o.queues[:])
 	}
 }
 

@@ -304,4 +304,16 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	if memory() > chunkLen*(maxSpare+8) {
 		t.Errorf("memory for %d is kept after all was withdrawn", memory())
 	}
+	put(o, "n")
+	for b := o.take(); b != nil; b = o.take() {
+		continue
+	}
+	o.ack(o.sent)
+	if o.rest(); memory() != 0 {
+		t.Errorf("memory for %d is kept at rest", memory())
+	}
+	put(o, "n")
+	if b := o.take(); b == nil || b.First != o.sent {
+		t.Errorf("%v is sent after a rest", b)
+	}
 }

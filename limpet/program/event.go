@@ -1,6 +1,7 @@
 package program
 
 import (
+	"strings"
 	"syscall"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -89,7 +90,7 @@ func Done(op *Operation, err error) *Result {
 	}
 	r.fail(err)
 	if op.Tag == 0 {
-		r.Name = op.Msg.Name
+		r.Name = strings.ToValidUTF8(op.Msg.Name, "?") // it is text now
 	}
 	return r
 }
@@ -102,5 +103,5 @@ func (r *Result) fail(err error) {
 		r.Errno = kbusdev.ErrnoName(errno)
 		return
 	}
-	r.Errno, r.Message = "EIO", err.Error()
+	r.Errno, r.Message = "EIO", strings.ToValidUTF8(err.Error(), "?")
 }

@@ -150,7 +150,7 @@ func next(b []byte) (f field, rest []byte) {
 		}
 	}
 	number, kind, n := protowire.ConsumeTag(b)
-	if n < 0 {
+	if n < 0 || number > protowire.MaxValidNumber {
 		return f, nil
 	}
 	f.number, f.kind = int(number), kind
@@ -177,10 +177,10 @@ type decoder struct {
 	now   time.Time
 }
 
-// message decodes a message as protobuf and FromProto do.
+// message decodes a message as protobuf and FromProto do. What is said of it again is
+// added to what m has already.
 func (d *decoder) message(m *kbusdev.Message, b []byte) error {
-	var data, event []byte
-	hasEvent := false
+	var data []byte
 	for len(b) > 0 {
 		f, rest := next(b)
 		if rest == nil {
@@ -201,14 +201,16 @@ func (d *decoder) message(m *kbusdev.Message, b []byte) error {
 			m.Name = d.last
 		case f.number == fieldData:
 			data = f.bytes
-		case f.number == fieldBindEvent: // if there are several they are one
-			event, hasEvent = append(event, f.bytes...), true
+		case f.number == fieldBindEvent:
+			if err := d.event(m, f.bytes); err != nil {
+				return err
+			}
 		}
 	}
 	switch {
-	case hasEvent:
-		return d.event(m, event)
-	case len(data) > 0:
+	case m.Event != nil:
+		m.Data = nil
+	case data != nil:
 		m.Data = d.keep(data)
 	}
 	return nil
@@ -244,8 +246,12 @@ func (d *decoder) number(m *kbusdev.Message, number int, v uint64) {
 	}
 }
 
+// event decodes a bind event; if there are several they are one.
 func (d *decoder) event(m *kbusdev.Message, b []byte) error {
-	e := new(kbusdev.BindEvent)
+	if m.Event == nil {
+		m.Event = new(kbusdev.BindEvent)
+	}
+	e := m.Event
 	for len(b) > 0 {
 		f, rest := next(b)
 		if rest == nil {
@@ -264,13 +270,15 @@ func (d *decoder) event(m *kbusdev.Message, b []byte) error {
 			e.Name = string(f.bytes)
 		}
 	}
-	m.Event = e
 	return nil
 }
 
 // keep returns data that may be kept: a part of the frame if it is a good part of it,
 // so that a message that waits long holds little more memory than its own.
 func (d *decoder) keep(data []byte) []byte {
+	if len(data) == 0 {
+		return nil
+	}
 	if d.owned && len(data) >= d.whole/4 {
 		return data[:len(data):len(data)]
 	}

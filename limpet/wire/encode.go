@@ -40,21 +40,37 @@ const sharedData = 4 << 10
 
 // marshalBatch encodes a batch as a LinkRequest.
 func marshalBatch(batch *link.Batch, now time.Time) mem.BufferSlice {
-	return marshalMessages(batch, 0, func(m *kbusdev.Message) *kbusdev.Message { return m }, now, fieldBatch, fieldFrame)
+	return marshalParts(batch, 0, &onlyMessages, now, fieldBatch, fieldFrame)
 }
 
-// marshalMessages encodes a batch in these fields, the innermost first; message returns the
-// message in each of its parts, and missed is for a program.
-func marshalMessages[T any](batch *link.BatchOf[T], missed uint64, message func(*T) *kbusdev.Message, now time.Time, fields ...int) mem.BufferSlice {
+// A shape says how the parts of a batch are encoded.
+type shape[T any] struct {
+	// message returns the message that a part is, nil for what stands between messages. The
+	// others are for that: after is how many messages come before it.
+	message func(p *T) *kbusdev.Message
+	// size returns the size, and how much of it is data that is not copied.
+	size func(p *T, after int, now time.Time) (n, shared int)
+	// append appends the fields.
+	append func(d draft, p *T, after int, now time.Time) draft
+}
+
+var onlyMessages = shape[kbusdev.Message]{message: func(m *kbusdev.Message) *kbusdev.Message { return m }}
+
+// marshalParts encodes a batch in these fields, the innermost first; missed is for a program.
+func marshalParts[T any](batch *link.BatchOf[T], missed uint64, s *shape[T], now time.Time, fields ...int) mem.BufferSlice {
 	var sizes [link.MaxBatchMessages]int
-	inBatch, shared := varintField(batch.First)+varintField(batch.Ack)+varintField(missed), 0
+	inBatch, shared, messages := varintField(batch.First)+varintField(batch.Ack)+varintField(missed), 0, 0
 	for i := range batch.Messages {
-		m := message(&batch.Messages[i])
-		sizes[i] = messageSize(m, now)
-		inBatch += 1 + sizeOf(sizes[i])
-		if sharesData(m) {
-			shared += len(m.Data)
+		var n, without int
+		if m := s.message(&batch.Messages[i]); m != nil {
+			n, without = messageSize(m, now), sharedBytes(m)
+			messages++
+		} else {
+			n, without = s.size(&batch.Messages[i], messages, now)
 		}
+		sizes[i] = n
+		inBatch += 1 + sizeOf(n)
+		shared += without
 	}
 	whole := inBatch
 	var inside [2]int // what is in each of the fields
@@ -64,33 +80,55 @@ func marshalMessages[T any](batch *link.BatchOf[T], missed uint64, message func(
 	}
 
 	memory := Pool.Get(whole - shared)
-	b := (*memory)[:0]
-	var cuts []cut
+	d := draft{bytes: (*memory)[:0]}
 	for i := len(fields) - 1; i >= 0; i-- {
-		b = appendLen(b, fields[i], inside[i])
+		d.bytes = appendLen(d.bytes, fields[i], inside[i])
 	}
-	b = appendVarintField(b, fieldFirstSequence, batch.First)
+	d.bytes = appendVarintField(d.bytes, fieldFirstSequence, batch.First)
 	for i := range batch.Messages {
-		m := message(&batch.Messages[i])
-		b = appendLen(b, fieldMessages, sizes[i])
-		b = appendNumbers(b, m)
-		b = appendString(b, fieldName, m.Name)
-		switch {
-		case m.Event != nil:
-			b = appendEvent(b, m.Event)
-		case sharesData(m):
-			b = appendLen(b, fieldData, len(m.Data))
-			cuts = append(cuts, cut{len(b), m.Data})
-		case len(m.Data) > 0:
-			b = appendLen(b, fieldData, len(m.Data))
-			b = append(b, m.Data...)
+		if m := s.message(&batch.Messages[i]); m != nil {
+			d = d.message(fieldMessages, m, sizes[i], now)
 		}
-		b = appendVarintField(b, fieldExpires, expiresInMs(m, now))
 	}
-	b = appendVarintField(b, fieldAck, batch.Ack)
-	b = appendVarintField(b, fieldMissed, missed)
-	*memory = b
-	return cutAt(mem.NewBuffer(memory, &Pool), cuts)
+	d.bytes = appendVarintField(d.bytes, fieldAck, batch.Ack)
+	if messages < len(batch.Messages) {
+		after := 0
+		for i := range batch.Messages {
+			if s.message(&batch.Messages[i]) != nil {
+				after++
+				continue
+			}
+			d.bytes = appendLen(d.bytes, fieldBetween, sizes[i])
+			d = s.append(d, &batch.Messages[i], after, now)
+		}
+	}
+	d.bytes = appendVarintField(d.bytes, fieldMissed, missed)
+	*memory = d.bytes
+	return cutAt(mem.NewBuffer(memory, &Pool), d.cuts)
+}
+
+// A draft is what has been encoded so far, without the data that is not copied.
+type draft struct {
+	bytes []byte
+	cuts  []cut
+}
+
+// message appends a message of this size as a field.
+func (d draft) message(field int, m *kbusdev.Message, size int, now time.Time) draft {
+	b := appendLen(d.bytes, field, size)
+	b = appendNumbers(b, m)
+	b = appendString(b, fieldName, m.Name)
+	switch {
+	case m.Event != nil:
+		b = appendEvent(b, m.Event)
+	case sharedBytes(m) > 0:
+		b = appendLen(b, fieldData, len(m.Data))
+		d.cuts = append(d.cuts, cut{len(b), m.Data})
+	default:
+		b = appendBytes(b, fieldData, m.Data)
+	}
+	d.bytes = appendVarintField(b, fieldExpires, expiresInMs(m, now))
+	return d
 }
 
 // A cut is where data belongs that is not copied.
@@ -116,7 +154,13 @@ func cutAt(whole mem.Buffer, cuts []cut) mem.BufferSlice {
 	return append(out, whole)
 }
 
-func sharesData(m *kbusdev.Message) bool { return m.Event == nil && len(m.Data) >= sharedData }
+// sharedBytes returns how much of a message is given to gRPC without a copy.
+func sharedBytes(m *kbusdev.Message) int {
+	if m.Event != nil || len(m.Data) < sharedData {
+		return 0
+	}
+	return len(m.Data)
+}
 
 // numbers returns the fields 1 to 11 of a message.
 func numbers(m *kbusdev.Message) [11]uint32 {
@@ -130,16 +174,11 @@ func messageSize(m *kbusdev.Message, now time.Time) (n int) {
 	for _, v := range numbers(m) {
 		n += varintField(uint64(v))
 	}
-	if len(m.Name) > 0 {
-		n += 1 + sizeOf(len(m.Name))
+	n += bytesField(len(m.Name)) + varintField(expiresInMs(m, now))
+	if m.Event != nil {
+		return n + 1 + sizeOf(eventSize(m.Event))
 	}
-	switch {
-	case m.Event != nil:
-		n += 1 + sizeOf(eventSize(m.Event))
-	case len(m.Data) > 0:
-		n += 1 + sizeOf(len(m.Data))
-	}
-	return n + varintField(expiresInMs(m, now))
+	return n + bytesField(len(m.Data))
 }
 
 func appendNumbers(b []byte, m *kbusdev.Message) []byte {
@@ -149,22 +188,13 @@ func appendNumbers(b []byte, m *kbusdev.Message) []byte {
 	return b
 }
 
-func eventSize(e *kbusdev.BindEvent) (n int) {
-	if e.Bound {
-		n = 2
-	}
-	n += varintField(uint64(e.Binder))
-	if len(e.Name) > 0 {
-		n += 1 + sizeOf(len(e.Name))
-	}
-	return n
+func eventSize(e *kbusdev.BindEvent) int {
+	return boolField(e.Bound) + varintField(uint64(e.Binder)) + bytesField(len(e.Name))
 }
 
 func appendEvent(b []byte, e *kbusdev.BindEvent) []byte {
 	b = appendLen(b, fieldBindEvent, eventSize(e))
-	if e.Bound {
-		b = append(b, 1<<3, 1)
-	}
+	b = appendBool(b, 1, e.Bound)
 	b = appendVarintField(b, 2, uint64(e.Binder))
 	return appendString(b, 3, e.Name)
 }
@@ -176,6 +206,21 @@ func varintField(v uint64) int {
 		return 0
 	}
 	return 1 + varintSize(v)
+}
+
+// bytesField returns the size of so many bytes with their tag: nothing if there are none.
+func bytesField(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return 1 + sizeOf(n)
+}
+
+func boolField(v bool) int {
+	if v {
+		return 2
+	}
+	return 0
 }
 
 func varintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
@@ -197,9 +242,23 @@ func appendLen(b []byte, field, n int) []byte {
 	return protowire.AppendVarint(b, uint64(n))
 }
 
+func appendBool(b []byte, field int, v bool) []byte {
+	if v {
+		return append(b, byte(field<<3), 1)
+	}
+	return b
+}
+
 func appendString(b []byte, field int, s string) []byte {
 	if s == "" {
 		return b
 	}
 	return append(appendLen(b, field, len(s)), s...)
+}
+
+func appendBytes(b []byte, field int, data []byte) []byte {
+	if len(data) == 0 {
+		return b
+	}
+	return append(appendLen(b, field, len(data)), data...)
 }

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
-	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/program"
 )
@@ -33,31 +32,22 @@ func SendResponse(stream interface{ SendMsg(m any) error }, f link.Frame, missed
 	return stream.SendMsg(&outgoingOfProgram{frame: f, missed: missed, now: time.Now()})
 }
 
-// marshalProgram encodes batches that are nothing but messages by itself.
+// marshalProgram encodes batches by itself.
 func (c codec) marshalProgram(out *outgoingOfProgram) (mem.BufferSlice, error) {
 	switch b := out.frame.(type) {
 	case *program.OperationBatch:
-		if out.request && all(b.Messages, (*program.Operation).Plain) {
-			return marshalMessages(b, 0, func(op *program.Operation) *kbusdev.Message { return &op.Msg }, out.now, fieldBatch), nil
+		if out.request {
+			return marshalParts(b, 0, &operations, out.now, fieldBatch), nil
 		}
 	case *program.EventBatch:
-		if !out.request && all(b.Messages, func(e *program.Event) bool { return e.Result == nil }) {
-			return marshalMessages(b, out.missed, func(e *program.Event) *kbusdev.Message { return &e.Msg }, out.now, fieldBatch), nil
+		if !out.request {
+			return marshalParts(b, out.missed, &events, out.now, fieldBatch), nil
 		}
 	}
 	if out.request {
 		return c.CodecV2.Marshal(RequestToProto(out.frame, out.now))
 	}
 	return c.CodecV2.Marshal(ResponseToProto(out.frame, out.missed, out.now))
-}
-
-func all[T any](of []T, is func(*T) bool) bool {
-	for i := range of {
-		if !is(&of[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // A RequestReceiver receives what a program sends on one stream of the RPC Attach after its
@@ -73,10 +63,10 @@ func (r *RequestReceiver) Recv(stream interface{ RecvMsg(m any) error }) (link.F
 }
 
 func (r *RequestReceiver) unmarshal(data mem.BufferSlice) error {
-	return unmarshalProgram(&r.programReceiver, data, func(op *program.Operation) *kbusdev.Message {
+	return unmarshalProgram(&r.programReceiver, data, func(d *decoder, op *program.Operation, b []byte) error {
 		op.Action, op.Wait = program.Send, true
-		return &op.Msg
-	}, func(bytes []byte, now time.Time) error {
+		return d.message(&op.Msg, b)
+	}, (*decoder).operation, func(bytes []byte, now time.Time) error {
 		in := new(pb.AttachRequest)
 		if err := proto.Unmarshal(bytes, in); err != nil {
 			return fmt.Errorf("decoding a frame: %w", err)
@@ -101,7 +91,9 @@ func (r *ResponseReceiver) Recv(stream interface{ RecvMsg(m any) error }) (link.
 }
 
 func (r *ResponseReceiver) unmarshal(data mem.BufferSlice) error {
-	return unmarshalProgram(&r.programReceiver, data, func(e *program.Event) *kbusdev.Message { return &e.Msg }, func(bytes []byte, now time.Time) error {
+	return unmarshalProgram(&r.programReceiver, data, func(d *decoder, e *program.Event, b []byte) error {
+		return d.message(&e.Msg, b)
+	}, (*decoder).result, func(bytes []byte, now time.Time) error {
 		in := new(pb.AttachResponse)
 		if err := proto.Unmarshal(bytes, in); err != nil {
 			return fmt.Errorf("decoding a frame: %w", err)
@@ -115,11 +107,12 @@ func (r *ResponseReceiver) unmarshal(data mem.BufferSlice) error {
 }
 
 type programReceiver[T any] struct {
-	names  names
-	memory memory[T]
-	missed uint64
-	frame  link.Frame
-	err    error
+	names   names
+	decoder decoder
+	memory  memory[T]
+	missed  uint64
+	frame   link.Frame
+	err     error
 }
 
 func (r *programReceiver[T]) recv(stream interface{ RecvMsg(m any) error }, into any) (link.Frame, error) {
@@ -132,67 +125,94 @@ func (r *programReceiver[T]) recv(stream interface{ RecvMsg(m any) error }, into
 	return f, r.err
 }
 
-// unmarshalProgram decodes a batch that is nothing but messages; what is anything else is
-// left to others. message returns where the message of a part of the batch belongs.
-func unmarshalProgram[T any](r *programReceiver[T], data mem.BufferSlice, message func(*T) *kbusdev.Message, others func([]byte, time.Time) error) error {
+// unmarshalProgram decodes a batch; any other frame is left to others. message and between
+// decode a part of it that is a message, or stands between messages.
+func unmarshalProgram[T any](r *programReceiver[T], data mem.BufferSlice, message, between func(d *decoder, part *T, b []byte) error, others func([]byte, time.Time) error) error {
 	r.memory.free()
 	now := time.Now()
 	bytes, owned, free := contiguous(data)
 	defer free()
 	b, ok := onlyIn(bytes, fieldBatch<<3|2)
-	n, only := 0, false
-	if ok {
-		n, only, ok = parts(b)
-	}
-	switch {
-	case ok && n > link.MaxBatchMessages: // before they take memory
-		r.err = tooManyParts(n)
-		return nil
-	case !ok || !only:
+	if !ok {
 		r.memory.drop()
 		return others(bytes, now)
 	}
-	d := decoder{names: &r.names, owned: owned, whole: len(b), now: now}
-	batch := &link.BatchOf[T]{Messages: r.memory.get(n)}
-	missed := uint64(0)
-	for i := 0; len(b) > 0; {
-		var f field
-		switch f, b = next(b); f.number {
-		case fieldMessages:
-			if err := d.message(message(&batch.Messages[i]), f.bytes); err != nil {
-				return err
-			}
-			i++
-		case fieldFirstSequence:
-			batch.First = f.varint
-		case fieldAck:
-			batch.Ack = f.varint
-		case fieldMissed:
-			missed = f.varint
+	head, ok := headOf(b)
+	if !ok {
+		return &syntaxError{"a field is cut off or malformed"}
+	}
+	order, err := interleave(head.messages, head.between)
+	if err != nil { // before it takes memory
+		r.err = err
+		return nil
+	}
+	d := &r.decoder
+	*d = decoder{names: &r.names, last: d.last, owned: owned, whole: len(b), now: now}
+	batch := &link.BatchOf[T]{First: head.first, Ack: head.ack, Messages: r.memory.get(head.messages + head.between)}
+	messages, rest := b, b
+	part, rest := nextOf(rest, fieldBetween)
+	for i := range batch.Messages {
+		isMessage, _, err := order.next(func(int) uint32 { return afterOf(part) })
+		if err != nil {
+			r.err = err
+			return nil
+		}
+		if isMessage {
+			var m []byte
+			m, messages = nextOf(messages, fieldMessages)
+			err = message(d, &batch.Messages[i], m)
+		} else {
+			err = between(d, &batch.Messages[i], part)
+			part, rest = nextOf(rest, fieldBetween)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	r.frame, r.missed = batch, missed
+	r.frame, r.missed = batch, head.missed
 	r.memory.lent(batch)
 	return nil
 }
 
-// parts counts the messages of a batch and what stands between them. only reports whether
-// there is nothing else in it but numbers, ok that its fields are well formed.
-func parts(b []byte) (n int, only, ok bool) {
-	only = true
+// A head is what a batch has beside its parts, and how many parts that are.
+type head struct {
+	first, ack, missed uint64
+	messages, between  int
+}
+
+// headOf reports whether the fields of a batch are well formed.
+func headOf(b []byte) (h head, ok bool) {
 	for len(b) > 0 {
 		f, rest := next(b)
 		if rest == nil {
-			return 0, false, false
+			return h, false
 		}
 		b = rest
-		message := f.kind == protowire.BytesType && f.number == fieldMessages
-		between := f.kind == protowire.BytesType && f.number == fieldBetween
-		number := f.kind == protowire.VarintType && (f.number == fieldFirstSequence || f.number == fieldAck || f.number == fieldMissed)
-		if message || between {
-			n++
+		switch {
+		case f.kind == protowire.BytesType && f.number == fieldMessages:
+			h.messages++
+		case f.kind == protowire.BytesType && f.number == fieldBetween:
+			h.between++
+		case f.kind != protowire.VarintType:
+		case f.number == fieldFirstSequence:
+			h.first = f.varint
+		case f.number == fieldAck:
+			h.ack = f.varint
+		case f.number == fieldMissed:
+			h.missed = f.varint
 		}
-		only = only && (message || number)
 	}
-	return n, only, true
+	return h, true
+}
+
+// nextOf returns what is in the next field of this number, nil if there is none, and what
+// follows. The fields are well formed.
+func nextOf(b []byte, number int) (inner, rest []byte) {
+	for len(b) > 0 {
+		var f field
+		if f, b = next(b); f.number == number && f.kind == protowire.BytesType {
+			return f.bytes, b
+		}
+	}
+	return nil, nil
 }

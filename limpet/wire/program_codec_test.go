@@ -22,15 +22,42 @@ func someProgramsBatches(r *rand.Rand) (*program.OperationBatch, *program.EventB
 	b := someBatch(r)
 	operations := &program.OperationBatch{First: b.First, Ack: b.Ack}
 	events := &program.EventBatch{First: b.First, Ack: b.Ack}
-	mixed := r.IntN(3) == 0
+	others := r.IntN(4)
 	for _, m := range b.Messages {
 		op, e := program.Operation{Action: program.Send, Wait: true, Msg: m}, program.Event{Msg: m}
-		if mixed && r.IntN(3) == 0 {
-			op.Tag, e = r.Uint64(), program.Event{Result: &program.Result{Tag: r.Uint64(), Data: m.Data}}
+		if r.IntN(3) < others {
+			op, e = someOperation(r, m), program.Event{Result: someResult(r, m.Data)}
 		}
 		operations.Messages, events.Messages = append(operations.Messages, op), append(events.Messages, e)
 	}
 	return operations, events
+}
+
+func someOperation(r *rand.Rand, m kbusdev.Message) program.Operation {
+	op := program.Operation{
+		Tag: r.Uint64() >> r.IntN(64) * uint64(r.IntN(3)), Action: program.Action(r.IntN(int(program.LastAction) + 1)),
+		Value: r.Uint64() >> r.IntN(64) * uint64(r.IntN(2)), Role: kbusdev.Role(r.IntN(2) == 0), Wait: r.IntN(2) == 0,
+	}
+	switch {
+	case op.Action == program.Send:
+		op.Msg = m
+	case r.IntN(2) == 0:
+		op.Msg.Name, op.Msg.Data = m.Name, m.Data
+	}
+	return op
+}
+
+func someResult(r *rand.Rand, data []byte) *program.Result {
+	text := func() string { return strings.Repeat("t", r.IntN(2)*r.IntN(200)) }
+	number := func() uint64 { return r.Uint64() >> r.IntN(64) * uint64(r.IntN(2)) }
+	out := &program.Result{Tag: number(), ID: kbusdev.MsgID{Network: uint32(number()), Serial: uint32(number())}, Value: number(), Found: r.IntN(2) == 0, Given: number()}
+	if r.IntN(2) == 0 {
+		out.Errno, out.Op, out.Name, out.Message = text(), text(), text(), text()
+	}
+	if r.IntN(3) == 0 {
+		out.Data = data
+	}
+	return out
 }
 
 // A program's and a daemon's batches have the bytes that protobuf gives them.
@@ -132,6 +159,36 @@ func TestManyParts(t *testing.T) {
 		var verdict *link.Error
 		if err != nil || r.frame != nil || !errors.As(r.err, &verdict) || verdict.Code != link.Protocol || !strings.Contains(verdict.Message, "a batch of 200000, at most") {
 			t.Errorf("%v, %v", err, r.err)
+		}
+	}
+}
+
+// An operation with a tag takes no memory but for its name and data, a result its own.
+func TestTaggedTakeLittleMemory(t *testing.T) {
+	const n = 100
+	operations, events := new(program.OperationBatch), new(program.EventBatch)
+	for i := range n {
+		operations.Messages = append(operations.Messages, program.Operation{Action: program.Send, Tag: uint64(i + 1), Msg: kbusdev.Message{Name: "$.Known"}})
+		events.Messages = append(events.Messages, program.Event{Result: &program.Result{Tag: uint64(i + 1)}})
+	}
+	var q RequestReceiver
+	var p ResponseReceiver
+	for _, c := range []struct {
+		out  *outgoingOfProgram
+		into any
+		most float64
+	}{
+		{&outgoingOfProgram{frame: operations, request: true, now: at}, &q, 10},
+		{&outgoingOfProgram{frame: events, now: at}, &p, n + 10},
+	} {
+		if got := testing.AllocsPerRun(20, func() {
+			out, _ := Codec.Marshal(c.out)
+			if err := Codec.Unmarshal(out, c.into); err != nil || q.err != nil || p.err != nil {
+				t.Fatal(err, q.err, p.err)
+			}
+			out.Free()
+		}); got > c.most {
+			t.Errorf("%T: %v allocations for %d, at most %v are right", c.into, got, n, c.most)
 		}
 	}
 }

@@ -191,6 +191,13 @@ func TestAttach(t *testing.T) {
 	p.want("5", "0:EBADMSG x", "$.A", "$.B.x", "6", "$.A", "7")
 }
 
+// A name that is no text is refused as any other, and does not break the stream.
+func TestNameThatIsNoText(t *testing.T) {
+	p := newRawProgram(t, serve(t))
+	p.do(op(0, pb.Action_ACTION_BIND, named("$.\xff")), op(1, pb.Action_ACTION_BIND, named("\xff")), op(2, pb.Action_ACTION_POLL))
+	p.want("0:EBADMSG $.?", "1:EBADMSG", "2")
+}
+
 // A result takes no more memory than what was read, however much was asked for.
 func TestReadTakesNoMore(t *testing.T) {
 	f := serve(t)
@@ -255,6 +262,50 @@ func TestWhatWaits(t *testing.T) {
 	slices.Sort(got) // the receive is answered by another goroutine
 	if want := []string{"$.A", "1", "12:EAGAIN", "13", "14"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What has stood behind an operation is performed when that has waited long enough, without
+// the program saying anything more.
+func TestWhatStandsBehind(t *testing.T) {
+	f := serve(t)
+	p := newRawProgram(t, f)
+	p.do(op(0, pb.Action_ACTION_BIND, named("$.A")), op(1, pb.Action_ACTION_RECEIVE, waits), op(2, pb.Action_ACTION_RECEIVE, waits), op(3, pb.Action_ACTION_POLL))
+	p.want("3")
+	sender, err := f.bus.Open(kbusdev.WriteOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close()
+	for i := range 2 {
+		if _, err := sender.Send(t.Context(), &kbusdev.Message{Name: "$.A"}); err != nil {
+			t.Fatal(err)
+		}
+		p.want("$.A", fmt.Sprint(i+1))
+	}
+}
+
+// A program that leaves results unacknowledged has no more operations performed until it
+// acknowledges some.
+func TestAckMakesRoom(t *testing.T) {
+	p := newRawProgram(t, serve(t))
+	const most = 1 << 20 / 64 // results of 64 bytes in the window
+	polls := slices.Repeat([]*pb.Operation{op(1, pb.Action_ACTION_POLL)}, 64)
+	for p.sent < most+64 {
+		p.do(polls...)
+		for p.received < min(p.sent, most) {
+			if _, err := p.recv(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p.events = nil
+	if err := p.stream.Send(&pb.AttachRequest{Kind: &pb.AttachRequest_Ack{Ack: &pb.Ack{Sequence: most}}}); err != nil {
+		t.Fatal(err)
+	}
+	p.want(slices.Repeat([]string{"1"}, 64)...)
+	if p.received != most+64 {
+		t.Errorf("%d results", p.received)
 	}
 }
 

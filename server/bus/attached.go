@@ -12,8 +12,8 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/wire"
 )
 
-// An attached is a program's session: its Ksock, the lock around what is numbered, and the
-// pump that performs its operations. Streams are attached to it one after the other; it is
+// An attached is a program's session: its Ksock, the lock around what is numbered, and who
+// performs its operations. Streams are attached to it one after the other; it is
 // their link.Driver.
 type attached struct {
 	service  *Service
@@ -40,11 +40,10 @@ type attached struct {
 	running sync.WaitGroup
 
 	waker    *link.Waker   // there may be something for the stream
-	wakeWork chan struct{} // there may be an operation that can be performed
 	wakeRead chan struct{} // the window may have room for messages
 }
 
-// newAttached returns a session whose pump runs.
+// newAttached returns a session.
 func newAttached(service *Service, k kbusdev.Ksock, h *program.Hello) *attached {
 	a := &attached{
 		service:  service,
@@ -52,7 +51,6 @@ func newAttached(service *Service, k kbusdev.Ksock, h *program.Hello) *attached 
 		ksock:    k,
 		turn:     make(chan struct{}, 1),
 		waker:    link.NewWaker(),
-		wakeWork: make(chan struct{}, 1),
 		wakeRead: make(chan struct{}, 1),
 	}
 	a.welcome = program.Welcome{
@@ -64,7 +62,6 @@ func newAttached(service *Service, k kbusdev.Ksock, h *program.Hello) *attached 
 	service.listens(k)
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	a.worker = &worker{attached: a}
-	a.running.Go(a.worker.run)
 	return a
 }
 
@@ -102,6 +99,7 @@ func (a *attached) end(why *link.Error) {
 	a.stop()
 	a.service.listensNoMore(a.ksock)
 	_ = a.ksock.Close()
+	a.worker.end()
 	a.running.Wait()
 	a.mu.Lock()
 	a.session.End(why)
@@ -223,6 +221,7 @@ func (a *attached) TakeFrame(now time.Time, f link.Frame) error {
 	if err != nil {
 		errors.As(err, &a.last)
 	}
+	due := a.session.Due()
 	a.mu.Unlock()
 	if err != nil {
 		a.waker.Wake()
@@ -236,8 +235,8 @@ func (a *attached) TakeFrame(now time.Time, f link.Frame) error {
 		f.Taken = a.worker.work()
 	case *link.Ack:
 		signal(a.wakeRead)
-		signal(a.wakeWork)
-		a.waker.Wake()
+		a.worker.work()
+		a.waker.WakeBy(due)
 	}
 	return nil
 }

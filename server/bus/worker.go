@@ -18,8 +18,9 @@ const (
 	maxRead   = 512 << 10 // bytes, more than a bus lets a message have
 )
 
-// A worker performs a program's operations in order, in the goroutine that receives them, or
-// else in its own; an operation that waits does so in another.
+// A worker performs a program's operations in order, in the goroutine that receives them. An
+// operation that waits does so in a goroutine of its own, which then performs what stood
+// behind it.
 type worker struct {
 	*attached
 	turn     sync.Mutex // of who performs; guards what follows
@@ -51,16 +52,9 @@ var noWait = func() context.Context {
 	return ctx
 }()
 
-// run performs operations that could not be performed when they came, until the session
-// ends.
-func (w *worker) run() {
-	for w.ctx.Err() == nil {
-		w.work()
-		select {
-		case <-w.wakeWork:
-		case <-w.ctx.Done():
-		}
-	}
+// end ends what was pushed. Nobody performs anything any more once it returns: it is called
+// after the session's context has ended.
+func (w *worker) end() {
 	w.turn.Lock()
 	defer w.turn.Unlock()
 	w.stopPushing()
@@ -203,6 +197,7 @@ func (w *worker) send(op *program.Operation, sequence uint64) {
 	tried := &firstWait{Context: ctx, waits: make(chan struct{})}
 	ended := w.waits(program.Sends, op, cancel)
 	w.running.Go(func() {
+		defer w.work()
 		defer close(ended)
 		defer cancel()
 		id, err := w.ksock.Send(tried, &kept.Msg)
@@ -244,7 +239,7 @@ func (w *worker) waits(l program.Line, op *program.Operation, cancel context.Can
 }
 
 // finish tells the program what has come of an operation that has waited, unless the session
-// ends.
+// ends. Who calls it lets go of the operation, and then works.
 func (a *attached) finish(l program.Line, msgs []*kbusdev.Message, r *program.Result, also func(now time.Time)) {
 	if a.ctx.Err() != nil {
 		return
@@ -257,7 +252,6 @@ func (a *attached) finish(l program.Line, msgs []*kbusdev.Message, r *program.Re
 	due, light := a.session.Due(), a.session.Light()
 	a.mu.Unlock()
 	a.waker.Rouse(due, light)
-	signal(a.wakeWork)
 }
 
 // cancel ends the waiting of another operation.
@@ -304,6 +298,7 @@ func (w *worker) receive(op *program.Operation, sequence uint64) {
 	ended := w.waits(program.Receives, op, cancel)
 	kept := program.Operation{Tag: op.Tag, Action: op.Action, Wait: op.Wait}
 	w.running.Go(func() {
+		defer w.work()
 		defer close(ended)
 		defer cancel()
 		n, err := 0, error(nil)
