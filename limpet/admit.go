@@ -10,6 +10,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 )
@@ -35,11 +36,11 @@ const maxPeerings = 1024
 // errClosed is what peers are told when the daemon stops.
 var errClosed = &link.Error{Code: link.GoingAway, Message: "the daemon is stopping"}
 
-// Dial greets the peer on a stream that we have opened, and serves it until it breaks.
-// It returns why, never nil; once the epoch has ended too, that is why it has. onUp is
+// Dial greets the peer on a stream that we have opened, and serves it until it breaks. with
+// is who is at the other end. It returns why, never nil; once the epoch has ended too, that is why it has. onUp is
 // called when the peer has been admitted. The stream is closed then. One Dial at a time
 // may be called for a peering.
-func (p *Peering) Dial(ctx context.Context, stream link.Stream, onUp func()) error {
+func (p *Peering) Dial(ctx context.Context, stream link.Stream, with rules.Identity, onUp func()) error {
 	n := p.node
 	ours := n.greeting(p)
 	peer, err := link.Greet(ctx, stream, ours)
@@ -51,7 +52,7 @@ func (p *Peering) Dial(ctx context.Context, stream link.Stream, onUp func()) err
 	if err != nil {
 		return err
 	}
-	l, _, err := n.admit(ctx, p, peer, func() (link.SessionID, error) {
+	l, _, err := n.admit(ctx, p, peer, with, func() (link.SessionID, error) {
 		if peer.Session == ours.Session && !p.classic {
 			return peer.Session, link.Errorf(link.Expired, "the session that was to be resumed is over")
 		}
@@ -68,28 +69,28 @@ func (p *Peering) Dial(ctx context.Context, stream link.Stream, onUp func()) err
 	return l.serve(ctx, release, stream, peer.Expected)
 }
 
-// Accept hears the peer on a stream that it has opened, and serves it until it breaks.
-// It returns why, never nil. The stream is closed then.
-func (n *Node) Accept(ctx context.Context, stream link.Stream, cfg Config) error {
+// Accept hears the peer on a stream that it has opened, and serves it until it breaks. with
+// is who is at the other end. It returns why, never nil. The stream is closed then.
+func (n *Node) Accept(ctx context.Context, stream link.Stream, with rules.Identity, cfg Config) error {
 	peer, err := link.Hear(ctx, stream)
 	if err != nil {
 		return err
 	}
-	return n.accept(ctx, stream, peer, cfg, false)
+	return n.accept(ctx, stream, peer, with, cfg, false)
 }
 
 // AcceptClassic is Accept for a connection of an upstream limpet, on which each side
 // greets without waiting for the other.
-func (n *Node) AcceptClassic(ctx context.Context, stream link.Stream, cfg Config) error {
+func (n *Node) AcceptClassic(ctx context.Context, stream link.Stream, with rules.Identity, cfg Config) error {
 	cfg = cfg.withDefaults()
 	peer, err := link.Greet(ctx, stream, n.baseGreeting(cfg))
 	if err != nil {
 		return err
 	}
-	return n.accept(ctx, stream, peer, cfg, true)
+	return n.accept(ctx, stream, peer, with, cfg, true)
 }
 
-func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeting, cfg Config, classic bool) error {
+func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeting, with rules.Identity, cfg Config, classic bool) error {
 	refuse := func(err error) error {
 		link.Refuse(stream, err, classic)
 		return err
@@ -107,7 +108,7 @@ func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeti
 	case <-ctx.Done():
 		return refuse(errClosed)
 	}
-	l, resumed, err := n.admit(ctx, p, peer, newSessionID)
+	l, resumed, err := n.admit(ctx, p, peer, with, newSessionID)
 	if err != nil {
 		<-p.turn
 		return refuse(err)
@@ -207,11 +208,17 @@ func (n *Node) accepted(peer *link.Greeting, cfg Config, classic bool) (*Peering
 // admit judges a peer, and returns the epoch that the stream is for: the current one
 // if the peer resumes it, else a new one with a session from session, after the current
 // one has been ended. A peer that is refused changes nothing. The error is for the peer.
-func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, session func() (link.SessionID, error)) (_ *live, resumed bool, err error) {
+func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, with rules.Identity, session func() (link.SessionID, error)) (_ *live, resumed bool, err error) {
 	n.mu.Lock()
 	if n.closed {
 		n.mu.Unlock()
 		return nil, false, errClosed
+	}
+	asked := n.policiesSet
+	policy, err := n.mayJoin(with, peer)
+	if err != nil {
+		n.mu.Unlock()
+		return nil, false, err
 	}
 	cur := p.current
 	if cur != nil && cur.why() != nil { // it is ending
@@ -235,7 +242,8 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, sessi
 		p.linkID = peer.LinkID
 	}
 	p.peer = peer
-	if cur != nil && cur.why() == nil && cur.resumedBy(peer) {
+	p.identity = with
+	if cur != nil && cur.why() == nil && cur.resumedBy(peer) && policy.Equal(p.policy) { // else others are at the other end
 		cur.told = n.told(p)
 		n.tellTopology()
 		n.mu.Unlock()
@@ -248,6 +256,7 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, sessi
 		k = cur.makeWay(link.Errorf(link.Expired, "the peer has begun anew"))
 		n.mu.Lock()
 	}
+	p.policy = policy
 	n.wantAll(p)
 	told := n.told(p)
 	n.mu.Unlock()
@@ -268,6 +277,9 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, sessi
 		return nil, false, err
 	}
 	n.mu.Lock()
+	if n.policiesSet != asked { // meanwhile
+		n.rejudge(p)
+	}
 	n.tellTopology()
 	n.mu.Unlock()
 	return l, false, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 	"github.com/kbus-limpet/limpet/limpet/translate"
@@ -54,6 +55,8 @@ type Peering struct {
 	linkID   string // of the side that dials
 	current  *live
 	peer     *link.Greeting // the last one's
+	identity rules.Identity // of the one that was admitted last
+	policy   *rules.Policy  // of the current epoch
 	wanted   *table.Wanted  // nil unless there is an epoch
 	state    State
 	since    time.Time

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -107,9 +108,10 @@ func identityKey(id *Identity, network uint32) string {
 }
 
 func (s *Set) policy(matching []int) *Policy {
-	p := &Policy{rules: matching}
+	p := new(Policy)
 	for _, i := range matching {
 		r := &s.rules[i]
+		p.rules = append(p.rules, r)
 		e := entry(i + 1)
 		if !r.allow {
 			e = -e
@@ -134,7 +136,7 @@ func (s *Set) policy(matching []int) *Policy {
 // A Policy is what the rules amount to for one identity. A nil one allows everything. It
 // does not change, so many goroutines may use it.
 type Policy struct {
-	rules []int // that match the identity
+	rules []*rule // that match the identity
 	names tree
 	admin entry
 	join  []joinRule
@@ -249,9 +251,12 @@ func (p *Policy) Unlimited() bool {
 	return true
 }
 
-// Equal reports whether two policies of one Set are of the same rules.
+// Equal reports whether two policies, perhaps of different Sets, are of the same rules,
+// whoever they are for.
 func (p *Policy) Equal(q *Policy) bool {
-	return p == q || p != nil && q != nil && slices.Equal(p.rules, q.rules)
+	return p == q || p != nil && q != nil && slices.EqualFunc(p.rules, q.rules, func(a, b *rule) bool {
+		return a.allow == b.allow && a.actions == b.actions && slices.Equal(a.names, b.names) && slices.Equal(a.networks, b.networks)
+	})
 }
 
 // Explained is the verdict on one action.
@@ -278,7 +283,7 @@ func (s *Set) Explain(id Identity, network uint32, name string) []Explained {
 	}
 	add(Admin, "", p.Admin())
 	if network != 0 {
-		add(Join, fmt.Sprint(network), p.Join(network))
+		add(Join, strconv.FormatUint(uint64(network), 10), p.Join(network))
 	}
 	return all
 }

@@ -366,25 +366,25 @@ func TestPoliciesAreWhatTheRulesSay(t *testing.T) {
 			}
 			for range 20 {
 				bound := randomName(r, true)
-				all, any := true, false
+				whole, part := true, false
 				cut := p.Cut(nil, rules.Listen, bound)
 				for _, name := range names {
 					if !kbusdev.Matches(bound, name) {
 						continue
 					}
 					v := tw.verdict(name, who == "uid:5").Allow
-					all, any = all && v, any || v
+					whole, part = whole && v, part || v
 					if v && !slices.ContainsFunc(cut, func(c string) bool { return kbusdev.Matches(c, name) }) {
 						t.Fatalf("seed %d: %s may hear %s, which %q does not match, cut from %s, of %+v", seed, who, name, cut, bound, tw.rules)
 					}
 				}
-				if got := p.All(rules.Listen, bound); got.Allow != all {
-					t.Fatalf("seed %d: %s and all of %s: %+v, want %v of %+v", seed, who, bound, got, all, tw.rules)
+				if got := p.All(rules.Listen, bound); got.Allow != whole {
+					t.Fatalf("seed %d: %s and all of %s: %+v, want %v of %+v", seed, who, bound, got, whole, tw.rules)
 				}
-				if got := p.Any(rules.Listen, bound); got.Allow != any {
-					t.Fatalf("seed %d: %s and any of %s: %+v, want %v of %+v", seed, who, bound, got, any, tw.rules)
+				if got := p.Any(rules.Listen, bound); got.Allow != part {
+					t.Fatalf("seed %d: %s and any of %s: %+v, want %v of %+v", seed, who, bound, got, part, tw.rules)
 				}
-				if (len(cut) > 0) != any {
+				if (len(cut) > 0) != part {
 					t.Fatalf("seed %d: %s: %s is cut to %q", seed, who, bound, cut)
 				}
 				for i, c := range cut {

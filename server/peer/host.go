@@ -10,6 +10,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/classic"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // maxStreams bounds how many peers may be linked, or try to be, at once.
@@ -23,6 +24,10 @@ var (
 // A Host accepts links of either protocol for one node. Its methods are safe for
 // concurrent use.
 type Host struct {
+	// IdentityOf returns who is at the other end of a call; nil knows nobody. It is set
+	// before anything is served. Of upstream's limpets nothing is known.
+	IdentityOf func(context.Context) rules.Identity
+
 	node  *limpet.Node
 	cfg   limpet.Config
 	ctx   context.Context // of all streams
@@ -40,6 +45,14 @@ func NewHost(node *limpet.Node, cfg limpet.Config) *Host {
 	h := &Host{node: node, cfg: cfg, slots: make(chan struct{}, maxStreams)}
 	h.ctx, h.stop = context.WithCancelCause(context.Background())
 	return h
+}
+
+// identity returns who makes a call.
+func (h *Host) identity(ctx context.Context) rules.Identity {
+	if h.IdentityOf == nil {
+		return rules.Identity{}
+	}
+	return h.IdentityOf(ctx)
 }
 
 // Stop ends the streams that are left and blocks until nothing of them runs. It does
@@ -104,7 +117,7 @@ func (h *Host) ServeClassic(l net.Listener) error {
 		}
 		from := conn.RemoteAddr()
 		_, err = h.accept(func(ctx context.Context) error {
-			err := h.node.AcceptClassic(ctx, classic.NewStream(conn, h.node.MaxMessageSize()), h.cfg)
+			err := h.node.AcceptClassic(ctx, classic.NewStream(conn, h.node.MaxMessageSize()), rules.Identity{}, h.cfg)
 			h.refused(from, err)
 			return err
 		})
