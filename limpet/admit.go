@@ -36,11 +36,11 @@ const maxPeerings = 1024
 // errClosed is what peers are told when the daemon stops.
 var errClosed = &link.Error{Code: link.GoingAway, Message: "the daemon is stopping"}
 
-// Dial greets the peer on a stream that we have opened, and serves it until it breaks. with
-// is who is at the other end. It returns why, never nil; once the epoch has ended too, that is why it has. onUp is
+// Dial greets the peer on a stream that we have opened, and serves it until it breaks.
+// It returns why, never nil; once the epoch has ended too, that is why it has. onUp is
 // called when the peer has been admitted. The stream is closed then. One Dial at a time
 // may be called for a peering.
-func (p *Peering) Dial(ctx context.Context, stream link.Stream, with rules.Identity, onUp func()) error {
+func (p *Peering) Dial(ctx context.Context, stream link.Stream, onUp func()) error {
 	n := p.node
 	ours := n.greeting(p)
 	peer, err := link.Greet(ctx, stream, ours)
@@ -52,6 +52,7 @@ func (p *Peering) Dial(ctx context.Context, stream link.Stream, with rules.Ident
 	if err != nil {
 		return err
 	}
+	with, _ := otherEnd(stream)
 	l, _, err := n.admit(ctx, p, peer, with, func() (link.SessionID, error) {
 		if peer.Session == ours.Session && !p.classic {
 			return peer.Session, link.Errorf(link.Expired, "the session that was to be resumed is over")
@@ -69,28 +70,28 @@ func (p *Peering) Dial(ctx context.Context, stream link.Stream, with rules.Ident
 	return l.serve(ctx, release, stream, peer.Expected)
 }
 
-// Accept hears the peer on a stream that it has opened, and serves it until it breaks. with
-// is who is at the other end. It returns why, never nil. The stream is closed then.
-func (n *Node) Accept(ctx context.Context, stream link.Stream, with rules.Identity, cfg Config) error {
+// Accept hears the peer on a stream that it has opened, and serves it until it breaks.
+// It returns why, never nil. The stream is closed then.
+func (n *Node) Accept(ctx context.Context, stream link.Stream, cfg Config) error {
 	peer, err := link.Hear(ctx, stream)
 	if err != nil {
 		return err
 	}
-	return n.accept(ctx, stream, peer, with, cfg, false)
+	return n.accept(ctx, stream, peer, cfg, false)
 }
 
 // AcceptClassic is Accept for a connection of an upstream limpet, on which each side
 // greets without waiting for the other.
-func (n *Node) AcceptClassic(ctx context.Context, stream link.Stream, with rules.Identity, cfg Config) error {
+func (n *Node) AcceptClassic(ctx context.Context, stream link.Stream, cfg Config) error {
 	cfg = cfg.withDefaults()
 	peer, err := link.Greet(ctx, stream, n.baseGreeting(cfg))
 	if err != nil {
 		return err
 	}
-	return n.accept(ctx, stream, peer, with, cfg, true)
+	return n.accept(ctx, stream, peer, cfg, true)
 }
 
-func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeting, with rules.Identity, cfg Config, classic bool) error {
+func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeting, cfg Config, classic bool) error {
 	refuse := func(err error) error {
 		link.Refuse(stream, err, classic)
 		return err
@@ -108,6 +109,7 @@ func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeti
 	case <-ctx.Done():
 		return refuse(errClosed)
 	}
+	with, _ := otherEnd(stream)
 	l, resumed, err := n.admit(ctx, p, peer, with, newSessionID)
 	if err != nil {
 		<-p.turn

@@ -14,7 +14,6 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
-	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // linkOnce tries to link two nodes, and returns why each end stopped; nil while up.
@@ -38,8 +37,8 @@ func linkOnce(t *testing.T, from, to *limpet.Node) (dialled, accepted func() err
 			}
 		}
 	}
-	return result(func() error { return p.Dial(ctx, a, rules.Identity{}, nil) }),
-		result(func() error { return to.Accept(ctx, b, rules.Identity{}, limpet.Config{Grace: -1}) })
+	return result(func() error { return p.Dial(ctx, a, nil) }),
+		result(func() error { return to.Accept(ctx, b, limpet.Config{Grace: -1}) })
 }
 
 func TestLoopsAndClashesAreRefusedByName(t *testing.T) {
@@ -369,7 +368,7 @@ func TestCloseWhileAPeerIsAdmitted(t *testing.T) {
 		p := newPuppet(t, membus.New(), limpet.Config{})
 		ours, theirs := pipe()
 		ended := make(chan error, 1)
-		go func() { ended <- n.Accept(context.Background(), ours, rules.Identity{}, limpet.Config{}) }()
+		go func() { ended <- n.Accept(context.Background(), ours, limpet.Config{}) }()
 		if err := theirs.Send(&p.greeting); err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,6 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/classic"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/pairtest"
-	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -27,8 +26,8 @@ func join(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
 	t.Helper()
 	sa, sb := pipe()
 	serveBoth(t, a, b, cfg, false,
-		func(ctx context.Context, p *limpet.Peering) error { return p.Dial(ctx, sa, rules.Identity{}, nil) },
-		func(ctx context.Context) error { return b.Accept(ctx, sb, rules.Identity{}, cfg) })
+		func(ctx context.Context, p *limpet.Peering) error { return p.Dial(ctx, sa, nil) },
+		func(ctx context.Context) error { return b.Accept(ctx, sb, cfg) })
 }
 
 // serveBoth runs both ends of a link until the test ends.
@@ -67,10 +66,8 @@ func joinClassic(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
 	t.Helper()
 	ca, cb := socket(t)
 	serveBoth(t, a, b, cfg, true,
-		func(ctx context.Context, p *limpet.Peering) error {
-			return p.Dial(ctx, oldStream(ca), rules.Identity{}, nil)
-		},
-		func(ctx context.Context) error { return b.AcceptClassic(ctx, oldStream(cb), rules.Identity{}, cfg) })
+		func(ctx context.Context, p *limpet.Peering) error { return p.Dial(ctx, oldStream(ca), nil) },
+		func(ctx context.Context) error { return b.AcceptClassic(ctx, oldStream(cb), cfg) })
 }
 
 func oldStream(conn net.Conn) link.Stream {
@@ -104,14 +101,14 @@ func TestGoldenPairWithAnOldLimpet(t *testing.T) {
 	t.Run("dialled by us", func(t *testing.T) {
 		goldenPairs(t, func(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
 			joinOld(t, a, b, func(ctx context.Context, n *limpet.Node, conn net.Conn) error {
-				return n.NewDialled("old", cfg, true).Dial(ctx, oldStream(conn), rules.Identity{}, nil)
+				return n.NewDialled("old", cfg, true).Dial(ctx, oldStream(conn), nil)
 			})
 		})
 	})
 	t.Run("accepted by us", func(t *testing.T) {
 		goldenPairs(t, func(t *testing.T, a, b *limpet.Node, cfg limpet.Config) {
 			joinOld(t, b, a, func(ctx context.Context, n *limpet.Node, conn net.Conn) error {
-				return n.AcceptClassic(ctx, oldStream(conn), rules.Identity{}, cfg)
+				return n.AcceptClassic(ctx, oldStream(conn), cfg)
 			})
 		})
 	})

@@ -14,7 +14,6 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
-	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // Helpers for stories: cables between nodes that can be cut, and peers that the test
@@ -61,8 +60,8 @@ func (c *cable) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if a, b, to := c.next(); a != nil {
 			accepted := make(chan error, 1)
-			go func() { accepted <- to.Accept(ctx, b, rules.Identity{}, c.cfg) }()
-			why := c.from.Dial(ctx, a, rules.Identity{}, nil)
+			go func() { accepted <- to.Accept(ctx, b, c.cfg) }()
+			why := c.from.Dial(ctx, a, nil)
 			<-accepted
 			c.mu.Lock()
 			c.why = why
@@ -186,7 +185,7 @@ func (p *puppet) tryDial() error {
 	ours, theirs := pipe()
 	p.ended = make(chan error, 1)
 	ended, ctx := p.ended, p.t.Context()
-	go func() { ended <- p.node.Accept(ctx, ours, rules.Identity{}, p.cfg) }()
+	go func() { ended <- p.node.Accept(ctx, ours, p.cfg) }()
 	p.stream = theirs
 	p.t.Cleanup(theirs.cut)
 	g := p.greeting

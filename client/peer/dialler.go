@@ -11,7 +11,6 @@ import (
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/classic"
 	"github.com/kbus-limpet/limpet/limpet/link"
-	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // A Dialler keeps the link with one peer up.
@@ -24,9 +23,6 @@ type Dialler struct {
 	Classic bool
 	// Limpet is how the link behaves.
 	Limpet limpet.Config
-	// IdentityOf returns who answers a call, from the context of its stream; nil knows
-	// nobody. Of upstream's limpets nothing is known.
-	IdentityOf func(context.Context) rules.Identity
 }
 
 // Name returns the name that the peering has: "connect ADDRESS", or "connect-classic
@@ -63,29 +59,22 @@ const dialTimeout = 5 * time.Second
 // stopReason is what the peer is told.
 const stopReason = "the daemon is stopping"
 
-func (d *Dialler) open(ctx context.Context) (_ link.Stream, with rules.Identity, _ error) {
+func (d *Dialler) open(ctx context.Context) (link.Stream, error) {
 	if !d.Classic {
-		s, err := open(ctx, d.Address)
-		if err != nil {
-			return nil, with, err
-		}
-		if d.IdentityOf != nil {
-			with = d.IdentityOf(s.RPC.Context())
-		}
-		return s, with, nil
+		return open(ctx, d.Address)
 	}
 	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, d.Address.Network, d.Address.Address)
 	if err != nil {
-		return nil, with, fmt.Errorf("dialling: %w", err)
+		return nil, fmt.Errorf("dialling: %w", err)
 	}
-	return classic.NewStream(conn, d.Node.MaxMessageSize()), with, nil
+	return classic.NewStream(conn, d.Node.MaxMessageSize()), nil
 }
 
 // A keeper serves one stream after the other.
 type keeper struct {
 	peering *limpet.Peering
 	log     *slog.Logger
-	open    func(context.Context) (link.Stream, rules.Identity, error)
+	open    func(context.Context) (link.Stream, error)
 	delay   *delay
 	said    string // the failure that was logged last
 }
@@ -124,7 +113,7 @@ func (k *keeper) once(ctx, dialling context.Context, onUp func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(dialling, cancel) // until there is a stream
-	s, with, err := k.open(ctx)
+	s, err := k.open(ctx)
 	if !stop() || err != nil {
 		if err == nil {
 			s.Close()
@@ -132,7 +121,7 @@ func (k *keeper) once(ctx, dialling context.Context, onUp func()) error {
 		}
 		return err
 	}
-	return k.peering.Dial(ctx, s, with, onUp)
+	return k.peering.Dial(ctx, s, onUp)
 }
 
 // say logs one line for each change: the same failure again is none, and the end of

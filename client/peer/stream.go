@@ -17,7 +17,7 @@ import (
 const maxFrame = 1 << 20
 
 // open dials addr and opens a stream on a connection of its own.
-func open(ctx context.Context, addr sockaddr.Address) (*stream, error) {
+func open(ctx context.Context, addr sockaddr.Address) (link.Stream, error) {
 	c, err := rpcstream.Open(ctx, addr, rpcstream.LinkWindow, func(ctx context.Context, conn *grpc.ClientConn) (rpc, error) {
 		return pb.NewLinkServiceClient(conn).Link(ctx, grpc.MaxCallRecvMsgSize(maxFrame), grpc.ForceCodecV2(wire.Codec))
 	})

@@ -10,7 +10,6 @@ import (
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/classic"
 	"github.com/kbus-limpet/limpet/limpet/link"
-	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // maxStreams bounds how many peers may be linked, or try to be, at once.
@@ -24,10 +23,6 @@ var (
 // A Host accepts links of either protocol for one node. Its methods are safe for
 // concurrent use.
 type Host struct {
-	// IdentityOf returns who is at the other end of a call; nil knows nobody. It is set
-	// before anything is served. Of upstream's limpets nothing is known.
-	IdentityOf func(context.Context) rules.Identity
-
 	node  *limpet.Node
 	cfg   limpet.Config
 	ctx   context.Context // of all streams
@@ -45,14 +40,6 @@ func NewHost(node *limpet.Node, cfg limpet.Config) *Host {
 	h := &Host{node: node, cfg: cfg, slots: make(chan struct{}, maxStreams)}
 	h.ctx, h.stop = context.WithCancelCause(context.Background())
 	return h
-}
-
-// identity returns who makes a call.
-func (h *Host) identity(ctx context.Context) rules.Identity {
-	if h.IdentityOf == nil {
-		return rules.Identity{}
-	}
-	return h.IdentityOf(ctx)
 }
 
 // Stop ends the streams that are left and blocks until nothing of them runs. It does
@@ -117,7 +104,7 @@ func (h *Host) ServeClassic(l net.Listener) error {
 		}
 		from := conn.RemoteAddr()
 		_, err = h.accept(func(ctx context.Context) error {
-			err := h.node.AcceptClassic(ctx, classic.NewStream(conn, h.node.MaxMessageSize()), rules.Identity{}, h.cfg)
+			err := h.node.AcceptClassic(ctx, classic.NewStream(conn, h.node.MaxMessageSize()), h.cfg)
 			h.refused(from, err)
 			return err
 		})

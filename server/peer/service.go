@@ -33,10 +33,9 @@ func (s *service) Link(rpc grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkRespo
 	if p, ok := peer.FromContext(rpc.Context()); ok {
 		from = p.Addr
 	}
-	with := s.host.identity(rpc.Context())
 	st := &stream{Server: rpcstream.NewServer(rpc.Context()), rpc: rpc}
 	ended, err := s.host.accept(func(ctx context.Context) error {
-		err := s.host.node.Accept(ctx, st, with, s.host.cfg)
+		err := s.host.node.Accept(ctx, st, s.host.cfg)
 		s.host.refused(from, err)
 		return err
 	})
