@@ -259,7 +259,7 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, with 
 		n.mu.Lock()
 	}
 	p.policy = policy
-	n.wantAll(p)
+	n.beginWanted(p, peer)
 	told := n.told(p)
 	n.mu.Unlock()
 	id, err := session()
