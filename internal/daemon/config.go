@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // Embedded and Auto are values of Config.Bus beside a device's path or number.
@@ -51,6 +53,13 @@ type Config struct {
 	InterestPoll time.Duration
 	// Limpet is how the links behave.
 	Limpet limpet.Config
+	// Rules are who may do what, the first that matches decides; none allow everything.
+	// Tests must hold of them.
+	Rules []rules.Rule
+	Tests []rules.Test
+	// IdentityOf returns who is at the other end of a call, from its context; nil knows
+	// nobody.
+	IdentityOf func(context.Context) rules.Identity
 	// AnnounceLinks makes changes of the links messages on the bus, see Links.
 	AnnounceLinks bool
 	// Version is told by GetStatus.
@@ -78,12 +87,17 @@ const (
 // Validate returns a *ConfigError that says what is wrong with the configuration
 // by itself, and what to do.
 func (c *Config) Validate() error {
-	for _, check := range []func() error{c.checkPurpose, c.checkExpose, c.checkAddresses, c.checkDurations, c.Limpet.Validate} {
+	for _, check := range []func() error{c.checkPurpose, c.checkExpose, c.checkAddresses, c.checkDurations, c.Limpet.Validate, c.checkRules} {
 		if err := check(); err != nil {
 			return &ConfigError{err}
 		}
 	}
 	return nil
+}
+
+func (c *Config) checkRules() error {
+	_, err := compileRules(c.Rules, c.Tests)
+	return err
 }
 
 func (c *Config) linked() bool {

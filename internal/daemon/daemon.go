@@ -20,6 +20,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/server/admin"
 	"github.com/kbus-limpet/limpet/server/bus"
 	serverpeer "github.com/kbus-limpet/limpet/server/peer"
@@ -38,6 +39,7 @@ type Daemon struct {
 	set      *membus.Set
 	node     *limpet.Node
 	at       *listeners
+	rules    rulebook
 	registry *prometheus.Registry
 	host     *serverpeer.Host
 	programs *bus.Service
@@ -81,9 +83,16 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
 	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)))
 	d.programs.LinkOf = linkOf(d.node)
+	if cfg.IdentityOf == nil {
+		cfg.IdentityOf = func(context.Context) rules.Identity { return rules.Identity{} }
+	}
+	d.programs.IdentityOf, d.programs.PolicyOf = cfg.IdentityOf, d.rules.program
+	if err := d.SetRules(cfg.Rules, cfg.Tests); err != nil {
+		return &ConfigError{err}
+	}
 	d.host = serverpeer.NewHost(d.node, cfg.Limpet)
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
-	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed}); err != nil {
+	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.programs.Denied}); err != nil {
 		return err
 	}
 	if cfg.Limpet.Termination != "" {
@@ -97,8 +106,10 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		}
 	}
 	d.peers = peerServer(cfg.Log, rpcs, d.host)
-	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed}
-	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin)
+	d.admin = &admin.Service{
+		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied, Explain: d.rules.explain,
+	}
+	d.api = apiServer(cfg.Log, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin)
 	d.at, err = listen(ctx, cfg)
 	return err
 }

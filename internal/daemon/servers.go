@@ -51,12 +51,12 @@ func peerServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, host *peer.Ho
 }
 
 // apiServer returns the server of the local API.
-func apiServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, programs *bus.Service, operators *admin.Service) *grpcServer {
+func apiServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, may *authoriser, node *limpet.Node, programs *bus.Service, operators *admin.Service) *grpcServer {
 	return newServer(log, metrics, node, rpcstream.ProgramWindow, func(r grpc.ServiceRegistrar) {
 		pb.RegisterBusServiceServer(r, programs)
 		pb.RegisterAdminServiceServer(r, operators)
 		channelz.RegisterChannelzServiceToServer(r)
-	})
+	}, grpc.ChainUnaryInterceptor(may.unary), grpc.ChainStreamInterceptor(may.stream))
 }
 
 // newServer returns a server with what both have. node, unless nil, is whose links

@@ -23,6 +23,7 @@ const (
 	AdminService_DrainLink_FullMethodName    = "/kbus.limpet.v1.AdminService/DrainLink"
 	AdminService_FindInterest_FullMethodName = "/kbus.limpet.v1.AdminService/FindInterest"
 	AdminService_WatchLinks_FullMethodName   = "/kbus.limpet.v1.AdminService/WatchLinks"
+	AdminService_ExplainRules_FullMethodName = "/kbus.limpet.v1.AdminService/ExplainRules"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -45,6 +46,9 @@ type AdminServiceClient interface {
 	// it is not up, until the caller ends it. The counts are as of then. A caller that reads
 	// slowly is told the latest only.
 	WatchLinks(ctx context.Context, in *WatchLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLinksResponse], error)
+	// Tells what the rules of the configuration make of somebody and a name, and which rule
+	// decides.
+	ExplainRules(ctx context.Context, in *ExplainRulesRequest, opts ...grpc.CallOption) (*ExplainRulesResponse, error)
 }
 
 type adminServiceClient struct {
@@ -104,6 +108,16 @@ func (c *adminServiceClient) WatchLinks(ctx context.Context, in *WatchLinksReque
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_WatchLinksClient = grpc.ServerStreamingClient[WatchLinksResponse]
 
+func (c *adminServiceClient) ExplainRules(ctx context.Context, in *ExplainRulesRequest, opts ...grpc.CallOption) (*ExplainRulesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainRulesResponse)
+	err := c.cc.Invoke(ctx, AdminService_ExplainRules_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -124,6 +138,9 @@ type AdminServiceServer interface {
 	// it is not up, until the caller ends it. The counts are as of then. A caller that reads
 	// slowly is told the latest only.
 	WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error
+	// Tells what the rules of the configuration make of somebody and a name, and which rule
+	// decides.
+	ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -145,6 +162,9 @@ func (UnimplementedAdminServiceServer) FindInterest(context.Context, *FindIntere
 }
 func (UnimplementedAdminServiceServer) WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchLinks not implemented")
+}
+func (UnimplementedAdminServiceServer) ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainRules not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -232,6 +252,24 @@ func _AdminService_WatchLinks_Handler(srv interface{}, stream grpc.ServerStream)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_WatchLinksServer = grpc.ServerStreamingServer[WatchLinksResponse]
 
+func _AdminService_ExplainRules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRulesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ExplainRules(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ExplainRules_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ExplainRules(ctx, req.(*ExplainRulesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -250,6 +288,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FindInterest",
 			Handler:    _AdminService_FindInterest_Handler,
+		},
+		{
+			MethodName: "ExplainRules",
+			Handler:    _AdminService_ExplainRules_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
