@@ -44,6 +44,8 @@ type config struct {
 	LogFormat   string        `koanf:"log-format"`
 	Check       bool          `koanf:"check"`
 
+	rules fileRules // of the file alone
+
 	daemon daemon.Config // made of these by validate
 }
 
@@ -57,7 +59,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("bus", daemon.Auto, "the `BUS`: a device's path or number, \"embedded\", or \"auto\" for /dev/kbus0 if there is one, else embedded")
 	f.String("expose", "", "serve the embedded bus to local programs as the device `FILE`, /dev/kbus0 or kbus0 in another folder, as kbusd does (root)")
 	f.Uint32("network-id", 0, "the network `ID` of the bus, above 0 and different on every bus that is linked")
-	f.String("message-name", "$.*", "forward only messages of this `NAME`, perhaps a wildcard")
+	f.String("message-name", "$.*", "forward only messages of this `NAME`, perhaps a wildcard: the short form of rules, for all links and both directions")
 	f.String("termination-message", "", "stop when a message of this `NAME` is sent on the bus")
 	f.Duration("grace", 30*time.Second, "keep what is under way for this `DURATION` after a link has broken, so that the link can be resumed; 0 keeps nothing")
 	f.Duration("request-hold", 5*time.Second, "keep a request that has not left for this `DURATION` while a link is broken, then answer that it was not delivered")
@@ -95,9 +97,14 @@ func loadConfig(flags *pflag.FlagSet) (*config, error) {
 	if path == "" {
 		path = fromEnv.String("config")
 	}
+	var fromFile fileRules
 	if path != "" {
+		var err error
 		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 			return nil, fmt.Errorf("reading configuration file %s: %w", path, err)
+		}
+		if fromFile, err = takeRules(k); err != nil {
+			return nil, fmt.Errorf("configuration file %s: %w", path, err)
 		}
 		for _, key := range k.Keys() {
 			if !known[key] {
@@ -120,6 +127,7 @@ func loadConfig(flags *pflag.FlagSet) (*config, error) {
 	if err := k.Unmarshal("", &cfg); err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
+	cfg.rules = fromFile
 	return &cfg, cfg.validate()
 }
 
@@ -150,6 +158,7 @@ func (c *config) validate() error {
 		return fmt.Errorf("--request-hold: %v is too short; choose at least 1ms", c.RequestHold)
 	}
 	d := daemon.Config{
+		Rules: c.rules.rules, Tests: c.rules.tests,
 		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.Announce, Version: version(),
 		Limpet: limpet.Config{
 			Pattern: c.MessageName, Termination: c.Termination, Trace: c.Verbosity >= 2,
@@ -226,6 +235,9 @@ func (c *config) sayCheck(out io.Writer) error {
 		say("interest poll", d.InterestPoll)
 	}
 	say("announce links", d.AnnounceLinks)
+	if n := len(d.Rules); n > 0 {
+		say("rules", fmt.Sprintf("%d, and %d tests that hold", n, len(d.Tests)))
+	}
 	api := "none"
 	if d.API != nil {
 		api = d.API.String()
