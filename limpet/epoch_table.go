@@ -5,6 +5,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
@@ -212,7 +213,7 @@ func (e *Epoch) WantChanged(name string, wanted bool) {
 // Wants reports whether the peer is known to want messages of this name.
 func (e *Epoch) Wants(name string) bool {
 	w := &e.wants
-	return e.why == nil && (!w.limited || w.whole && w.hearing.settled()) && w.wants(name)
+	return e.why == nil && (!w.limited || w.whole && w.hearing.settled()) && w.wants(name) && e.cfg.Rules.May(rules.Listen, name)
 }
 
 // pending reports whether frame has something to tell.

@@ -58,10 +58,11 @@ func parseAction(word string) (Action, error) {
 	return 0, fmt.Errorf("%q is not an action; there are %s", clip(word), strings.Join(actionNames[:], ", "))
 }
 
-func parseActions(words []string) (s actions, err error) {
+// parseActions returns the actions of a rule; all is what "all" means in it.
+func parseActions(words []string, all actions) (s actions, err error) {
 	for _, w := range words {
 		if w == "all" {
-			s |= allActions
+			s |= all
 			continue
 		}
 		a, err := parseAction(w)

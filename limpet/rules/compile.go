@@ -17,7 +17,8 @@ const (
 
 // A Rule is one as it stands in a configuration.
 type Rule struct {
-	// Allow or Deny are actions, or "all"; one of the two is set.
+	// Allow or Deny are actions, or "all"; one of the two is set. In a rule with Names "all"
+	// is what is done with names, and Join if it has Networks too.
 	Allow, Deny []string
 	// Who are those whom it is for; none is anybody.
 	Who []string
@@ -57,6 +58,19 @@ func Compile(all []Rule) (*Set, error) {
 	return s, nil
 }
 
+// all returns what "all" means in the rule. Somebody who may do everything with some names
+// need not be an administrator.
+func (r *Rule) all() actions {
+	switch {
+	case len(r.Names) == 0:
+		return allActions
+	case len(r.Networks) == 0:
+		return nameActions
+	default:
+		return nameActions | 1<<Join
+	}
+}
+
 func compile(in *Rule) (out rule, err error) {
 	words, field := in.Allow, "allow"
 	switch {
@@ -69,7 +83,7 @@ func compile(in *Rule) (out rule, err error) {
 	default:
 		return out, fmt.Errorf("it has neither allow nor deny; give it one of them, with actions: %s, or all", strings.Join(actionNames[:], ", "))
 	}
-	if out.actions, err = parseActions(words); err != nil {
+	if out.actions, err = parseActions(words, in.all()); err != nil {
 		return out, fmt.Errorf("%s: %w", field, err)
 	}
 	for _, x := range []struct {

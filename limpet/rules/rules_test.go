@@ -170,6 +170,26 @@ func TestARuleThatIsCoveredByOneBeforeItSaysNothing(t *testing.T) {
 	}
 }
 
+// Who may do everything with some names is no administrator for that.
+func TestAllWithNamesIsWhatIsDoneWithNames(t *testing.T) {
+	names, networks := []string{"$.A.*"}, []string{"3"}
+	for _, c := range []struct {
+		rule        rules.Rule
+		admin, join bool
+	}{
+		{rules.Rule{}, true, true},
+		{rules.Rule{Names: names}, false, false},
+		{rules.Rule{Networks: networks}, true, true},
+		{rules.Rule{Names: names, Networks: networks}, false, true},
+	} {
+		c.rule.Allow = []string{"all"}
+		p := somebody(t, compile(t, c.rule), "unknown")
+		if !p.May(rules.Announce, "$.A.B") || !p.All(rules.Reply, "$.A.*").Allow || p.Admin().Allow != c.admin || p.Join(3).Allow != c.join {
+			t.Errorf("%+v: admin %v, join %v", c.rule, p.Admin(), p.Join(3))
+		}
+	}
+}
+
 func TestBadRulesAreRefusedWithTheWayOut(t *testing.T) {
 	good := rules.Rule{Allow: []string{"all"}}
 	many := make([]string, rules.MaxNames+1)
