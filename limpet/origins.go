@@ -44,7 +44,7 @@ type linkOrigins struct {
 }
 
 // Changes is Origins'.
-func (o linkOrigins) Changes() uint64 { return o.origins.changes.Load() }
+func (o linkOrigins) Changes() uint64 { return o.changes.Load() }
 
 // Elsewhere is Origins'.
 func (o linkOrigins) Elsewhere(network uint32) bool {
