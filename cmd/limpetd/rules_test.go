@@ -47,20 +47,24 @@ tests:
 
 func TestWrongRulesOfTheFile(t *testing.T) {
 	for yaml, want := range map[string][]string{
-		"rules: yes":                                 {"rules: it is not a list"},
-		"rules: {allow: all}":                        {"rules: it is not a list"},
-		"rules: [all]":                               {"rule 1: all is not a map"},
-		"rules: [{allow: all, nmes: [$.A]}]":         {`rule 1: there is no key "nmes"`, "allow, deny, who, names, networks"},
-		"rules: [{allow: all}, {allow: [fly]}]":      {"rule 2: allow:", `"fly"`},
-		"rules: [{allow: []}]":                       {"rule 1", "neither allow nor deny"},
-		"rules: [{allow: all, who: []}]":             {"rule 1: who: the list is empty"},
-		"rules: [{allow: all, names: [[$.A]]}]":      {"rule 1: names:", "not a word or a number"},
-		"rules: [{allow: all, names: [\"\"]}]":       {"rule 1: names: a word is empty"},
-		"rules: [{allow: join, networks: [2.5]}]":    {"rule 1: networks: 2.5"},
-		"rules: [{allow: join, networks: [\"9-\"]}]": {"rule 1: networks:", `"9-"`},
-		"tests: [{who: uid:1, allow: [a, b]}]":       {"test 1: allow: it is a list of 2"},
-		"tests: [{who: uid:1, deny: admin}]":         {"test 1: uid:1: admin is allowed, not denied: there are no rules"},
-		"rules: [{deny: all}]\ntests: [{who: uid:1, deny: admin}, {who: uid:1, allow: listen $.A}]": {"test 2: uid:1: listen $.A is denied, not allowed: deny: [all]"},
+		"rules: yes":          {"limpetd.yaml:1: rules: it is a list"},
+		"rules: {allow: all}": {"limpetd.yaml:1: rules: it is a list"},
+		"rules: [all]":        {"limpetd.yaml:1: rules: each of them has settings"},
+		"bus: auto\nrules:\n- allow: all\n  nmes: [$.A]": {`limpetd.yaml:4: rules: there is no "nmes" in a rule; there are allow, deny, who, names and networks`},
+		"rules: [{allow: all, allow: admin}]":            {`"allow" stands there twice`},
+		"rules: [{allow: all}, {allow: [fly]}]":          {"limpetd.yaml:1: rules: rule 2: allow:", `"fly"`},
+		"rules: [{who: any}]":                            {"rule 1", "neither allow nor deny"},
+		"rules: [{allow: []}]":                           {"rules: allow: it has nothing in it"},
+		"rules: [{allow: all, who: []}]":                 {"rules: who: it has nothing in it"},
+		"rules: [{allow: all, who: }]":                   {"rules: who: it has no value"},
+		"rules: [{allow: all, names: [[$.A]]}]":          {"rules: names: it is a word or a number"},
+		"rules: [{allow: all, names: [\"\"]}]":           {"rules: names: it has nothing in it"},
+		"rules: [{allow: join, networks: [2.5]}]":        {`rule 1: networks: "2.5"`},
+		"rules: [{allow: join, networks: [\"9-\"]}]":     {"rule 1: networks:", `"9-"`},
+		"tests: [{who: uid:1, allow: [a, b]}]":           {"tests: allow: it is one value, not a list"},
+		"tests: [{who: uid:1, deny: admin}]":             {"limpetd.yaml:1: tests: test 1: uid:1: admin is allowed, not denied: there are no rules"},
+		"tests: [{whom: uid:1}]":                         {`there is no "whom" in a test; there are who, allow and deny`},
+		"rules: [{deny: all}]\ntests: [{who: uid:1, deny: admin}, {who: uid:1, allow: listen $.A}]": {"limpetd.yaml:2: tests: test 2: uid:1: listen $.A is denied, not allowed: deny: [all]"},
 	} {
 		_, err := load(t, yaml)
 		if err == nil {
@@ -93,7 +97,7 @@ func FuzzRules(f *testing.F) {
 }
 
 // The examples of the documents are good, and their tests hold.
-func TestTheExamplesOfTheDocuments(t *testing.T) {
+func TestTheExamplesOfRules(t *testing.T) {
 	for _, file := range []string{"../../docs/rules.md", "../../README.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -113,5 +117,29 @@ func TestTheExamplesOfTheDocuments(t *testing.T) {
 		if n == 0 {
 			t.Errorf("%s has no example", file)
 		}
+	}
+}
+
+// What is shown of rules is a file that means the same.
+func TestShowRules(t *testing.T) {
+	l := loaderFor(t, "api: none\nexpose: /tmp/kbus0\nrules:\n- allow: all\n  who: [any, \"name:*.example\"]\n  names: \"$.*\"\n- {allow: join, networks: [16, \"3-4\"]}\ntests:\n- {who: unknown, deny: admin}\n")
+	l.file = renamed(t, l.file)
+	var out strings.Builder
+	if err := showConfig(l, &out); err != nil {
+		t.Fatal(err)
+	}
+	before, err := l.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := load(t, out.String())
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, &out)
+	}
+	if !reflect.DeepEqual(before.daemon.Rules, after.daemon.Rules) || !reflect.DeepEqual(before.daemon.Tests, after.daemon.Tests) || len(after.daemon.Rules) != 2 {
+		t.Errorf("what is shown means %+v, not %+v", after.daemon.Rules, before.daemon.Rules)
+	}
+	if !strings.Contains(out.String(), "rules: # conf.yaml:3") || !strings.Contains(out.String(), "tests: # conf.yaml:8") {
+		t.Errorf("it does not say where they come from:\n%s", &out)
 	}
 }

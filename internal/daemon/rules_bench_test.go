@@ -7,7 +7,6 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/daemon"
-	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/rules"
 )
@@ -36,9 +35,9 @@ func BenchmarkRules(b *testing.B) {
 	}
 	for _, n := range []int{0, 10, 1000} {
 		b.Run(fmt.Sprintf("link/rules=%d", n), func(b *testing.B) {
-			at := []sockaddr.Address{unix(filepath.Join(b.TempDir(), "link"))}
-			from := start(b, daemon.Config{Rules: manyRules(n), NetworkID: 1, Listen: at})
-			to := start(b, daemon.Config{Rules: manyRules(n), NetworkID: 2, Connect: at})
+			at := unix(filepath.Join(b.TempDir(), "link"))
+			from := start(b, daemon.Config{Rules: manyRules(n), NetworkID: 1, Links: []daemon.LinkConfig{daemon.Accept(at)}})
+			to := start(b, daemon.Config{Rules: manyRules(n), NetworkID: 2, Links: []daemon.LinkConfig{daemon.Dial(at)}})
 			if err := to.bus.WaitLinked(b.Context(), 1); err != nil {
 				b.Fatal(err)
 			}

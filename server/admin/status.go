@@ -35,6 +35,9 @@ type Service struct {
 	// Explain returns what the rules make of somebody and a name, and how many there are;
 	// nil is for a daemon without rules.
 	Explain func(id rules.Identity, network uint32, name string) ([]rules.Explained, int)
+	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it
+	// cannot be.
+	Reloads func(ctx context.Context, dry bool) ([]*pb.ConfigChange, error)
 
 	ending sync.Once // makes over
 	close  sync.Once // closes it

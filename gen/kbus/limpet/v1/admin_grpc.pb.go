@@ -23,6 +23,7 @@ const (
 	AdminService_DrainLink_FullMethodName    = "/kbus.limpet.v1.AdminService/DrainLink"
 	AdminService_FindInterest_FullMethodName = "/kbus.limpet.v1.AdminService/FindInterest"
 	AdminService_WatchLinks_FullMethodName   = "/kbus.limpet.v1.AdminService/WatchLinks"
+	AdminService_Reload_FullMethodName       = "/kbus.limpet.v1.AdminService/Reload"
 	AdminService_ExplainRules_FullMethodName = "/kbus.limpet.v1.AdminService/ExplainRules"
 )
 
@@ -46,6 +47,11 @@ type AdminServiceClient interface {
 	// it is not up, until the caller ends it. The counts are as of then. A caller that reads
 	// slowly is told the latest only.
 	WatchLinks(ctx context.Context, in *WatchLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLinksResponse], error)
+	// Reads the configuration again, and makes the daemon what it says: all of it or, with
+	// an error, nothing. Links that are the same in both stay up; those that are removed or
+	// changed are drained first, and those that are changed begin anew. FAILED_PRECONDITION
+	// if the configuration is wrong, or has changed in what needs another start.
+	Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (*ReloadResponse, error)
 	// Tells what the rules of the configuration make of somebody and a name, and which rule
 	// decides.
 	ExplainRules(ctx context.Context, in *ExplainRulesRequest, opts ...grpc.CallOption) (*ExplainRulesResponse, error)
@@ -108,6 +114,16 @@ func (c *adminServiceClient) WatchLinks(ctx context.Context, in *WatchLinksReque
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_WatchLinksClient = grpc.ServerStreamingClient[WatchLinksResponse]
 
+func (c *adminServiceClient) Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (*ReloadResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReloadResponse)
+	err := c.cc.Invoke(ctx, AdminService_Reload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) ExplainRules(ctx context.Context, in *ExplainRulesRequest, opts ...grpc.CallOption) (*ExplainRulesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ExplainRulesResponse)
@@ -138,6 +154,11 @@ type AdminServiceServer interface {
 	// it is not up, until the caller ends it. The counts are as of then. A caller that reads
 	// slowly is told the latest only.
 	WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error
+	// Reads the configuration again, and makes the daemon what it says: all of it or, with
+	// an error, nothing. Links that are the same in both stay up; those that are removed or
+	// changed are drained first, and those that are changed begin anew. FAILED_PRECONDITION
+	// if the configuration is wrong, or has changed in what needs another start.
+	Reload(context.Context, *ReloadRequest) (*ReloadResponse, error)
 	// Tells what the rules of the configuration make of somebody and a name, and which rule
 	// decides.
 	ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error)
@@ -162,6 +183,9 @@ func (UnimplementedAdminServiceServer) FindInterest(context.Context, *FindIntere
 }
 func (UnimplementedAdminServiceServer) WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchLinks not implemented")
+}
+func (UnimplementedAdminServiceServer) Reload(context.Context, *ReloadRequest) (*ReloadResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Reload not implemented")
 }
 func (UnimplementedAdminServiceServer) ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExplainRules not implemented")
@@ -252,6 +276,24 @@ func _AdminService_WatchLinks_Handler(srv interface{}, stream grpc.ServerStream)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_WatchLinksServer = grpc.ServerStreamingServer[WatchLinksResponse]
 
+func _AdminService_Reload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReloadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Reload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Reload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Reload(ctx, req.(*ReloadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_ExplainRules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ExplainRulesRequest)
 	if err := dec(in); err != nil {
@@ -288,6 +330,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FindInterest",
 			Handler:    _AdminService_FindInterest_Handler,
+		},
+		{
+			MethodName: "Reload",
+			Handler:    _AdminService_Reload_Handler,
 		},
 		{
 			MethodName: "ExplainRules",
