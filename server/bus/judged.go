@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -70,7 +71,7 @@ func (k *judged) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, e
 		}
 	}
 	id, err := k.Ksock.Send(ctx, m)
-	if err == nil && m.IsReply() {
+	if m.IsReply() && (err == nil || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ECONNREFUSED)) { // or the asker has gone
 		k.answered(m.InReplyTo)
 	}
 	return id, err
