@@ -101,3 +101,26 @@ func TestWatchersAreToldOfWhatTheyMayKnow(t *testing.T) {
 		t.Errorf("told of %s", got)
 	}
 }
+
+// The bus's own events tell a program of the names that it may know of, and no others.
+func TestBindEventsOfHiddenNamesAreNotHeard(t *testing.T) {
+	f := serve(t)
+	judge(t, f, rules.Rule{Allow: []string{"listen"}, Names: []string{"$.KBUS.*"}}, rules.Rule{Allow: []string{"request"}, Names: []string{"$.A.*"}})
+	p := newRawProgram(t, f)
+	p.do(op(1, pb.Action_ACTION_BIND, named(kbusdev.NameReplierBindEvent)), op(2, pb.Action_ACTION_REPORT_REPLIER_BINDS, valued(1)))
+	p.want("1", "2")
+	k, err := f.bus.Open(kbusdev.ReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	for _, name := range []string{"$.Hidden.A", "$.A.B", "$.Hidden.B"} {
+		if err := k.Bind(name, kbusdev.Replier); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.do(op(3, pb.Action_ACTION_RECEIVE, valued(10)))
+	p.want(kbusdev.NameReplierBindEvent, "3")
+	p.do(op(4, pb.Action_ACTION_FIND_REPLIER, named("$.Hidden.A")), op(5, pb.Action_ACTION_RECEIVE, valued(10)))
+	p.want("4", "5")
+}
