@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
@@ -71,6 +73,16 @@ func (b *Bus) WaitInterest(ctx context.Context, name string, n int) error {
 	}
 }
 
+// ExplainRules returns what the daemon's rules make of somebody, such as "uid:1000", and a
+// name, perhaps a wildcard.
+func (b *Bus) ExplainRules(ctx context.Context, identity, name string) (*pb.ExplainRulesResponse, error) {
+	r, err := b.admin.ExplainRules(ctx, &pb.ExplainRulesRequest{Identity: identity, Name: name})
+	if err != nil {
+		return nil, statusError("explain", name, err)
+	}
+	return r, nil
+}
+
 // DrainLink ends a link in good order, and returns when it has ended: what is open may
 // finish within timeout, or the daemon's own drain timeout if that is 0 or less. It
 // returns how many requests were answered by the limpet because they did not.
@@ -96,7 +108,7 @@ func (b *Bus) Reload(ctx context.Context, dry bool) ([]*pb.ConfigChange, error) 
 // WaitReady waits until the daemon answers, or ctx ends.
 func (b *Bus) WaitReady(ctx context.Context) error {
 	_, err := b.admin.GetStatus(ctx, &pb.GetStatusRequest{}, grpc.WaitForReady(true))
-	if err != nil {
+	if err != nil && status.Code(err) != codes.PermissionDenied { // it answers, if not that
 		return statusError("waiting for the daemon", "", err)
 	}
 	return nil

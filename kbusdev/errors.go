@@ -52,6 +52,7 @@ func ErrnoOf(err error) (syscall.Errno, bool) {
 // What an errno means when a KBUS bus says it.
 var explain = map[syscall.Errno]string{
 	syscall.EADDRNOTAVAIL: "nobody is there to take it: no replier is bound, or the requester has gone",
+	syscall.EACCES:        "the rules of the daemon do not allow it",
 	syscall.EADDRINUSE:    "another replier is bound to that name",
 	syscall.EAGAIN:        "somebody's queue is full; still waiting, or try again",
 	syscall.EALREADY:      "an earlier send is still pending; wait for it or discard it",
@@ -74,6 +75,7 @@ var errnos = []struct {
 	errno  syscall.Errno
 	number int
 }{
+	{"EACCES", syscall.EACCES, 13},
 	{"EADDRINUSE", syscall.EADDRINUSE, 98},
 	{"EADDRNOTAVAIL", syscall.EADDRNOTAVAIL, 99},
 	{"EAGAIN", syscall.EAGAIN, 11},

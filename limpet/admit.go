@@ -10,6 +10,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 )
@@ -51,7 +52,8 @@ func (p *Peering) Dial(ctx context.Context, stream link.Stream, onUp func()) err
 	if err != nil {
 		return err
 	}
-	l, _, err := n.admit(ctx, p, peer, func() (link.SessionID, error) {
+	with, _ := otherEnd(stream)
+	l, _, err := n.admit(ctx, p, peer, with, func() (link.SessionID, error) {
 		if peer.Session == ours.Session && !p.classic {
 			return peer.Session, link.Errorf(link.Expired, "the session that was to be resumed is over")
 		}
@@ -107,7 +109,8 @@ func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeti
 	case <-ctx.Done():
 		return refuse(errClosed)
 	}
-	l, resumed, err := n.admit(ctx, p, peer, newSessionID)
+	with, _ := otherEnd(stream)
+	l, resumed, err := n.admit(ctx, p, peer, with, newSessionID)
 	if err != nil {
 		<-p.turn
 		return refuse(err)
@@ -207,11 +210,17 @@ func (n *Node) accepted(peer *link.Greeting, cfg Config, classic bool) (*Peering
 // admit judges a peer, and returns the epoch that the stream is for: the current one
 // if the peer resumes it, else a new one with a session from session, after the current
 // one has been ended. A peer that is refused changes nothing. The error is for the peer.
-func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, session func() (link.SessionID, error)) (_ *live, resumed bool, err error) {
+func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, with rules.Identity, session func() (link.SessionID, error)) (_ *live, resumed bool, err error) {
 	n.mu.Lock()
 	if n.closed {
 		n.mu.Unlock()
 		return nil, false, errClosed
+	}
+	asked := n.policiesSet
+	policy, err := n.mayJoin(with, peer)
+	if err != nil {
+		n.mu.Unlock()
+		return nil, false, err
 	}
 	cur := p.current
 	if cur != nil && cur.why() != nil { // it is ending
@@ -235,7 +244,8 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, sessi
 		p.linkID = peer.LinkID
 	}
 	p.peer = peer
-	if cur != nil && cur.why() == nil && cur.resumedBy(peer) {
+	p.identity = with
+	if cur != nil && cur.why() == nil && cur.resumedBy(peer) && policy.Equal(p.policy) { // else others are at the other end
 		cur.told = n.told(p)
 		n.tellTopology()
 		n.mu.Unlock()
@@ -248,6 +258,7 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, sessi
 		k = cur.makeWay(link.Errorf(link.Expired, "the peer has begun anew"))
 		n.mu.Lock()
 	}
+	p.policy = policy
 	n.beginWanted(p, peer)
 	told := n.told(p)
 	n.mu.Unlock()
@@ -268,6 +279,9 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, sessi
 		return nil, false, err
 	}
 	n.mu.Lock()
+	if n.policiesSet != asked { // meanwhile
+		n.rejudge(p)
+	}
 	n.tellTopology()
 	n.mu.Unlock()
 	return l, false, nil

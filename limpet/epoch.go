@@ -5,6 +5,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
@@ -20,6 +21,7 @@ type Epoch struct {
 	session *link.Session
 	counts  *Totals
 
+	origin  origin
 	toTell  *table.Pending // bind events that the peer is still to be told
 	wants   interest       // what the peer wants to hear
 	todo    []Do           // for the bus
@@ -76,6 +78,10 @@ type EpochConfig struct {
 	LosesUnread bool
 	// IDs is the bus's memory of the ids brought to it, shared by all its limpets.
 	IDs IDs
+	// Rules are what the peer may do; nil is everything.
+	Rules *rules.Policy
+	// Origins tell which networks' messages cannot come over this link; nil is none.
+	Origins Origins
 	// Interest reports that the peer tells what it wants to hear.
 	Interest bool
 	// Narrows reports that our Ksock can stop listening to a name and keep what is queued.
@@ -111,6 +117,7 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 			PeerNetworkID: cfg.PeerNetworkID,
 			Ksock:         cfg.Ksock,
 			Pattern:       cfg.Pattern,
+			Rights:        rightsOf(cfg.Rules),
 			Classic:       cfg.Session.NoAcks,
 			Termination:   cfg.Termination,
 			MaxAsked:      int(cfg.MaxMessages / 2),

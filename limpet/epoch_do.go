@@ -53,9 +53,10 @@ func (e *Epoch) Dos(now time.Time, dst []Do) []Do {
 }
 
 // fromPeer translates messages that the peer has sent, until there is enough to do or
-// one could be held up: what its sender sent later must wait for it.
+// one could be held up: what its sender sent later must wait for it. Messages that are
+// dropped are no reason to stop, for nobody would be woken for those after them.
 func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
-	for taken := 0; taken < readBatch; taken++ {
+	for len(dst) < readBatch {
 		first, msgs := e.session.Take(1)
 		if len(msgs) == 0 {
 			return dst
@@ -79,7 +80,10 @@ func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Message) (_ []Do, mayWait bool) {
 	var facts translate.Facts
 	if !m.IsReply() && m.Event == nil {
-		facts.BroughtBefore = e.cfg.IDs.Claim(m.ID, now)
+		facts.Foreign, facts.Denied = e.foreign(m), !e.rules.Admits(m)
+		if !facts.Foreign && !facts.Denied { // else its id is still free for the one whose it is
+			facts.BroughtBefore = e.cfg.IDs.Claim(m.ID, now)
+		}
 	}
 	if m.IsStateful() && m.WantsUsToReply() {
 		facts.Replier = e.rules.Replier(m.Name)

@@ -57,7 +57,8 @@ func (e *Epoch) Flushed(now time.Time) {
 // MayReceive reports whether the next frame may be read from the stream.
 func (e *Epoch) MayReceive() bool { return e.why != nil || e.session.MayReceive() }
 
-// TakeFrame takes a frame from the peer, but for Topology, which concerns all links.
+// TakeFrame takes a frame from the peer, but for Topology, which concerns all links. An
+// Interest is cut down to what the peer may hear.
 // An error ends the stream; unless it is that of a stream that was replaced, the epoch
 // has ended too.
 func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
@@ -88,6 +89,7 @@ type interest struct {
 	limited bool // the peer tells what it wants; else it wants everything
 	names   *table.Interest
 	whole   bool // all that it wants is known
+	cut     cut
 	hearing hearing
 
 	// What the peer is to be told that is wanted here.
@@ -109,6 +111,7 @@ func newInterest(cfg EpochConfig) interest {
 	return interest{
 		limited: limited,
 		names:   table.NewInterest(),
+		cut:     newCut(cfg.Rules),
 		hearing: newHearing(limited && cfg.Narrows, &cfg.Config),
 		toTell:  table.NewPending(),
 	}
@@ -131,20 +134,48 @@ func (w *interest) untold() int {
 // one, and until then what is known still holds.
 func (w *interest) lost() { w.telling = false }
 
-// take takes what the peer says that it wants.
+// take takes what the peer says that it wants, and cuts it down to what it may hear.
 func (w *interest) take(f *link.Interest) error {
+	if err := w.check(f); err != nil {
+		return err
+	}
+	w.cut.take(f)
 	if f.Restart {
 		w.names.Drop(thePeer)
 		w.whole = false
 		w.hearing.restart()
 	}
+	w.change(f)
+	if f.Whole {
+		w.whole = true
+		w.hearing.narrow()
+	}
+	return nil
+}
+
+// check returns a *link.Error if the peer breaks the protocol, or wants too much.
+func (w *interest) check(f *link.Interest) error {
+	n := w.names.Len(thePeer)
+	if w.cut.policy != nil {
+		n = len(w.cut.asked)
+	}
+	if f.Restart {
+		n = 0
+	}
+	if n+len(f.Wanted) > maxInterest {
+		return link.Errorf(link.Protocol, "the peer wants more than %d names", maxInterest)
+	}
 	for _, name := range f.Wanted {
 		if kbusdev.CheckBindName(name) != nil {
 			return link.Errorf(link.Protocol, "the peer wants %.100q, which is not a name", name)
 		}
-		if w.names.Len(thePeer) >= maxInterest {
-			return link.Errorf(link.Protocol, "the peer wants more than %d names", maxInterest)
-		}
+	}
+	return nil
+}
+
+// change notes names that are wanted, or no longer.
+func (w *interest) change(f *link.Interest) {
+	for _, name := range f.Wanted {
 		if _, first := w.names.Add(thePeer, name); first {
 			w.hearing.want(name, true)
 		}
@@ -154,11 +185,6 @@ func (w *interest) take(f *link.Interest) error {
 			w.hearing.want(name, false)
 		}
 	}
-	if f.Whole {
-		w.whole = true
-		w.hearing.narrow()
-	}
-	return nil
 }
 
 // Listening returns what is to change of what our Ksock listens to, in order. It is
@@ -187,7 +213,7 @@ func (e *Epoch) WantChanged(name string, wanted bool) {
 // Wants reports whether the peer is known to want messages of this name.
 func (e *Epoch) Wants(name string) bool {
 	w := &e.wants
-	return e.why == nil && (!w.limited || w.whole && w.hearing.settled()) && w.wants(name)
+	return e.why == nil && (!w.limited || w.whole && w.hearing.settled()) && w.wants(name) && e.cfg.Rules.May(rules.Listen, name)
 }
 
 // pending reports whether frame has something to tell.

@@ -29,6 +29,8 @@ type live struct {
 	epoch  *Epoch
 	busDue time.Time // when the pump to the bus looks at the epoch by itself
 
+	listening sync.Mutex // of who makes the Ksock listen; no other lock is taken under it but mu
+
 	writing sync.Mutex // of who gives the bus what the epoch has for it
 	written bool       // nobody does any more; guarded by writing
 	dos     []Do       // guarded by writing
@@ -85,6 +87,8 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		},
 		LosesUnread: losesUnread(n.bus),
 		IDs:         lockedIDs{n},
+		Rules:       p.policy,
+		Origins:     n.originsFor(p),
 		Interest:    hasFeature(peer, featureInterest),
 		Narrows:     canNarrow(k),
 		DrainDone:   hasFeature(peer, featureDrain),

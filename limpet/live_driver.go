@@ -86,6 +86,8 @@ func canNarrow(k kbusdev.Ksock) bool {
 // listen makes our Ksock listen to what the peer has just said that it wants. A Ksock
 // that can do that waits for nothing.
 func (l *live) listen() {
+	l.listening.Lock()
+	defer l.listening.Unlock()
 	for {
 		l.mu.Lock()
 		changes := l.epoch.Listening()

@@ -29,17 +29,20 @@ type Node struct {
 	idsMu sync.Mutex
 	ids   *recent.IDs
 
-	mu         sync.Mutex // see the package's comment for the order of locks
-	peerings   map[topology.LinkKey]*Peering
-	lastKey    topology.LinkKey
-	reach      *topology.Map
-	closed     bool
-	lawless    bool // loops and clashes are let in; only tests want that
-	interest   *table.Interest
-	watching   bool // interest has the listeners of our bus
-	listeners  *listeners
-	onStop     func()
-	terminated bool
+	mu          sync.Mutex // see the package's comment for the order of locks
+	peerings    map[topology.LinkKey]*Peering
+	lastKey     topology.LinkKey
+	reach       *topology.Map
+	closed      bool
+	lawless     bool // loops and clashes are let in; only tests want that
+	interest    *table.Interest
+	watching    bool // interest has the listeners of our bus
+	listeners   *listeners
+	policyOf    PolicyOf
+	policiesSet int // counts SetPolicies
+	origins     origins
+	onStop      func()
+	terminated  bool
 
 	changeMu sync.Mutex
 	changed  chan struct{}
@@ -74,6 +77,7 @@ func NewNode(bus kbusdev.Bus, networkID uint32, log *slog.Logger) (*Node, error)
 	}
 	_, _ = rand.Read(n.instance[:]) // never fails
 	n.reach = topology.New(topology.Network{ID: networkID, Instance: topology.InstanceID(n.instance)})
+	n.reach.OnRoute(n.origins.route)
 	n.watchListeners()
 	return n, nil
 }

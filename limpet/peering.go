@@ -55,8 +55,9 @@ type Peering struct {
 	linkID   string // of the side that dials
 	current  *live
 	peer     *link.Greeting // the last one's
-	who      rules.Identity // of the other end of the last stream
-	over     string         // how that was kept from others
+	identity rules.Identity // of the one that was admitted last
+	over     string         // how its last stream was kept from others
+	policy   *rules.Policy  // of the current epoch
 	wanted   *table.Wanted  // nil unless there is an epoch
 	state    State
 	since    time.Time
@@ -175,7 +176,7 @@ func (p *Peering) attached(l *live, stream link.Stream) {
 	who, over := otherEnd(stream)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	p.who, p.over = who, over
+	p.over = over
 	resumed := l.streams > 0
 	l.streams++
 	p.changed()
@@ -357,7 +358,7 @@ func (p *Peering) Status() Status {
 	n := p.node
 	n.mu.Lock()
 	st := Status{
-		Name: p.name, State: p.state, Since: p.since, LastErr: p.lastErr, Peer: p.peer, Identity: p.who, Transport: p.over, Behind: fromTopology(n.reach.Brings(p.key)),
+		Name: p.name, State: p.state, Since: p.since, LastErr: p.lastErr, Peer: p.peer, Identity: p.identity, Transport: p.over, Behind: fromTopology(n.reach.Brings(p.key)),
 		Epochs: p.epochs, Resumed: p.resumed,
 	}
 	l := p.current

@@ -123,6 +123,11 @@ func (n *Node) updateTopology(p *Peering, t *link.Topology) error {
 	if n.lawless {
 		return nil
 	}
+	for _, behind := range t.Networks {
+		if err := join(p.identity, p.policy, behind.ID); err != nil {
+			return err
+		}
+	}
 	var err error
 	if networks := toTopology(t.Networks); t.Amends {
 		err = n.reach.Amend(p.key, networks, t.Removed)

@@ -304,6 +304,9 @@ func (o *options) newStatus() *cobra.Command {
 				if n := st.GetApiMissed(); n > 0 {
 					fmt.Fprintf(out, "programs that listen through the API have missed %d messages\n", n)
 				}
+				if n := st.GetApiDenied(); n > 0 {
+					fmt.Fprintf(out, "the rules have refused programs %d messages and bindings\n", n)
+				}
 				for _, l := range st.GetLinks() {
 					state := stateOf(l)
 					fmt.Fprintf(out, "\n%s: %s", l.GetName(), state)

@@ -54,7 +54,7 @@ func (c *config) settings() *pflag.FlagSet {
 	f.StringVar(&c.Bus, "bus", daemon.Auto, "the `BUS`: a device's path or number, \"embedded\", or \"auto\" for /dev/kbus0 if there is one, else embedded")
 	f.StringVar(&c.Expose, "expose", "", "serve the embedded bus to local programs as the device `FILE`, /dev/kbus0 or kbus0 in another folder, as kbusd does (root)")
 	f.Uint32Var(&c.NetworkID, "network-id", 0, "the network `ID` of the bus, above 0 and different on every bus that is linked")
-	f.StringVar(&c.MessageName, "message-name", "$.*", "forward only messages of this `NAME`, perhaps a wildcard")
+	f.StringVar(&c.MessageName, "message-name", "$.*", "forward only messages of this `NAME`, perhaps a wildcard: the short form of rules, for whoever the peer is")
 	f.StringVar(&c.Termination, "termination-message", "", "stop when a message of this `NAME` is sent on the bus")
 	f.DurationVar(&c.Grace, "grace", 30*time.Second, "keep what is under way for this `DURATION` after a link has broken, so that the link can be resumed; 0 keeps nothing")
 	f.DurationVar(&c.RequestHold, "request-hold", 5*time.Second, "keep a request that has not left for this `DURATION` while a link is broken, then answer that it was not delivered")
@@ -89,7 +89,9 @@ func (c *config) validate() error {
 	if err != nil {
 		return err
 	}
+	all, tests := c.set.rules.forDaemon()
 	d := daemon.Config{
+		Rules: all, Tests: tests,
 		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, Version: version(),
 		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
@@ -159,6 +161,9 @@ func (c *config) sayCheck(out io.Writer) error {
 		say("interest poll", d.InterestPoll)
 	}
 	say("announce links", d.AnnounceLinks)
+	if n := len(d.Rules); n > 0 {
+		say("rules", fmt.Sprintf("%d, and %d tests that hold", n, len(d.Tests)))
+	}
 	api := "none"
 	if d.API != nil {
 		api = d.API.String()

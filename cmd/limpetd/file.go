@@ -25,11 +25,19 @@ func (s *settings) takeFile(path string) error {
 		return fmt.Errorf("%s: the file must have settings, NAME: VALUE, one a line", at(root))
 	}
 	return eachSetting(root, at, func(key, value *yaml.Node) error {
-		if key.Value == "links" {
+		switch key.Value {
+		case "links":
 			s.links = func(c *config) error { return c.takeLinks(value, at) }
 			return nil
+		case "rules":
+			s.origins[key.Value] = at(key)
+			return s.rules.takeRules(value, at)
+		case "tests":
+			s.origins[key.Value] = at(key)
+			return s.rules.takeTests(value, at)
+		default:
+			return s.takeNode(key, value, at)
 		}
-		return s.takeNode(key, value, at)
 	})
 }
 

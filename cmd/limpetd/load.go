@@ -82,6 +82,7 @@ type settings struct {
 	flags   *pflag.FlagSet
 	origins map[string]string   // where each that is not the default was set
 	links   func(*config) error // takes the file's list of links, when the rest is known
+	rules   fileRules
 }
 
 // set sets a setting to the words, of which there is one unless it is a list. It does

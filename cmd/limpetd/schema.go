@@ -29,6 +29,8 @@ func fileSchema() schema {
 		"type": "array", "items": link,
 		"description": "links with settings of their own: what they do not say holds as above",
 	}
+	properties := file["properties"].(schema)
+	properties["rules"], properties["tests"] = rulesSchema()
 	return file
 }
 

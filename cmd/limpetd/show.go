@@ -35,7 +35,11 @@ func (c *config) show(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := io.WriteString(out, b.String())
+	text, err := c.set.rules.show(c.set.origins)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, b.String()+text)
 	return err
 }
 

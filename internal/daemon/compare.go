@@ -2,11 +2,14 @@ package daemon
 
 import (
 	"fmt"
+	"hash/fnv"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // A Change is one difference between two configurations.
@@ -73,8 +76,24 @@ func Compare(from, to *Config) ([]Change, error) {
 	if from.Level != to.Level {
 		changes = append(changes, Change{"verbosity", from.Level.String(), to.Level.String()})
 	}
+	if !reflect.DeepEqual(from.Rules, to.Rules) {
+		changes = append(changes, Change{rulesChange, sayRules(from.Rules), sayRules(to.Rules)})
+	}
 	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.What, b.What) })
 	return changes, nil
+}
+
+// rulesChange is what a change of the rules is called.
+const rulesChange = "rules"
+
+// sayRules tells one set of rules from another for people.
+func sayRules(all []rules.Rule) string {
+	if len(all) == 0 {
+		return "none"
+	}
+	h := fnv.New32a()
+	_, _ = fmt.Fprintf(h, "%q", all)
+	return fmt.Sprintf("%d (%08x)", len(all), h.Sum32())
 }
 
 // links returns the links by their titles.

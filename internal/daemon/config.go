@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // Embedded and Auto are values of Config.Bus beside a device's path or number.
@@ -58,6 +60,13 @@ type Config struct {
 	InterestPoll time.Duration
 	// Limpet is how the links behave.
 	Limpet limpet.Config
+	// Rules are who may do what, the first that matches decides; none allow everything.
+	// Tests must hold of them.
+	Rules []rules.Rule
+	Tests []rules.Test
+	// IdentityOf returns who is at the other end of a call, from its context; nil is
+	// identity.FromContext.
+	IdentityOf func(context.Context) rules.Identity
 	// AnnounceLinks makes changes of the links messages on the bus, see Links.
 	AnnounceLinks bool
 	// Version is told by GetStatus.
@@ -102,7 +111,7 @@ const (
 func (c *Config) Validate() error {
 	for _, check := range []func() error{
 		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations,
-		func() error { return checkLimpet(&c.Limpet) },
+		func() error { return checkLimpet(&c.Limpet) }, c.checkRules,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -148,6 +157,17 @@ func (c *Config) checkDurations() error {
 	}
 	if i := c.InterestPoll; i != 0 && (i < minInterestPoll || i > maxInterestPoll) {
 		return &ConfigError{"interest-poll", fmt.Errorf("%v is not between %v and %v; 0 is no polling", i, minInterestPoll, maxInterestPoll)}
+	}
+	return nil
+}
+
+func (c *Config) checkRules() error {
+	set, err := rules.Compile(c.Rules)
+	if err != nil {
+		return &ConfigError{"rules", err}
+	}
+	if err := set.Check(c.Tests); err != nil {
+		return &ConfigError{"tests", err}
 	}
 	return nil
 }

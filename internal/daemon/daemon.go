@@ -38,6 +38,7 @@ type Daemon struct {
 	set      *membus.Set
 	node     *limpet.Node
 	at       *listeners
+	rules    rulebook
 	registry *prometheus.Registry
 	host     *serverpeer.Host
 	programs *bus.Service
@@ -90,9 +91,16 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
 	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)))
 	d.programs.LinkOf = linkOf(d.node)
+	if cfg.IdentityOf == nil {
+		cfg.IdentityOf = identity.FromContext
+	}
+	d.programs.IdentityOf, d.programs.PolicyOf = cfg.IdentityOf, d.rules.program
+	if err := d.SetRules(cfg.Rules, cfg.Tests); err != nil {
+		return &ConfigError{"rules", err}
+	}
 	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor)
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
-	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed}); err != nil {
+	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.programs.Denied}); err != nil {
 		return err
 	}
 	if cfg.Limpet.Termination != "" {
@@ -111,9 +119,10 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	who := identity.Server(d.tls, cfg.Log)
 	d.peers = peerServer(cfg.Log, who, rpcs, d.host)
 	d.admin = &admin.Service{
-		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Reloads: d.reloadFor, Insecure: d.insecure,
+		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied,
+		Explain: d.rules.explain, Reloads: d.reloadFor, Insecure: d.insecure,
 	}
-	d.api = apiServer(cfg.Log, who, rpcs, d.node, d.programs, d.admin)
+	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin)
 	if err := d.openLinks(ctx); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 // A running daemon, in the hands of a test.
 type running struct {
 	*daemon.Daemon
-	t    *testing.T
+	t    testing.TB
 	api  string
 	bus  *client.Bus
 	stop func() // ends Run; may be called again
@@ -40,7 +40,7 @@ type running struct {
 func unix(path string) sockaddr.Address { return sockaddr.Address{Network: "unix", Address: path} }
 
 // start runs a daemon with an embedded bus and an API until the test ends.
-func start(t *testing.T, cfg daemon.Config) *running {
+func start(t testing.TB, cfg daemon.Config) *running {
 	t.Helper()
 	api := unix(filepath.Join(t.TempDir(), "api"))
 	cfg.Bus, cfg.API = daemon.Embedded, &api

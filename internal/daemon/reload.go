@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
@@ -63,7 +64,12 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 	if err != nil {
 		return err
 	}
-	d.cfg.Links, d.cfg.Limpet, d.cfg.Level = to.Links, to.Limpet, to.Level
+	if slices.ContainsFunc(changes, func(c Change) bool { return c.What == rulesChange }) {
+		if err := d.SetRules(to.Rules, to.Tests); err != nil { // which Validate has looked for
+			return err
+		}
+	}
+	d.cfg.Links, d.cfg.Limpet, d.cfg.Level, d.cfg.Rules, d.cfg.Tests = to.Links, to.Limpet, to.Level, to.Rules, to.Tests
 	d.sayInsecure()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.drainTimeout()+drainMargin) // all or nothing, whoever asked
 	defer cancel()

@@ -15,6 +15,7 @@ import (
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // A written is a configuration that can be read again.
@@ -261,4 +262,54 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	if _, err := b.bus.Reload(t.Context(), false); err == nil || !strings.Contains(err.Error(), daemon.ErrNoReload.Error()) {
 		t.Errorf("a daemon without a file: %v", err)
 	}
+}
+
+// New rules hold for the links that there are, which stay up; wrong ones change nothing.
+func TestRulesAreReloaded(t *testing.T) {
+	link := unix(filepath.Join(t.TempDir(), "link"))
+	a, file := reloadable(t, daemon.Accept(link))
+	b := start(t, daemon.Config{NetworkID: 2, Links: []daemon.LinkConfig{daemon.Dial(link)}})
+	a.waitStates("network 2 up")
+	if err := ksock(t, b).Bind("$.B", kbusdev.Replier); err != nil {
+		t.Fatal(err)
+	}
+	a.waitReplier("$.B")
+	rulesAre := func(all ...rules.Rule) {
+		file.write(func(c *daemon.Config) { c.Rules = all })
+	}
+	rulesAre(rules.Rule{Allow: []string{"fly"}})
+	var bad *daemon.ConfigError
+	if _, err := a.Reload(t.Context(), false); !errors.As(err, &bad) || bad.Setting != "rules" {
+		t.Errorf("wrong rules: %v", err)
+	}
+	rulesAre(allow("any", "", "join", "admin"), allow("any", "$.C", "request"))
+	for _, dry := range []bool{true, false} {
+		changes, err := a.Reload(t.Context(), dry)
+		if err != nil || !strings.HasPrefix(lines(changes), "change rules: none -> 2 (") {
+			t.Errorf("dry %v: %s, %v", dry, lines(changes), err)
+		}
+	}
+	for found := true; found; {
+		var err error
+		if found, err = bound(a, "$.B"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p := a.wait(limpet.Up); p.Status().Epochs != 1 {
+		t.Errorf("the link was begun %d times", p.Status().Epochs)
+	}
+	if changes, err := a.Reload(t.Context(), false); err != nil || len(changes) != 0 {
+		t.Errorf("the same again: %s, %v", lines(changes), err)
+	}
+}
+
+// bound reports whether a name has a replier, whoever may know of it.
+func bound(r *running, name string) (bool, error) {
+	all, err := r.Node().Bus().Bindings()
+	for _, b := range all {
+		if b.Name == name && b.Role == kbusdev.Replier {
+			return true, err
+		}
+	}
+	return false, err
 }

@@ -52,12 +52,12 @@ func peerServer(log *slog.Logger, who credentials.TransportCredentials, metrics 
 }
 
 // apiServer returns the server of the local API.
-func apiServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, node *limpet.Node, programs *bus.Service, operators *admin.Service) *grpcServer {
+func apiServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, may *authoriser, node *limpet.Node, programs *bus.Service, operators *admin.Service) *grpcServer {
 	return newServer(log, who, metrics, node, rpcstream.ProgramWindow, func(r grpc.ServiceRegistrar) {
 		pb.RegisterBusServiceServer(r, programs)
 		pb.RegisterAdminServiceServer(r, operators)
 		channelz.RegisterChannelzServiceToServer(r)
-	})
+	}, grpc.ChainUnaryInterceptor(may.unary), grpc.ChainStreamInterceptor(may.stream))
 }
 
 // newServer returns a server with what both have. who is for its connections; node, unless nil, is whose links

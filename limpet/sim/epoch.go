@@ -66,6 +66,8 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 			WindowBytes:    int(w.cfg.limpet.WindowBytes),
 		},
 		IDs:         n.ids,
+		Rules:       p.policy(),
+		Origins:     origins{p},
 		Interest:    w.cfg.interest,
 		Narrows:     w.cfg.narrows,
 		DigestEvery: w.cfg.digestEvery,
@@ -94,6 +96,9 @@ func (p *peering) inspect(where string, m *kbusdev.Message, fx *translate.Effect
 // tell their old ids from new ones.
 func (p *peering) dropped(_ bool, why translate.Reason, m *kbusdev.Message) {
 	w := p.n.w
+	if why == translate.ForeignOrigin {
+		w.wrong("%v: %s %q is taken for forged", p, describe(m), m.Data)
+	}
 	if why == translate.BroughtBefore && (p.n.started.Equal(w.start) || w.now.Sub(p.n.started) > 2*recent.For) && !p.n.brought[string(m.Data)] {
 		w.wrong("%v: %s %q was not brought before", p, describe(m), m.Data)
 	}
@@ -210,12 +215,20 @@ func (l *epoch) write() {
 	case l.Appetite() > 0:
 		l.reader.wake() // time alone may have made room
 	}
+	if s := l.p.stream; s != nil && len(l.dos) == 0 {
+		if due := l.Due(); due.IsZero() { // what came, or the time, may have an answer that needs nothing of the bus
+			s.sender.wake()
+		} else {
+			s.sender.wakeAt(due)
+		}
+	}
 	l.writer.wakeAt(l.NextTime())
 	w.audit(l.p)
 }
 
 func (l *epoch) perform(d *limpet.Do) {
 	fx, k, w := &d.Effect, l.ksock, l.p.n.w
+	l.p.checkRights(fx)
 	var err error
 	switch fx.Kind {
 	case translate.Bind:

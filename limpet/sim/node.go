@@ -9,6 +9,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/recent"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 )
@@ -67,10 +68,11 @@ type peering struct {
 
 	current *epoch
 	carried []link.Outgoing
-	stream  *end      // attached, or waits for the peer to close it
-	asks    *end      // a stream on which the peer has greeted, that is to be admitted
-	probing time.Time // until when an older stream may show a sign of life
-	spoils  int       // how many bind events are to be spoiled
+	stream  *end            // attached, or waits for the peer to close it
+	asks    *end            // a stream on which the peer has greeted, that is to be admitted
+	probing time.Time       // until when an older stream may show a sign of life
+	spoils  int             // how many bind events are to be spoiled
+	may     []*rules.Policy // what the peer may do, and before that might; empty is everything
 }
 
 func (p *peering) String() string { return fmt.Sprintf("%d>%d", p.n.network, p.other().n.network) }

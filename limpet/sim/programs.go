@@ -369,7 +369,7 @@ func (a *announcer) announce() {
 		return
 	}
 	n := &news{number: len(w.news), by: a, born: a.born, at: w.now}
-	m := &kbusdev.Message{Name: fmt.Sprintf("$.News.n%d", a.n.network), Data: fmt.Appendf(nil, "n%d", n.number)}
+	m := &kbusdev.Message{Name: newsFrom(a.n), Data: fmt.Appendf(nil, "n%d", n.number)}
 	switch w.rng.IntN(8) {
 	case 0:
 		m.Flags = kbusdev.AllOrFail
@@ -384,6 +384,8 @@ func (a *announcer) announce() {
 		w.news = append(w.news, n)
 	}
 }
+
+func newsFrom(n *node) string { return fmt.Sprintf("$.News.n%d", n.network) }
 
 // A listener hears announcements.
 type listener struct {
@@ -420,6 +422,9 @@ func (l *listener) step() {
 	}
 	w.tracef("%d: listener ksock %d hears n%d", l.n.network, l.k.ID(), n)
 	told := w.news[n]
+	if !w.mayHear(told, l) {
+		w.wrong("listener ksock %d on bus %d hears n%d, which may not come there", l.k.ID(), l.n.network, n)
+	}
 	if last, ever := l.last[told.by]; ever && last > n && !told.urgent && !w.lastEnd.After(told.at) {
 		w.wrong("listener ksock %d on bus %d hears n%d after n%d", l.k.ID(), l.n.network, n, last)
 	}

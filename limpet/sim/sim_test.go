@@ -40,6 +40,7 @@ func TestSeeds(t *testing.T) {
 		all.Quiet += s.Quiet
 		all.Spoiled += s.Spoiled
 		all.Resyncs += s.Resyncs
+		all.Reloaded += s.Reloaded
 		all.Requests += s.Requests
 		all.Answered += s.Answered
 		all.Announced += s.Announced

@@ -113,6 +113,7 @@ func (e *end) next() {
 func (e *end) send(f link.Frame) {
 	w, s, to := e.p.n.w, e.s, e.s.ends[1-e.p.side]
 	w.tracef("%v sends on stream %d %s", e.p, e.id, shownFrame{f})
+	e.p.checkTold(f)
 	if s.lost[e.p.side] || to.closed {
 		return
 	}

@@ -31,6 +31,8 @@ type config struct {
 	faultEvery    time.Duration
 	restarts      bool
 	asksEvery     time.Duration
+	rules         bool          // peers may not do everything
+	reloads       bool          // and that changes
 	longest       time.Duration // of a fault
 }
 
@@ -45,6 +47,7 @@ type World struct {
 	faults []string // what is wrong
 	start  time.Time
 
+	reloaded               int
 	epochsBegun, mustHear  int
 	streams, epochsEnded   int
 	restarts, refused      int
@@ -92,11 +95,15 @@ func New(seed uint64, trace io.Writer) *World {
 		x.dialler.wake()
 	}
 	w.populate()
+	if w.cfg.rules {
+		w.makeRules()
+	}
 	w.trouble()
 	return w
 }
 
-// configure makes the configuration. One seed in four has a star, and one in two upkeep.
+// configure makes the configuration. One seed in four has a star, one in two upkeep, one in
+// five rules.
 func (w *World) configure(seed uint64) {
 	pick := func(n ...int) int { return n[w.rng.IntN(len(n))] }
 	window := uint32(pick(4, 16, 64, 1000, 16384))
@@ -133,6 +140,9 @@ func (w *World) configure(seed uint64) {
 	}
 	if w.cfg.upkeep = seed%4 == 1 || seed%4 == 2; w.cfg.upkeep {
 		w.cfg.digestEvery = time.Duration(pick(200, 1000, 3000)) * time.Millisecond
+	}
+	if w.cfg.rules = seed%5 == 4; w.cfg.rules {
+		w.cfg.reloads = seed%2 == 0
 	}
 }
 
@@ -214,6 +224,8 @@ type Stats struct {
 	Drains, Quiet, Spoiled, Resyncs int
 	// Requests were sent; Answered have a reply of a replier.
 	Requests, Answered int
+	// Reloaded counts the changes of what a peer may do.
+	Reloaded int
 	// Announced is how many announcements there were, MustHear how many copies were
 	// looked for, and Heard how many were heard.
 	Announced, MustHear, Heard int
@@ -227,7 +239,7 @@ type Stats struct {
 func (w *World) Stats() Stats {
 	s := Stats{
 		Steps: w.steps, Frames: w.frames, Streams: w.streams, Epochs: w.epochsBegun, Restarts: w.restarts, Refused: w.refused,
-		Drains: w.drains, Quiet: w.quiet, Spoiled: w.spoiled, Requests: len(w.requests), Announced: len(w.news), MustHear: w.mustHear,
+		Drains: w.drains, Quiet: w.quiet, Spoiled: w.spoiled, Reloaded: w.reloaded, Requests: len(w.requests), Announced: len(w.news), MustHear: w.mustHear,
 	}
 	s.Ended, s.Answers = make(map[string]uint64), make(map[string]int)
 	for _, q := range w.requests {

@@ -68,6 +68,9 @@ func (m *Map) change(r *record, instance InstanceID, to state, by LinkKey) {
 	m.seq++
 	r.wasInstance, r.was, r.wasSeq = r.Instance, r.state, r.seq
 	r.Instance, r.state, r.seq = instance, to, m.seq
+	if m.onRoute != nil && r.state != r.was {
+		m.onRoute(r.ID, to.link, to.present)
+	}
 	if r.place != nil {
 		from := m.gone
 		if r.was.present {

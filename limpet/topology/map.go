@@ -47,6 +47,8 @@ type Map struct {
 	asked     uint64 // seq, when Changed was last called
 	fresh     bool   // a link has joined since
 	restarted map[uint32]struct{}
+
+	onRoute func(network uint32, link LinkKey, reached bool)
 }
 
 // joined is a link whose peer has been taken in.
@@ -70,6 +72,10 @@ func New(self Network) *Map {
 		restarted: make(map[uint32]struct{}),
 	}
 }
+
+// OnRoute has f called, by the method that makes the change, when a network is reached by a
+// link from now on, or no longer by any. Only one f can be set, before the first Join.
+func (m *Map) OnRoute(f func(network uint32, link LinkKey, reached bool)) { m.onRoute = f }
 
 // Join judges a peer and what lies behind it, and takes them in. name is the
 // link's, for messages. A link that has joined already joins anew: what it brought
@@ -253,4 +259,14 @@ func (m *Map) replace(key LinkKey, named map[uint32]struct{}, networks []Network
 
 func sortByID(networks []Network) {
 	slices.SortFunc(networks, func(a, b Network) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// By returns the link by which a network is reached; reached is false if it is not, and for
+// our own.
+func (m *Map) By(network uint32) (link LinkKey, reached bool) {
+	r := m.known[network]
+	if r == nil || !r.present {
+		return 0, false
+	}
+	return r.link, true
 }

@@ -79,6 +79,9 @@ func (m *Machine) tell(fx []Effect, msg *kbusdev.Message, e kbusdev.BindEvent, o
 		return fx, why
 	}
 	holder := m.told.holder(e.Name)
+	if m.withheld(e, holder) {
+		return fx, Withheld
+	}
 	known := e.Bound == (holder == e.Binder)
 	if !e.Bound {
 		m.told.unbind(e.Name, e.Binder)

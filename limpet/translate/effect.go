@@ -86,6 +86,12 @@ const (
 	Expired
 	// Unwanted: nobody at the peer, or behind it, listens to it.
 	Unwanted
+	// Denied: the peer may not do that here.
+	Denied
+	// Withheld: it is on our bus, and the peer may not hear it, or know of it.
+	Withheld
+	// ForeignOrigin: the peer says that it comes from a network which is not behind it.
+	ForeignOrigin
 	numReasons
 )
 
@@ -96,7 +102,7 @@ var reasonNames = [...]string{
 	"none", "own_message", "peers_message", "came_round", "brought_before", "reply_of_others", "unknown_reply",
 	"late_reply", "forged_bind_event", "bad_bind_event", "own_bind_event", "outside_pattern", "too_many_binds",
 	"bind_event_used", "events_lost", "terminated", "asker_gone", "refused", "answered_here", "unanswerable",
-	"stalled", "link_lost", "link_down", "expired", "unwanted",
+	"stalled", "link_lost", "link_down", "expired", "unwanted", "denied", "withheld", "foreign_origin",
 }
 
 // String returns the reason as a label: lower case, underscores.
@@ -112,7 +118,7 @@ func (r Reason) String() string {
 // when all is well.
 func (r Reason) Loss() bool {
 	switch r {
-	case NoReason, OwnMessage, PeersMessage, ReplyOfOthers, OwnBindEvent, OutsidePattern, BindEventUsed, EventsLost, Terminated, Unwanted:
+	case NoReason, OwnMessage, PeersMessage, ReplyOfOthers, OwnBindEvent, OutsidePattern, BindEventUsed, EventsLost, Terminated, Unwanted, Withheld:
 		return false
 	default:
 		return true

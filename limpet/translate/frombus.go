@@ -33,6 +33,8 @@ func (m *Machine) fromBus(fx []Effect, msg *kbusdev.Message) []Effect {
 		return drop(fx, CameRound) // ours
 	case kbusdev.CheckName(msg.Name) != nil:
 		return drop(fx, Refused) // ours
+	case m.cfg.Rights != nil && !m.cfg.Rights.Hears(msg.Name):
+		return drop(fx, Withheld) // ours
 	default:
 		return m.forward(fx, msg)
 	}

@@ -16,6 +16,10 @@ func (m *Machine) FromPeer(fx []Effect, msg *kbusdev.Message, facts Facts) []Eff
 		return m.replyFromPeer(fx, msg)
 	case msg.ID.Network == m.us:
 		return refuse(fx, msg, CameRound) // ours
+	case facts.Foreign:
+		return refuse(fx, msg, ForeignOrigin) // ours
+	case facts.Denied:
+		return deny(fx, msg) // ours
 	case facts.BroughtBefore:
 		return refuse(fx, msg, BroughtBefore) // ours
 	case msg.IsRequest() && !msg.WantsUsToReply():

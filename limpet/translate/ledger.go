@@ -80,7 +80,7 @@ func (m *Machine) Stats() Stats {
 		Open:      uint64(m.ledger.open()),
 		Asked:     uint64(m.asked.open()),
 		Proxies:   uint64(m.binds.bound),
-		Wishes:    uint64(len(m.binds.byName) - m.binds.bound),
+		Wishes:    uint64(len(m.binds.byName) - m.binds.bound - m.binds.denied),
 		Repliers:  uint64(m.table.len()),
 	}
 }

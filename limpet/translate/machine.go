@@ -16,6 +16,8 @@ type Config struct {
 	// Pattern limits what crosses from our bus, so also what is bound here for the
 	// peer: a binding name. "" is "$.*".
 	Pattern string
+	// Rights are what the peer may do; nil is everything.
+	Rights Rights
 	// Classic is true for a peer that is one of upstream's limpets: a copy of a request
 	// for its listeners must not look like one, for it would ask again and keep the
 	// answer waited for.
@@ -83,6 +85,10 @@ type Facts struct {
 	// BroughtBefore: another link or an earlier session brought this id to our bus
 	// lately.
 	BroughtBefore bool
+	// Denied: the peer may not send it; Machine.Admits, called just before, answers that.
+	Denied bool
+	// Foreign: its id or its origin is of a network for which the peer does not speak.
+	Foreign bool
 }
 
 // A Machine applies the rules for one epoch. It is not safe for concurrent use.

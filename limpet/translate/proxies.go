@@ -14,6 +14,7 @@ import (
 type proxies struct {
 	byName map[string]*proxy
 	bound  int // how many are bound
+	denied int // how many the peer may not bind
 	ending bool
 	flaps  map[string]flap
 }
@@ -26,6 +27,7 @@ type proxy struct {
 	timer  // runs while there is something to try again
 	name   string
 	wanted bool // bound at the peer
+	denied bool // the peer may not bind it here
 	bound  bool // bound here, by us
 	asking bool // a Bind or Unbind effect is out
 	waited bool // its timer has run out: the next Bind need not wait
@@ -107,8 +109,12 @@ func (m *Machine) want(fx []Effect, name string) (_ []Effect, why Reason) {
 	case p == nil:
 		p = &proxy{name: name}
 		m.binds.byName[name] = p
+		m.judgeProxy(p)
 	}
 	p.wanted = true
+	if p.denied {
+		return m.settle(fx, p), Denied
+	}
 	return m.settle(fx, p), BindEventUsed
 }
 
@@ -123,16 +129,17 @@ func (m *Machine) unwant(fx []Effect, name string) []Effect {
 
 // settle does what brings a proxy nearer to what is wanted.
 func (m *Machine) settle(fx []Effect, p *proxy) []Effect {
+	wanted := p.wanted && !p.denied
 	switch {
-	case p.asking || p.wanted && p.slot > 0:
-	case p.wanted && !p.bound:
+	case p.asking || wanted && p.slot > 0:
+	case wanted && !p.bound:
 		if !p.waited && m.binds.flapping(p.name, m.now) {
 			m.tryAfter(p, m.cfg.WishDelay)
 			return fx
 		}
 		p.asking, p.waited = true, false
 		fx = append(fx, Effect{Kind: Bind, Name: p.name})
-	case !p.wanted && p.bound:
+	case !wanted && p.bound:
 		m.timers.stop(&p.timer)
 		p.asking, p.waited = true, false
 		fx = append(fx, Effect{Kind: Unbind, Name: p.name})
@@ -145,6 +152,9 @@ func (m *Machine) settle(fx []Effect, p *proxy) []Effect {
 func (m *Machine) forgetProxy(p *proxy) {
 	m.timers.stop(&p.timer)
 	delete(m.binds.byName, p.name)
+	if p.denied {
+		m.binds.denied--
+	}
 }
 
 func (m *Machine) tryAfter(p *proxy, d time.Duration) { m.timers.set(&p.timer, p, m.now.Add(d)) }
@@ -203,7 +213,7 @@ func (m *Machine) UnbindDone(fx []Effect, name string, errno syscall.Errno) []Ef
 
 // nameFree lets a wish for the name come true a little later.
 func (m *Machine) nameFree(name string) {
-	if p := m.binds.byName[name]; p != nil && p.wanted && !p.bound && !p.asking {
+	if p := m.binds.byName[name]; p != nil && p.wanted && !p.denied && !p.bound && !p.asking {
 		m.tryAfter(p, m.cfg.WishDelay)
 	}
 }

@@ -11,8 +11,8 @@ import (
 type Collector struct {
 	// Node has the links. Required.
 	Node *limpet.Node
-	// Missed is as in Service.
-	Missed func() uint64
+	// Missed and Denied are as in Service.
+	Missed, Denied func() uint64
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -33,13 +33,14 @@ var (
 	windowFull   = desc("limpet_window_full_total", "Times that the send window had no room.", "link")
 	unknown      = desc("limpet_unknown_frames_total", "Frames of an unknown kind from the peer, which were ignored.", "link")
 	resyncs      = desc("limpet_resyncs_total", "Times that the peer's table of repliers had to be told again.", "link")
+	apiDenied    = desc("limpet_api_denied_total", "Messages and bindings of programs that the rules have refused.")
 	apiMissed    = desc("limpet_api_missed_total", "Messages that programs listening through the API have missed because their queues on the bus were full.")
 )
 
 // Describe sends the descriptions.
 func (Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		linkUp, linkState, requests, requestsOpen, messages, inFlight, epochs, resumed, queued, queueFull, windowFull, unknown, resyncs, apiMissed,
+		linkUp, linkState, requests, requestsOpen, messages, inFlight, epochs, resumed, queued, queueFull, windowFull, unknown, resyncs, apiMissed, apiDenied,
 	} {
 		ch <- d
 	}
@@ -53,6 +54,9 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if c.Missed != nil {
 		ch <- prometheus.MustNewConstMetric(apiMissed, prometheus.CounterValue, float64(c.Missed()))
+	}
+	if c.Denied != nil {
+		ch <- prometheus.MustNewConstMetric(apiDenied, prometheus.CounterValue, float64(c.Denied()))
 	}
 }
 

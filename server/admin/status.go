@@ -15,6 +15,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/wire"
 )
 
@@ -32,6 +33,11 @@ type Service struct {
 	Insecure func() []string
 	// Missed returns what programs that listen through the API have missed; nil is 0.
 	Missed func() uint64
+	// Denied returns what the rules have refused programs; nil is 0.
+	Denied func() uint64
+	// Explain returns what the rules make of somebody and a name, and how many there are;
+	// nil is for a daemon without rules.
+	Explain func(id rules.Identity, network uint32, name string) ([]rules.Explained, int)
 	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it
 	// cannot be.
 	Reloads func(ctx context.Context, dry bool) ([]*pb.ConfigChange, error)
@@ -82,6 +88,9 @@ func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetS
 	}
 	if s.Missed != nil {
 		r.ApiMissed = s.Missed()
+	}
+	if s.Denied != nil {
+		r.ApiDenied = s.Denied()
 	}
 	return r, s.addLinks(r, q)
 }

@@ -53,7 +53,7 @@ func (s *Service) attach(ctx context.Context, st *stream) error {
 		link.Refuse(st, err, false)
 		return err
 	}
-	a, err := s.sessions.find(s, h)
+	a, err := s.sessions.find(s, h, s.identity(ctx))
 	if err != nil {
 		link.Refuse(st, err, false)
 		return err
@@ -79,6 +79,8 @@ func attachStatus(err error) error {
 		return status.Error(codes.Unavailable, err.Error())
 	case verdict.Code == link.Protocol, verdict.Code == link.Version:
 		return status.Error(codes.InvalidArgument, verdict.Message)
+	case verdict.Code == link.NotAuthorised:
+		return status.Error(codes.PermissionDenied, verdict.Message)
 	case verdict.Code == link.Expired:
 		return status.Error(codes.NotFound, verdict.Message)
 	case verdict.Code == link.Replaced:

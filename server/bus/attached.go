@@ -9,6 +9,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/program"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/wire"
 )
 
@@ -19,6 +20,7 @@ type attached struct {
 	service  *Service
 	sessions *sessions
 	ksock    kbusdev.Ksock
+	identity rules.Identity // of the program that began it
 	worker   *worker
 	welcome  program.Welcome // but for Expected
 	streams  int             // that serve it, or wait for their turn; guarded by sessions.mu

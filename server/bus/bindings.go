@@ -21,8 +21,9 @@ type pager interface {
 	PageBindings(from uint64, most, maxBytes int) (page []kbusdev.Binding, next uint64)
 }
 
-// ListBindings lists what is bound.
-func (s *Service) ListBindings(_ context.Context, r *pb.ListBindingsRequest) (*pb.ListBindingsResponse, error) {
+// ListBindings lists what is bound, as far as the caller may know of it: a page may be
+// empty, and others follow.
+func (s *Service) ListBindings(ctx context.Context, r *pb.ListBindingsRequest) (*pb.ListBindingsResponse, error) {
 	from, err := parsePageToken(r.GetPageToken())
 	if err != nil {
 		return nil, err
@@ -39,9 +40,13 @@ func (s *Service) ListBindings(_ context.Context, r *pb.ListBindingsRequest) (*p
 		}
 		p = wholeList(all)
 	}
+	policy := s.policy(ctx)
 	page, next := p.PageBindings(from, most, maxPageBytes)
 	out := &pb.ListBindingsResponse{NextPageToken: pageToken(next)}
 	for _, b := range page {
+		if !policy.Sees(b.Name) {
+			continue
+		}
 		out.Bindings = append(out.Bindings, bindingToProto(b))
 	}
 	return out, nil

@@ -31,7 +31,7 @@ func (s *Service) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallResponse
 		defer cancel()
 		ctx = early
 	}
-	k, done, err := s.ksock()
+	k, done, err := s.ksock(ctx)
 	if err != nil {
 		return nil, withOutcome(err, kbusdev.NeverRan)
 	}

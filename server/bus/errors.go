@@ -70,6 +70,12 @@ func explain(err error, errno syscall.Errno) string {
 	}
 	switch errno {
 	case syscall.EADDRNOTAVAIL:
+		switch {
+		case op != nil && op.Op == opBind:
+			return "the rules of this daemon do not let you bind " + name
+		case op != nil && op.Op == opAnnounce:
+			return "the rules of this daemon do not let you announce " + name
+		}
 		return fmt.Sprintf("no replier is bound to %s on this bus", name)
 	case syscall.EADDRINUSE:
 		return fmt.Sprintf("another replier is bound to %s on this bus", name)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,6 +15,7 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // Bounds of what one client may ask for.
@@ -34,6 +36,11 @@ type Service struct {
 	// LinkOf returns the link whose limpet a Ksock is; nil is for a bus without links. It
 	// is set before the service is used, and safe for concurrent use.
 	LinkOf func(kbusdev.KsockID) (Link, bool)
+	// IdentityOf returns who makes a call; nil knows nobody. PolicyOf returns what somebody
+	// may do, nil is everything; when it has other answers RulesChanged is called. Both are
+	// as LinkOf; PolicyOf calls nothing of the service.
+	IdentityOf func(context.Context) rules.Identity
+	PolicyOf   func(rules.Identity) *rules.Policy
 
 	bus  kbusdev.Bus
 	ctx  context.Context // ends with Close
@@ -43,8 +50,11 @@ type Service struct {
 
 	mu        sync.Mutex
 	listening map[kbusdev.Ksock]struct{}
-	missed    uint64 // by the streams that have ended
+	ksocks    map[kbusdev.KsockID]*judged // those that are open
+	missed    uint64                      // by the streams that have ended
 	watches   int
+
+	denied atomic.Uint64
 }
 
 // An Option changes how a Service behaves.
@@ -58,7 +68,7 @@ func WithProgramGrace(d time.Duration) Option {
 
 // New returns the service of a bus. Close must be called.
 func New(bus kbusdev.Bus, opts ...Option) *Service {
-	s := &Service{bus: bus, listening: make(map[kbusdev.Ksock]struct{}), sessions: newSessions(DefaultProgramGrace)}
+	s := &Service{bus: bus, listening: make(map[kbusdev.Ksock]struct{}), ksocks: make(map[kbusdev.KsockID]*judged), sessions: newSessions(DefaultProgramGrace)}
 	for _, o := range opts {
 		o(s)
 	}
@@ -73,9 +83,9 @@ func (s *Service) Close() {
 	s.sessions.close()
 }
 
-// ksock opens a Ksock that is closed when the call or the service ends.
-func (s *Service) ksock() (kbusdev.Ksock, func(), error) {
-	k, err := s.bus.Open(kbusdev.ReadWrite)
+// ksock opens a Ksock for the caller that is closed when the call or the service ends.
+func (s *Service) ksock(ctx context.Context) (kbusdev.Ksock, func(), error) {
+	k, err := s.open(s.identity(ctx), kbusdev.ReadWrite)
 	if err != nil {
 		return nil, nil, refused(err)
 	}
@@ -89,7 +99,7 @@ func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse
 	if err != nil {
 		return nil, err
 	}
-	k, done, err := s.ksock()
+	k, done, err := s.ksock(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +135,7 @@ func bind(k kbusdev.Ksock, names []string, as kbusdev.Role, maxMessages uint32) 
 // Listen streams what is heard. A client that reads slowly is held up by flow
 // control, and the bus drops what finds no room in its queue.
 func (s *Service) Listen(r *pb.ListenRequest, stream grpc.ServerStreamingServer[pb.ListenResponse]) error {
-	k, done, err := s.ksock()
+	k, done, err := s.ksock(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -164,7 +174,7 @@ func (s *Service) Serve(stream grpc.BidiStreamingServer[pb.ServeRequest, pb.Serv
 	if b == nil {
 		return invalid("the first message must bind names")
 	}
-	k, done, err := s.ksock()
+	k, done, err := s.ksock(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -310,9 +320,12 @@ type replierFinder interface {
 }
 
 // FindReplier looks for the most specific replier bound.
-func (s *Service) FindReplier(_ context.Context, r *pb.FindReplierRequest) (*pb.FindReplierResponse, error) {
+func (s *Service) FindReplier(ctx context.Context, r *pb.FindReplierRequest) (*pb.FindReplierResponse, error) {
 	if err := kbusdev.CheckName(r.GetName()); err != nil {
 		return nil, refused(&kbusdev.OpError{Op: "replier", Name: r.GetName(), Err: err})
+	}
+	if !s.policy(ctx).Sees(r.GetName()) {
+		return &pb.FindReplierResponse{}, nil
 	}
 	if bus, ok := s.bus.(replierFinder); ok {
 		b, found := bus.FindReplier(r.GetName())
@@ -320,7 +333,7 @@ func (s *Service) FindReplier(_ context.Context, r *pb.FindReplierRequest) (*pb.
 	}
 	all, err := s.bus.Bindings()
 	if errors.Is(err, errors.ErrUnsupported) {
-		return s.queryReplier(r.GetName())
+		return s.queryReplier(ctx, r.GetName())
 	}
 	if err != nil {
 		return nil, refused(err)
@@ -339,8 +352,8 @@ func (s *Service) FindReplier(_ context.Context, r *pb.FindReplierRequest) (*pb.
 // queryReplier asks a bus that cannot list its bindings, whose query compares
 // exactly, for each name that can be bound for this one. Of several "*" it takes
 // the longest, for the bus does not tell which is the newest.
-func (s *Service) queryReplier(name string) (*pb.FindReplierResponse, error) {
-	k, done, err := s.ksock()
+func (s *Service) queryReplier(ctx context.Context, name string) (*pb.FindReplierResponse, error) {
+	k, done, err := s.ksock(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/program"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // Bounds of what programs may have at a time.
@@ -65,11 +66,11 @@ func (s *sessions) leave() {
 
 var errStopping = link.Errorf(link.GoingAway, "the daemon is stopping")
 
-// find returns the session that a hello asks for, or a new one. It has the stream noted,
+// find returns the session that somebody's hello asks for, or a new one. It has the stream noted,
 // so that it does not end for want of one. The error is a *link.Error.
-func (s *sessions) find(service *Service, h *program.Hello) (*attached, error) {
+func (s *sessions) find(service *Service, h *program.Hello, id rules.Identity) (*attached, error) {
 	if h.Session == (link.SessionID{}) {
-		return s.begin(service, h)
+		return s.begin(service, h, id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,6 +78,8 @@ func (s *sessions) find(service *Service, h *program.Hello) (*attached, error) {
 	switch {
 	case s.closed:
 		return nil, errStopping
+	case a != nil && !service.policyOf(id).Equal(service.policyOf(a.identity)):
+		return nil, link.Errorf(link.NotAuthorised, "the session belongs to somebody who may do other things")
 	case a != nil:
 		a.came()
 		return a, nil
@@ -88,7 +91,7 @@ func (s *sessions) find(service *Service, h *program.Hello) (*attached, error) {
 }
 
 // begin opens a Ksock for a new session.
-func (s *sessions) begin(service *Service, h *program.Hello) (*attached, error) {
+func (s *sessions) begin(service *Service, h *program.Hello, id rules.Identity) (*attached, error) {
 	s.mu.Lock()
 	full := len(s.byID)+s.opening >= maxSessions
 	closed := s.closed
@@ -102,7 +105,7 @@ func (s *sessions) begin(service *Service, h *program.Hello) (*attached, error) 
 	case full:
 		return nil, link.Errorf(link.Stalled, "%d programs are attached already, no more are allowed", maxSessions)
 	}
-	k, err := service.bus.Open(h.Mode)
+	k, err := service.open(id, h.Mode)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.opening--
@@ -114,6 +117,7 @@ func (s *sessions) begin(service *Service, h *program.Hello) (*attached, error) 
 		return nil, errStopping
 	}
 	a := newAttached(service, k, h)
+	a.identity = id
 	s.byID[a.welcome.Session] = a
 	s.all.Add(1)
 	a.came()

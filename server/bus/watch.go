@@ -55,6 +55,10 @@ func (s *Service) watch(ctx context.Context, accept func(kbusdev.Binding) bool, 
 	if err != nil {
 		return err
 	}
+	if policy := s.policy(ctx); policy != nil {
+		asked := accept
+		accept = func(b kbusdev.Binding) bool { return policy.Sees(b.Name) && asked(b) }
+	}
 	if !s.watchMore(1) {
 		return status.Errorf(codes.ResourceExhausted, "%d calls watch this bus already; end one of them", maxWatches)
 	}

@@ -242,6 +242,201 @@ func (x *ConfigChange) GetAfter() string {
 	return ""
 }
 
+// Who, and what.
+type ExplainRulesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Somebody: "uid:1000", "gid:27", "name:spiffe://plant/sensor-7", "network:3", "local" or
+	// "unknown", or several of these with spaces between.
+	Identity string `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
+	// A name, perhaps with a wildcard: then it is judged whether all of its names are allowed,
+	// but to listen whether any is.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRulesRequest) Reset() {
+	*x = ExplainRulesRequest{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRulesRequest) ProtoMessage() {}
+
+func (x *ExplainRulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRulesRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRulesRequest) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ExplainRulesRequest) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *ExplainRulesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// The verdicts.
+type ExplainRulesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// On each action: announce, listen, request, reply, admin, and join if the identity has a
+	// network id.
+	Verdicts []*RuleVerdict `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	// How many rules there are; without any everything is allowed.
+	Rules         uint32 `protobuf:"varint,2,opt,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRulesResponse) Reset() {
+	*x = ExplainRulesResponse{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRulesResponse) ProtoMessage() {}
+
+func (x *ExplainRulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRulesResponse.ProtoReflect.Descriptor instead.
+func (*ExplainRulesResponse) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ExplainRulesResponse) GetVerdicts() []*RuleVerdict {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+func (x *ExplainRulesResponse) GetRules() uint32 {
+	if x != nil {
+		return x.Rules
+	}
+	return 0
+}
+
+// What the rules say of an action.
+type RuleVerdict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The action, as in the configuration.
+	Action string `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
+	// What was judged: the name, or the network id; empty with admin.
+	Object string `protobuf:"bytes,2,opt,name=object,proto3" json:"object,omitempty"`
+	// Whether it is allowed.
+	Allowed bool `protobuf:"varint,3,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// The rule that decides, counted from 1; 0 if none matches, and if there are none.
+	Rule uint32 `protobuf:"varint,4,opt,name=rule,proto3" json:"rule,omitempty"`
+	// That rule on one line, or in words that there is none.
+	Text          string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleVerdict) Reset() {
+	*x = RuleVerdict{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleVerdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleVerdict) ProtoMessage() {}
+
+func (x *RuleVerdict) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleVerdict.ProtoReflect.Descriptor instead.
+func (*RuleVerdict) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RuleVerdict) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *RuleVerdict) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *RuleVerdict) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *RuleVerdict) GetRule() uint32 {
+	if x != nil {
+		return x.Rule
+	}
+	return 0
+}
+
+func (x *RuleVerdict) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // What to watch.
 type WatchLinksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -253,7 +448,7 @@ type WatchLinksRequest struct {
 
 func (x *WatchLinksRequest) Reset() {
 	*x = WatchLinksRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -265,7 +460,7 @@ func (x *WatchLinksRequest) String() string {
 func (*WatchLinksRequest) ProtoMessage() {}
 
 func (x *WatchLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -278,7 +473,7 @@ func (x *WatchLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLinksRequest.ProtoReflect.Descriptor instead.
 func (*WatchLinksRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WatchLinksRequest) GetLink() string {
@@ -303,7 +498,7 @@ type WatchLinksResponse struct {
 
 func (x *WatchLinksResponse) Reset() {
 	*x = WatchLinksResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +510,7 @@ func (x *WatchLinksResponse) String() string {
 func (*WatchLinksResponse) ProtoMessage() {}
 
 func (x *WatchLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +523,7 @@ func (x *WatchLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLinksResponse.ProtoReflect.Descriptor instead.
 func (*WatchLinksResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WatchLinksResponse) GetRemoved() []string {
@@ -363,7 +558,7 @@ type FindInterestRequest struct {
 
 func (x *FindInterestRequest) Reset() {
 	*x = FindInterestRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -375,7 +570,7 @@ func (x *FindInterestRequest) String() string {
 func (*FindInterestRequest) ProtoMessage() {}
 
 func (x *FindInterestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -388,7 +583,7 @@ func (x *FindInterestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindInterestRequest.ProtoReflect.Descriptor instead.
 func (*FindInterestRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FindInterestRequest) GetName() string {
@@ -409,7 +604,7 @@ type FindInterestResponse struct {
 
 func (x *FindInterestResponse) Reset() {
 	*x = FindInterestResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +616,7 @@ func (x *FindInterestResponse) String() string {
 func (*FindInterestResponse) ProtoMessage() {}
 
 func (x *FindInterestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +629,7 @@ func (x *FindInterestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindInterestResponse.ProtoReflect.Descriptor instead.
 func (*FindInterestResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FindInterestResponse) GetLinks() []string {
@@ -462,7 +657,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -474,7 +669,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -487,7 +682,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetStatusRequest) GetLink() string {
@@ -532,7 +727,7 @@ type DrainLinkRequest struct {
 
 func (x *DrainLinkRequest) Reset() {
 	*x = DrainLinkRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +739,7 @@ func (x *DrainLinkRequest) String() string {
 func (*DrainLinkRequest) ProtoMessage() {}
 
 func (x *DrainLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +752,7 @@ func (x *DrainLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainLinkRequest.ProtoReflect.Descriptor instead.
 func (*DrainLinkRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DrainLinkRequest) GetName() string {
@@ -585,7 +780,7 @@ type DrainLinkResponse struct {
 
 func (x *DrainLinkResponse) Reset() {
 	*x = DrainLinkResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +792,7 @@ func (x *DrainLinkResponse) String() string {
 func (*DrainLinkResponse) ProtoMessage() {}
 
 func (x *DrainLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +805,7 @@ func (x *DrainLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainLinkResponse.ProtoReflect.Descriptor instead.
 func (*DrainLinkResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DrainLinkResponse) GetUnfinished() uint64 {
@@ -646,14 +841,17 @@ type GetStatusResponse struct {
 	// The addresses of other machines that are served or dialled without TLS, as --insecure
 	// allows: whoever reaches them, or the way to them, can join, and read and change what is
 	// sent. Empty if there are none.
-	Insecure      []string `protobuf:"bytes,10,rep,name=insecure,proto3" json:"insecure,omitempty"`
+	Insecure []string `protobuf:"bytes,10,rep,name=insecure,proto3" json:"insecure,omitempty"`
+	// How many messages and bindings of programs the rules have refused since the daemon
+	// started.
+	ApiDenied     uint64 `protobuf:"varint,12,opt,name=api_denied,json=apiDenied,proto3" json:"api_denied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +863,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +876,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -751,6 +949,13 @@ func (x *GetStatusResponse) GetInsecure() []string {
 	return nil
 }
 
+func (x *GetStatusResponse) GetApiDenied() uint64 {
+	if x != nil {
+		return x.ApiDenied
+	}
+	return 0
+}
+
 // One link, up or not.
 type LinkStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -793,7 +998,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +1010,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +1023,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LinkStatus) GetName() string {
@@ -945,7 +1150,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[12]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1162,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[12]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1175,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Drop) GetTime() *timestamppb.Timestamp {
@@ -1065,7 +1270,7 @@ type LinkCounts struct {
 
 func (x *LinkCounts) Reset() {
 	*x = LinkCounts{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[13]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1282,7 @@ func (x *LinkCounts) String() string {
 func (*LinkCounts) ProtoMessage() {}
 
 func (x *LinkCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[13]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1295,7 @@ func (x *LinkCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkCounts.ProtoReflect.Descriptor instead.
 func (*LinkCounts) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LinkCounts) GetRequests() uint64 {
@@ -1259,7 +1464,19 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\fConfigChange\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\tR\x05after\"'\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"E\n" +
+	"\x13ExplainRulesRequest\x12\x1a\n" +
+	"\bidentity\x18\x01 \x01(\tR\bidentity\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"e\n" +
+	"\x14ExplainRulesResponse\x127\n" +
+	"\bverdicts\x18\x01 \x03(\v2\x1b.kbus.limpet.v1.RuleVerdictR\bverdicts\x12\x14\n" +
+	"\x05rules\x18\x02 \x01(\rR\x05rules\"\x7f\n" +
+	"\vRuleVerdict\x12\x16\n" +
+	"\x06action\x18\x01 \x01(\tR\x06action\x12\x16\n" +
+	"\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n" +
+	"\aallowed\x18\x03 \x01(\bR\aallowed\x12\x12\n" +
+	"\x04rule\x18\x04 \x01(\rR\x04rule\x12\x12\n" +
+	"\x04text\x18\x05 \x01(\tR\x04text\"'\n" +
 	"\x11WatchLinksRequest\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\"v\n" +
 	"\x12WatchLinksResponse\x12\x18\n" +
@@ -1282,7 +1499,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x11DrainLinkResponse\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x01 \x01(\x04R\n" +
-	"unfinished\"\xeb\x02\n" +
+	"unfinished\"\x8a\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03bus\x18\x02 \x01(\tR\x03bus\x12\x1d\n" +
@@ -1298,7 +1515,9 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"api_missed\x18\t \x01(\x04R\tapiMissed\x12\x1a\n" +
 	"\binsecure\x18\n" +
-	" \x03(\tR\binsecure\"\x9e\x04\n" +
+	" \x03(\tR\binsecure\x12\x1d\n" +
+	"\n" +
+	"api_denied\x18\f \x01(\x04R\tapiDenied\"\x9e\x04\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1366,14 +1585,15 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x15LINK_STATE_CONNECTING\x10\x01\x12\x11\n" +
 	"\rLINK_STATE_UP\x10\x02\x12\x17\n" +
 	"\x13LINK_STATE_DRAINING\x10\x03\x12\x17\n" +
-	"\x13LINK_STATE_DETACHED\x10\x042\xad\x03\n" +
+	"\x13LINK_STATE_DETACHED\x10\x042\x88\x04\n" +
 	"\fAdminService\x12P\n" +
 	"\tGetStatus\x12 .kbus.limpet.v1.GetStatusRequest\x1a!.kbus.limpet.v1.GetStatusResponse\x12P\n" +
 	"\tDrainLink\x12 .kbus.limpet.v1.DrainLinkRequest\x1a!.kbus.limpet.v1.DrainLinkResponse\x12Y\n" +
 	"\fFindInterest\x12#.kbus.limpet.v1.FindInterestRequest\x1a$.kbus.limpet.v1.FindInterestResponse\x12U\n" +
 	"\n" +
 	"WatchLinks\x12!.kbus.limpet.v1.WatchLinksRequest\x1a\".kbus.limpet.v1.WatchLinksResponse0\x01\x12G\n" +
-	"\x06Reload\x12\x1d.kbus.limpet.v1.ReloadRequest\x1a\x1e.kbus.limpet.v1.ReloadResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\x06Reload\x12\x1d.kbus.limpet.v1.ReloadRequest\x1a\x1e.kbus.limpet.v1.ReloadResponse\x12Y\n" +
+	"\fExplainRules\x12#.kbus.limpet.v1.ExplainRulesRequest\x1a$.kbus.limpet.v1.ExplainRulesResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_admin_proto_rawDescOnce sync.Once
@@ -1388,60 +1608,66 @@ func file_kbus_limpet_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_kbus_limpet_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_kbus_limpet_v1_admin_proto_goTypes = []any{
 	(LinkState)(0),                // 0: kbus.limpet.v1.LinkState
 	(*ReloadRequest)(nil),         // 1: kbus.limpet.v1.ReloadRequest
 	(*ReloadResponse)(nil),        // 2: kbus.limpet.v1.ReloadResponse
 	(*ConfigChange)(nil),          // 3: kbus.limpet.v1.ConfigChange
-	(*WatchLinksRequest)(nil),     // 4: kbus.limpet.v1.WatchLinksRequest
-	(*WatchLinksResponse)(nil),    // 5: kbus.limpet.v1.WatchLinksResponse
-	(*FindInterestRequest)(nil),   // 6: kbus.limpet.v1.FindInterestRequest
-	(*FindInterestResponse)(nil),  // 7: kbus.limpet.v1.FindInterestResponse
-	(*GetStatusRequest)(nil),      // 8: kbus.limpet.v1.GetStatusRequest
-	(*DrainLinkRequest)(nil),      // 9: kbus.limpet.v1.DrainLinkRequest
-	(*DrainLinkResponse)(nil),     // 10: kbus.limpet.v1.DrainLinkResponse
-	(*GetStatusResponse)(nil),     // 11: kbus.limpet.v1.GetStatusResponse
-	(*LinkStatus)(nil),            // 12: kbus.limpet.v1.LinkStatus
-	(*Drop)(nil),                  // 13: kbus.limpet.v1.Drop
-	(*LinkCounts)(nil),            // 14: kbus.limpet.v1.LinkCounts
-	nil,                           // 15: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	nil,                           // 16: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	nil,                           // 17: kbus.limpet.v1.LinkCounts.LostEntry
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*Message)(nil),               // 20: kbus.limpet.v1.Message
+	(*ExplainRulesRequest)(nil),   // 4: kbus.limpet.v1.ExplainRulesRequest
+	(*ExplainRulesResponse)(nil),  // 5: kbus.limpet.v1.ExplainRulesResponse
+	(*RuleVerdict)(nil),           // 6: kbus.limpet.v1.RuleVerdict
+	(*WatchLinksRequest)(nil),     // 7: kbus.limpet.v1.WatchLinksRequest
+	(*WatchLinksResponse)(nil),    // 8: kbus.limpet.v1.WatchLinksResponse
+	(*FindInterestRequest)(nil),   // 9: kbus.limpet.v1.FindInterestRequest
+	(*FindInterestResponse)(nil),  // 10: kbus.limpet.v1.FindInterestResponse
+	(*GetStatusRequest)(nil),      // 11: kbus.limpet.v1.GetStatusRequest
+	(*DrainLinkRequest)(nil),      // 12: kbus.limpet.v1.DrainLinkRequest
+	(*DrainLinkResponse)(nil),     // 13: kbus.limpet.v1.DrainLinkResponse
+	(*GetStatusResponse)(nil),     // 14: kbus.limpet.v1.GetStatusResponse
+	(*LinkStatus)(nil),            // 15: kbus.limpet.v1.LinkStatus
+	(*Drop)(nil),                  // 16: kbus.limpet.v1.Drop
+	(*LinkCounts)(nil),            // 17: kbus.limpet.v1.LinkCounts
+	nil,                           // 18: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	nil,                           // 19: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	nil,                           // 20: kbus.limpet.v1.LinkCounts.LostEntry
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*Message)(nil),               // 23: kbus.limpet.v1.Message
 }
 var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	3,  // 0: kbus.limpet.v1.ReloadResponse.changes:type_name -> kbus.limpet.v1.ConfigChange
-	12, // 1: kbus.limpet.v1.WatchLinksResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	18, // 2: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
-	19, // 3: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	12, // 4: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	0,  // 5: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
-	19, // 6: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
-	14, // 7: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
-	13, // 8: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
-	19, // 9: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
-	20, // 10: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
-	15, // 11: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	16, // 12: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	17, // 13: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
-	8,  // 14: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
-	9,  // 15: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
-	6,  // 16: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
-	4,  // 17: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
-	1,  // 18: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
-	11, // 19: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	10, // 20: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
-	7,  // 21: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
-	5,  // 22: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
-	2,  // 23: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	6,  // 1: kbus.limpet.v1.ExplainRulesResponse.verdicts:type_name -> kbus.limpet.v1.RuleVerdict
+	15, // 2: kbus.limpet.v1.WatchLinksResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	21, // 3: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
+	22, // 4: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	15, // 5: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	0,  // 6: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
+	22, // 7: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
+	17, // 8: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
+	16, // 9: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
+	22, // 10: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
+	23, // 11: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
+	18, // 12: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	19, // 13: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	20, // 14: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
+	11, // 15: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
+	12, // 16: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
+	9,  // 17: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
+	7,  // 18: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
+	1,  // 19: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
+	4,  // 20: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
+	14, // 21: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	13, // 22: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	10, // 23: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
+	8,  // 24: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
+	2,  // 25: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
+	5,  // 26: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_admin_proto_init() }
@@ -1456,7 +1682,7 @@ func file_kbus_limpet_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_admin_proto_rawDesc), len(file_kbus_limpet_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

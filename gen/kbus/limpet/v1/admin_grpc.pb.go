@@ -24,6 +24,7 @@ const (
 	AdminService_FindInterest_FullMethodName = "/kbus.limpet.v1.AdminService/FindInterest"
 	AdminService_WatchLinks_FullMethodName   = "/kbus.limpet.v1.AdminService/WatchLinks"
 	AdminService_Reload_FullMethodName       = "/kbus.limpet.v1.AdminService/Reload"
+	AdminService_ExplainRules_FullMethodName = "/kbus.limpet.v1.AdminService/ExplainRules"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -51,6 +52,9 @@ type AdminServiceClient interface {
 	// changed are drained first, and those that are changed begin anew. FAILED_PRECONDITION
 	// if the configuration is wrong, or has changed in what needs another start.
 	Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (*ReloadResponse, error)
+	// Tells what the rules of the configuration make of somebody and a name, and which rule
+	// decides.
+	ExplainRules(ctx context.Context, in *ExplainRulesRequest, opts ...grpc.CallOption) (*ExplainRulesResponse, error)
 }
 
 type adminServiceClient struct {
@@ -120,6 +124,16 @@ func (c *adminServiceClient) Reload(ctx context.Context, in *ReloadRequest, opts
 	return out, nil
 }
 
+func (c *adminServiceClient) ExplainRules(ctx context.Context, in *ExplainRulesRequest, opts ...grpc.CallOption) (*ExplainRulesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainRulesResponse)
+	err := c.cc.Invoke(ctx, AdminService_ExplainRules_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -145,6 +159,9 @@ type AdminServiceServer interface {
 	// changed are drained first, and those that are changed begin anew. FAILED_PRECONDITION
 	// if the configuration is wrong, or has changed in what needs another start.
 	Reload(context.Context, *ReloadRequest) (*ReloadResponse, error)
+	// Tells what the rules of the configuration make of somebody and a name, and which rule
+	// decides.
+	ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -169,6 +186,9 @@ func (UnimplementedAdminServiceServer) WatchLinks(*WatchLinksRequest, grpc.Serve
 }
 func (UnimplementedAdminServiceServer) Reload(context.Context, *ReloadRequest) (*ReloadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Reload not implemented")
+}
+func (UnimplementedAdminServiceServer) ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainRules not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -274,6 +294,24 @@ func _AdminService_Reload_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ExplainRules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRulesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ExplainRules(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ExplainRules_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ExplainRules(ctx, req.(*ExplainRulesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -296,6 +334,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Reload",
 			Handler:    _AdminService_Reload_Handler,
+		},
+		{
+			MethodName: "ExplainRules",
+			Handler:    _AdminService_ExplainRules_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

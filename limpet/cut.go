@@ -1,0 +1,111 @@
+package limpet
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
+)
+
+// A cut makes of the names that the peer wants to hear those that it may. Several of its
+// names can come to the same one, which is wanted until the last of them is not. Without
+// a policy it does nothing, and keeps nothing.
+type cut struct {
+	policy *rules.Policy
+	asked  map[string]struct{} // what the peer has said
+	wanted map[string]uint32   // what it comes to, and how often
+}
+
+func newCut(p *rules.Policy) cut {
+	return cut{policy: p, asked: make(map[string]struct{}), wanted: make(map[string]uint32)}
+}
+
+// take replaces the names in f.
+func (c *cut) take(f *link.Interest) {
+	if c.policy == nil {
+		return
+	}
+	if f.Restart {
+		*c = newCut(c.policy)
+	}
+	var wanted, unwanted []string
+	for _, name := range f.Wanted {
+		if _, known := c.asked[name]; !known {
+			c.asked[name] = struct{}{}
+			wanted = c.add(wanted, name)
+		}
+	}
+	for _, name := range f.Unwanted {
+		if _, known := c.asked[name]; known {
+			delete(c.asked, name)
+			unwanted = c.remove(unwanted, name)
+		}
+	}
+	f.Wanted, f.Unwanted = wanted, unwanted
+}
+
+// add appends what is wanted now that was not before.
+func (c *cut) add(dst []string, name string) []string {
+	for _, part := range c.policy.Cut(nil, rules.Listen, name) {
+		if c.wanted[part]++; c.wanted[part] == 1 {
+			dst = append(dst, part)
+		}
+	}
+	return dst
+}
+
+// remove appends what is no longer wanted.
+func (c *cut) remove(dst []string, name string) []string {
+	for _, part := range c.policy.Cut(nil, rules.Listen, name) {
+		if c.wanted[part]--; c.wanted[part] == 0 {
+			delete(c.wanted, part)
+			dst = append(dst, part)
+		}
+	}
+	return dst
+}
+
+// setPolicy changes what the peer may hear, and returns how what is wanted changes, nil if
+// it does not.
+func (c *cut) setPolicy(p *rules.Policy) *link.Interest {
+	was := c.wanted
+	c.policy, c.wanted = p, make(map[string]uint32)
+	f := new(link.Interest)
+	for name := range c.asked {
+		c.add(nil, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.wanted)) {
+		if was[name] == 0 {
+			f.Wanted = append(f.Wanted, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if c.wanted[name] == 0 {
+			f.Unwanted = append(f.Unwanted, name)
+		}
+	}
+	if len(f.Wanted)+len(f.Unwanted) == 0 {
+		return nil
+	}
+	return f
+}
+
+// setRules changes what the peer may hear, and returns how what is wanted changes, nil if
+// it does not.
+func (w *interest) setRules(p *rules.Policy) *link.Interest {
+	if w.cut.policy == nil { // it has kept nothing
+		for _, name := range w.names.For(0) {
+			w.cut.asked[name] = struct{}{}
+			w.cut.wanted[name] = 1
+		}
+	}
+	f := w.cut.setPolicy(p)
+	if p == nil {
+		w.cut = newCut(nil)
+	}
+	if f != nil {
+		w.change(f)
+	}
+	return f
+}

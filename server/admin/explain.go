@@ -1,0 +1,35 @@
+package admin
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/rules"
+)
+
+// ExplainRules tells what the rules make of somebody and a name.
+func (s *Service) ExplainRules(_ context.Context, q *pb.ExplainRulesRequest) (*pb.ExplainRulesResponse, error) {
+	id, network, err := rules.ParseIdentity(q.GetIdentity())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if err := kbusdev.CheckBindName(q.GetName()); err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "name %.100q: %v; it is \"$\" and words of letters and digits joined by dots, the last of which may be * or %%", q.GetName(), err)
+	}
+	var none *rules.Set
+	all, n := none.Explain(id, network, q.GetName()), 0
+	if s.Explain != nil {
+		all, n = s.Explain(id, network, q.GetName())
+	}
+	r := &pb.ExplainRulesResponse{Rules: uint32(n)}
+	for _, e := range all {
+		r.Verdicts = append(r.Verdicts, &pb.RuleVerdict{
+			Action: e.Action.String(), Object: e.Object, Allowed: e.Verdict.Allow, Rule: uint32(e.Verdict.Rule), Text: e.Text,
+		})
+	}
+	return r, nil
+}
