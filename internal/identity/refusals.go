@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -31,7 +32,7 @@ type refusal struct{ host, reason string }
 
 // add logs one, unless there were too many.
 func (r *refusals) add(from net.Addr, err error) {
-	if errors.Is(err, io.EOF) { // somebody who only looks whether the port is open
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) { // somebody who only looks whether the port is open
 		return
 	}
 	host := from.String()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 			t.Errorf("the same much later: %s", got)
 		}
 		r.add(from(2), fmt.Errorf("reading: %w", io.EOF))
+		r.add(from(3), fmt.Errorf("reading: %w", syscall.ECONNRESET))
 		if got := said.take(); got != "" {
 			t.Errorf("somebody who only looked: %s", got)
 		}
