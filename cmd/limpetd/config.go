@@ -16,6 +16,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/daemon"
+	"github.com/kbus-limpet/limpet/internal/printable"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
@@ -196,7 +197,7 @@ func (c *config) validate() error {
 func (c *config) newLog(w io.Writer) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: []slog.Level{slog.LevelWarn, slog.LevelInfo, slog.LevelDebug}[c.Verbosity]}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
+		return slog.New(slog.NewJSONHandler(printable.JSONLines(w), opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
 }
