@@ -52,6 +52,9 @@ type Addr struct {
 	*Counter
 }
 
+// Unwrap returns the address of the connection inside.
+func (a Addr) Unwrap() net.Addr { return a.Addr }
+
 type accepted struct {
 	counting
 	remote Addr

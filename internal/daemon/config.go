@@ -53,6 +53,8 @@ type Config struct {
 	Limpet limpet.Config
 	// AnnounceLinks makes changes of the links messages on the bus, see Links.
 	AnnounceLinks bool
+	// Bounds are what peers and programs may take; nil is DefaultBounds.
+	Bounds *Bounds
 	// Version is told by GetStatus.
 	Version string
 	// Log gets a line for each change of state; nil logs nothing.

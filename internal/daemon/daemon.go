@@ -20,6 +20,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/admin"
 	"github.com/kbus-limpet/limpet/server/bus"
 	serverpeer "github.com/kbus-limpet/limpet/server/peer"
@@ -38,6 +39,7 @@ type Daemon struct {
 	set      *membus.Set
 	node     *limpet.Node
 	at       *listeners
+	guards   *guards
 	registry *prometheus.Registry
 	host     *serverpeer.Host
 	programs *bus.Service
@@ -58,7 +60,11 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Daemon{cfg: cfg, set: membus.NewSet(membus.WithFirstSerial(cmp.Or(cfg.FirstSerial, 1+rand.Uint32()>>1)))}
+	if cfg.Bounds == nil {
+		bounds := DefaultBounds()
+		cfg.Bounds = &bounds
+	}
+	d := &Daemon{cfg: cfg, guards: newGuards(cfg.Bounds, cfg.Log), set: membus.NewSet(membus.WithFirstSerial(cmp.Or(cfg.FirstSerial, 1+rand.Uint32()>>1)))}
 	b, notice, err := cfg.OpenBus(d.set)
 	if err != nil {
 		return nil, err
@@ -96,10 +102,10 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	d.peers = peerServer(cfg.Log, rpcs, d.host)
+	d.peers = peerServer(cfg.Log, rpcs, d.host, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed}
-	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin)
-	d.at, err = listen(ctx, cfg)
+	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin, d.guards.programs.ServerOptions(wire.Codec)...)
+	d.at, err = listen(ctx, cfg, d.guards)
 	return err
 }
 

@@ -34,29 +34,29 @@ func (l *listeners) close() {
 }
 
 // listen opens all listeners, or none and says which one it could not.
-func listen(ctx context.Context, cfg *Config) (*listeners, error) {
+func listen(ctx context.Context, cfg *Config, guards *guards) (*listeners, error) {
 	l := new(listeners)
-	if err := l.open(ctx, cfg); err != nil {
+	if err := l.open(ctx, cfg, guards); err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *listeners) open(ctx context.Context, cfg *Config) error {
+func (l *listeners) open(ctx context.Context, cfg *Config, guards *guards) error {
 	for _, addr := range cfg.Listen {
 		p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Log: cfg.Log})
 		if err != nil {
 			return fmt.Errorf("--listen: %w", err)
 		}
-		l.peers = append(l.peers, counted.Listen(p))
+		l.peers = append(l.peers, counted.Listen(guards.peers.Listen(p)))
 	}
 	for _, addr := range cfg.ListenClassic {
 		p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Log: cfg.Log})
 		if err != nil {
 			return fmt.Errorf("--listen-classic: %w", err)
 		}
-		l.classic = append(l.classic, p)
+		l.classic = append(l.classic, guards.classic.Listen(p))
 	}
 	if cfg.API != nil {
 		a, err := sockaddr.Listen(ctx, *cfg.API, sockaddr.Config{Private: true, Log: cfg.Log})
@@ -66,7 +66,7 @@ func (l *listeners) open(ctx context.Context, cfg *Config) error {
 		if err != nil {
 			return fmt.Errorf("--api: %w", err)
 		}
-		l.api = append(l.api, counted.Listen(a))
+		l.api = append(l.api, counted.Listen(guards.programs.Listen(a)))
 	}
 	if cfg.Metrics != "" {
 		m, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Metrics)

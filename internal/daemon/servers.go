@@ -41,22 +41,20 @@ const (
 	connectionTimeout = 5 * time.Second
 	// maxRequest bounds what one message of a client may have, in encoded bytes.
 	maxRequest = 1 << 20
-	// maxPeerStreams bounds the calls on one connection of a peer.
-	maxPeerStreams = 64
 )
 
 // peerServer returns the server that peers dial. It does not show who else is linked.
-func peerServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, host *peer.Host) *grpcServer {
-	return newServer(log, metrics, nil, rpcstream.LinkWindow, host.Register, grpc.MaxConcurrentStreams(maxPeerStreams))
+func peerServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, host *peer.Host, more ...grpc.ServerOption) *grpcServer {
+	return newServer(log, metrics, nil, rpcstream.LinkWindow, host.Register, more...)
 }
 
 // apiServer returns the server of the local API.
-func apiServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, programs *bus.Service, operators *admin.Service) *grpcServer {
+func apiServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, programs *bus.Service, operators *admin.Service, more ...grpc.ServerOption) *grpcServer {
 	return newServer(log, metrics, node, rpcstream.ProgramWindow, func(r grpc.ServiceRegistrar) {
 		pb.RegisterBusServiceServer(r, programs)
 		pb.RegisterAdminServiceServer(r, operators)
 		channelz.RegisterChannelzServiceToServer(r)
-	})
+	}, more...)
 }
 
 // newServer returns a server with what both have. node, unless nil, is whose links
