@@ -129,7 +129,7 @@ func TestHostile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("refused: %v", st)
+			t.Logf("bounds reached: %v", st.GetBoundsReached())
 		})
 	}
 }

@@ -302,6 +302,9 @@ func (o *options) newStatus() *cobra.Command {
 				if n := st.GetApiMissed(); n > 0 {
 					printable.Fprintf(out, "programs that listen through the API have missed %d messages\n", n)
 				}
+				for _, b := range st.GetBoundsReached() {
+					printable.Fprintf(out, "%s have reached the bound of %s %d times\n", b.GetWho(), b.GetBound(), b.GetCount())
+				}
 				for _, l := range st.GetLinks() {
 					state := stateOf(l)
 					printable.Fprintf(out, "\n%s: %s", l.GetName(), state)

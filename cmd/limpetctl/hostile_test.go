@@ -36,7 +36,7 @@ func evilLink() *pb.LinkStatus {
 }
 
 func (hostileDaemon) GetStatus(context.Context, *pb.GetStatusRequest) (*pb.GetStatusResponse, error) {
-	return &pb.GetStatusResponse{Version: evil, Bus: evil, InstanceId: evil, Links: []*pb.LinkStatus{evilLink()}}, nil
+	return &pb.GetStatusResponse{Version: evil, Bus: evil, InstanceId: evil, BoundsReached: []*pb.BoundReached{{Who: evil, Bound: evil}}, Links: []*pb.LinkStatus{evilLink()}}, nil
 }
 
 func (hostileDaemon) WatchLinks(_ *pb.WatchLinksRequest, s grpc.ServerStreamingServer[pb.WatchLinksResponse]) error {
@@ -91,7 +91,7 @@ func TestHostileWords(t *testing.T) {
 		args  string
 		lines int
 	}{
-		{"status", 8}, {"links", 1}, {"drops", 1}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
+		{"status", 9}, {"links", 1}, {"drops", 1}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
 		{"watch --once repliers $.A", 2}, {"call $.A", 1}, {"send $.A", 0}, {"listen --count 1 $.*", 1},
 	} {
 		for _, args := range []string{c.args, "--json " + c.args} {

@@ -89,7 +89,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.programs.LinkOf = linkOf(d.node)
 	d.host = serverpeer.NewHost(d.node, cfg.Limpet)
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
-	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed}); err != nil {
+	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed, Reached: d.reached}); err != nil {
 		return err
 	}
 	if cfg.Limpet.Termination != "" {
@@ -103,11 +103,14 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		}
 	}
 	d.peers = peerServer(cfg.Log, rpcs, d.host, d.guards.peers.ServerOptions(wire.Codec)...)
-	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed}
+	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Reached: d.reached}
 	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin, d.guards.programs.ServerOptions(wire.Codec)...)
 	d.at, err = listen(ctx, cfg, d.guards)
 	return err
 }
+
+// reached returns how often each bound was reached, by who met it and the bound.
+func (d *Daemon) reached() map[string]map[string]uint64 { return d.guards.refused() }
 
 // linkOf tells the service of programs which Ksocks are those of limpets.
 func linkOf(n *limpet.Node) func(kbusdev.KsockID) (bus.Link, bool) {

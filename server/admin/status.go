@@ -3,6 +3,8 @@ package admin
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +31,9 @@ type Service struct {
 	Started time.Time
 	// Missed returns what programs that listen through the API have missed; nil is 0.
 	Missed func() uint64
+	// Reached returns how often each bound was reached, by who met it and the bound; nil is
+	// never.
+	Reached func() map[string]map[string]uint64
 
 	ending sync.Once // makes over
 	close  sync.Once // closes it
@@ -74,7 +79,20 @@ func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetS
 	if s.Missed != nil {
 		r.ApiMissed = s.Missed()
 	}
+	if s.Reached != nil {
+		r.BoundsReached = boundsReached(s.Reached())
+	}
 	return r, s.addLinks(r, q)
+}
+
+// boundsReached returns the counts in order.
+func boundsReached(all map[string]map[string]uint64) (out []*pb.BoundReached) {
+	for _, who := range slices.Sorted(maps.Keys(all)) {
+		for _, bound := range slices.Sorted(maps.Keys(all[who])) {
+			out = append(out, &pb.BoundReached{Who: who, Bound: bound, Count: all[who][bound]})
+		}
+	}
+	return out
 }
 
 // countBindings counts what is bound, without a list of it where the bus can do that.

@@ -485,7 +485,10 @@ type GetStatusResponse struct {
 	// How many messages programs that listen through the API have missed, since the daemon
 	// started, because their queues on the bus were full. Only the embedded bus knows; of a
 	// device it is 0.
-	ApiMissed     uint64 `protobuf:"varint,9,opt,name=api_missed,json=apiMissed,proto3" json:"api_missed,omitempty"`
+	ApiMissed uint64 `protobuf:"varint,9,opt,name=api_missed,json=apiMissed,proto3" json:"api_missed,omitempty"`
+	// How often a bound was reached since the daemon started, of those that were: something
+	// was refused, or a connection closed.
+	BoundsReached []*BoundReached `protobuf:"bytes,10,rep,name=bounds_reached,json=boundsReached,proto3" json:"bounds_reached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -583,6 +586,77 @@ func (x *GetStatusResponse) GetApiMissed() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetBoundsReached() []*BoundReached {
+	if x != nil {
+		return x.BoundsReached
+	}
+	return nil
+}
+
+// A bound that was reached. The daemon's docs/bounds.md lists them.
+type BoundReached struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who met it: "peers", "programs" or "classic".
+	Who string `protobuf:"bytes,1,opt,name=who,proto3" json:"who,omitempty"`
+	// The bound: "connections".
+	Bound string `protobuf:"bytes,2,opt,name=bound,proto3" json:"bound,omitempty"`
+	// How often.
+	Count         uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BoundReached) Reset() {
+	*x = BoundReached{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BoundReached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BoundReached) ProtoMessage() {}
+
+func (x *BoundReached) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BoundReached.ProtoReflect.Descriptor instead.
+func (*BoundReached) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BoundReached) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *BoundReached) GetBound() string {
+	if x != nil {
+		return x.Bound
+	}
+	return ""
+}
+
+func (x *BoundReached) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // One link, up or not.
 type LinkStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -619,7 +693,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +705,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +718,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LinkStatus) GetName() string {
@@ -757,7 +831,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +843,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +856,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Drop) GetTime() *timestamppb.Timestamp {
@@ -877,7 +951,7 @@ type LinkCounts struct {
 
 func (x *LinkCounts) Reset() {
 	*x = LinkCounts{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +963,7 @@ func (x *LinkCounts) String() string {
 func (*LinkCounts) ProtoMessage() {}
 
 func (x *LinkCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +976,7 @@ func (x *LinkCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkCounts.ProtoReflect.Descriptor instead.
 func (*LinkCounts) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LinkCounts) GetRequests() uint64 {
@@ -1086,7 +1160,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x11DrainLinkResponse\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x01 \x01(\x04R\n" +
-	"unfinished\"\xcf\x02\n" +
+	"unfinished\"\x94\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03bus\x18\x02 \x01(\tR\x03bus\x12\x1d\n" +
@@ -1100,7 +1174,13 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\bbindings\x18\a \x01(\rR\bbindings\x12&\n" +
 	"\x0fnext_page_token\x18\b \x01(\tR\rnextPageToken\x12\x1d\n" +
 	"\n" +
-	"api_missed\x18\t \x01(\x04R\tapiMissed\"\xe4\x03\n" +
+	"api_missed\x18\t \x01(\x04R\tapiMissed\x12C\n" +
+	"\x0ebounds_reached\x18\n" +
+	" \x03(\v2\x1c.kbus.limpet.v1.BoundReachedR\rboundsReached\"L\n" +
+	"\fBoundReached\x12\x10\n" +
+	"\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n" +
+	"\x05bound\x18\x02 \x01(\tR\x05bound\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\xe4\x03\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1187,7 +1267,7 @@ func file_kbus_limpet_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_kbus_limpet_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_kbus_limpet_v1_admin_proto_goTypes = []any{
 	(LinkState)(0),                // 0: kbus.limpet.v1.LinkState
 	(*WatchLinksRequest)(nil),     // 1: kbus.limpet.v1.WatchLinksRequest
@@ -1198,43 +1278,45 @@ var file_kbus_limpet_v1_admin_proto_goTypes = []any{
 	(*DrainLinkRequest)(nil),      // 6: kbus.limpet.v1.DrainLinkRequest
 	(*DrainLinkResponse)(nil),     // 7: kbus.limpet.v1.DrainLinkResponse
 	(*GetStatusResponse)(nil),     // 8: kbus.limpet.v1.GetStatusResponse
-	(*LinkStatus)(nil),            // 9: kbus.limpet.v1.LinkStatus
-	(*Drop)(nil),                  // 10: kbus.limpet.v1.Drop
-	(*LinkCounts)(nil),            // 11: kbus.limpet.v1.LinkCounts
-	nil,                           // 12: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	nil,                           // 13: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	nil,                           // 14: kbus.limpet.v1.LinkCounts.LostEntry
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*Message)(nil),               // 17: kbus.limpet.v1.Message
+	(*BoundReached)(nil),          // 9: kbus.limpet.v1.BoundReached
+	(*LinkStatus)(nil),            // 10: kbus.limpet.v1.LinkStatus
+	(*Drop)(nil),                  // 11: kbus.limpet.v1.Drop
+	(*LinkCounts)(nil),            // 12: kbus.limpet.v1.LinkCounts
+	nil,                           // 13: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	nil,                           // 14: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	nil,                           // 15: kbus.limpet.v1.LinkCounts.LostEntry
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Message)(nil),               // 18: kbus.limpet.v1.Message
 }
 var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
-	9,  // 0: kbus.limpet.v1.WatchLinksResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	15, // 1: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
-	16, // 2: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	9,  // 3: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	0,  // 4: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
-	16, // 5: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
-	11, // 6: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
-	10, // 7: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
-	16, // 8: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
-	17, // 9: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
-	12, // 10: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	13, // 11: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	14, // 12: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
-	5,  // 13: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
-	6,  // 14: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
-	3,  // 15: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
-	1,  // 16: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
-	8,  // 17: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	7,  // 18: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
-	4,  // 19: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
-	2,  // 20: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	10, // 0: kbus.limpet.v1.WatchLinksResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	16, // 1: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
+	17, // 2: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	10, // 3: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	9,  // 4: kbus.limpet.v1.GetStatusResponse.bounds_reached:type_name -> kbus.limpet.v1.BoundReached
+	0,  // 5: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
+	17, // 6: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
+	12, // 7: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
+	11, // 8: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
+	17, // 9: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
+	18, // 10: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
+	13, // 11: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	14, // 12: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	15, // 13: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
+	5,  // 14: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
+	6,  // 15: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
+	3,  // 16: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
+	1,  // 17: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
+	8,  // 18: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	7,  // 19: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	4,  // 20: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
+	2,  // 21: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
+	18, // [18:22] is the sub-list for method output_type
+	14, // [14:18] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_admin_proto_init() }
@@ -1249,7 +1331,7 @@ func file_kbus_limpet_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_admin_proto_rawDesc), len(file_kbus_limpet_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
