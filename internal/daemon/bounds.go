@@ -10,6 +10,7 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/guard"
+	"github.com/kbus-limpet/limpet/server/peer"
 )
 
 // Bounds are what peers and programs may take of a daemon. docs/bounds.md says of each what
@@ -19,6 +20,8 @@ type Bounds struct {
 	Peers, Programs guard.Limits
 	// Classic is for the connections of upstream's limpets, which make no calls.
 	Classic guard.Limits
+	// Links are for links of both protocols together.
+	Links peer.Bounds
 }
 
 // Methods, by what bounds them.
@@ -47,6 +50,7 @@ const answerTaken = 30 * time.Second
 // DefaultBounds returns the bounds of a daemon that is told no others.
 func DefaultBounds() Bounds {
 	return Bounds{
+		Links: peer.DefaultBounds,
 		Peers: guard.Limits{
 			Name:         "peers",
 			Connections:  2048,
@@ -97,9 +101,4 @@ type guards struct{ peers, programs, classic *guard.Guard }
 
 func newGuards(b *Bounds, log *slog.Logger) *guards {
 	return &guards{guard.New(b.Peers, log), guard.New(b.Programs, log), guard.New(b.Classic, log)}
-}
-
-// refused returns how often each bound was reached, by listener and bound.
-func (g *guards) refused() map[string]map[string]uint64 {
-	return map[string]map[string]uint64{"peers": g.peers.Refused(), "programs": g.programs.Refused(), "classic": g.classic.Refused()}
 }

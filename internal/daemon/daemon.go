@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -87,7 +88,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
 	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)))
 	d.programs.LinkOf = linkOf(d.node)
-	d.host = serverpeer.NewHost(d.node, cfg.Limpet)
+	d.host = serverpeer.NewHost(d.node, cfg.Limpet, cfg.Bounds.Links)
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
 	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed, Reached: d.reached}); err != nil {
 		return err
@@ -110,7 +111,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 }
 
 // reached returns how often each bound was reached, by who met it and the bound.
-func (d *Daemon) reached() map[string]map[string]uint64 { return d.guards.refused() }
+func (d *Daemon) reached() map[string]map[string]uint64 {
+	peers := d.guards.peers.Reached()
+	maps.Copy(peers, d.host.Reached())
+	return map[string]map[string]uint64{"peers": peers, "programs": d.guards.programs.Reached(), "classic peers": d.guards.classic.Reached()}
+}
 
 // linkOf tells the service of programs which Ksocks are those of limpets.
 func linkOf(n *limpet.Node) func(kbusdev.KsockID) (bus.Link, bool) {

@@ -31,7 +31,7 @@ func (c weighing) Marshal(v any) (mem.BufferSlice, error) {
 	if err != nil || encoded.Len() < smallAnswer {
 		return encoded, err
 	}
-	b := encoded.Materialize()
+	b := encoded.Materialize() //nolint:misspell // gRPC's name
 	encoded.Free()
 	return mem.BufferSlice{mem.NewBuffer(&b, a.conn.hold(len(b), a.within))}, nil
 }

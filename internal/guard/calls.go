@@ -91,7 +91,7 @@ func (g *Guard) begin(c *conn, method string) (*call, error) {
 		c.calls[i]++
 		return x, nil
 	}
-	g.refuse(l.Bound, c.from, now)
+	g.tally.Reach(l.Bound, c.from)
 	g.givenUp(c, now)
 	return nil, err
 }

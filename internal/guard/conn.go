@@ -65,7 +65,7 @@ func (c *conn) cut(bound string) {
 	c.guard.mu.Lock()
 	gone := c.gone
 	if !gone {
-		c.guard.refuse(bound, c.from, time.Now())
+		c.guard.tally.Reach(bound, c.from)
 	}
 	c.guard.mu.Unlock()
 	if !gone {
@@ -75,21 +75,25 @@ func (c *conn) cut(bound string) {
 
 // connOf returns the connection that an address is of, nil if no guard has let it in.
 func connOf(a net.Addr) *conn {
-	for a != nil {
-		if g, ok := a.(Addr); ok {
-			return g.conn
-		}
-		inner, ok := a.(interface{ Unwrap() net.Addr })
-		if !ok {
-			return nil
-		}
-		a = inner.Unwrap()
+	if g, ok := bare(a).(Addr); ok {
+		return g.conn
 	}
 	return nil
 }
 
-// Source returns the name of the source that a connection is of, by its remote address:
-// that of the guard that has let it in, else the address itself.
+// bare returns the Addr, or else the address, that other addresses are around.
+func bare(a net.Addr) net.Addr {
+	for {
+		outer, ok := a.(interface{ Unwrap() net.Addr })
+		if !ok {
+			return a
+		}
+		a = outer.Unwrap()
+	}
+}
+
+// Source returns the name of the source that a connection is of, by its remote address. If
+// no guard has let it in, all Unix sockets are one.
 func Source(a net.Addr) string {
 	if c := connOf(a); c != nil {
 		return c.from
@@ -97,22 +101,27 @@ func Source(a net.Addr) string {
 	if a == nil {
 		return "unknown"
 	}
-	return a.Network() + ":" + a.String()
+	return host(bare(a))
 }
 
 // sourceOf returns the name of who has opened a connection: on TCP the address, of which
 // 64 bits count of IPv6, on a Unix socket the process.
 func sourceOf(c net.Conn) string {
-	switch a := c.RemoteAddr().(type) {
-	case *net.TCPAddr:
-		if ip := a.IP.To4(); ip != nil {
-			return ip.String()
-		}
-		return a.IP.Mask(net.CIDRMask(64, 128)).String() + "/64"
-	case *net.UnixAddr:
+	if _, local := c.RemoteAddr().(*net.UnixAddr); local {
 		if name, ok := processOf(c); ok {
 			return name
 		}
 	}
-	return c.RemoteAddr().Network()
+	return host(c.RemoteAddr())
+}
+
+func host(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return a.Network()
+	}
+	if ip := tcp.IP.To4(); ip != nil {
+		return ip.String()
+	}
+	return tcp.IP.Mask(net.CIDRMask(64, 128)).String() + "/64"
 }

@@ -18,13 +18,10 @@ const (
 	boundTaken       = "answers not taken"
 )
 
-// sayEvery is how often the log has a line about the same bound, at most.
-const sayEvery = time.Minute
-
 // A Guard keeps the limits of one or more listeners. It is safe for concurrent use.
 type Guard struct {
 	limits   Limits
-	log      *slog.Logger
+	tally    *Tally
 	byMethod map[string]int // index in limits.Calls
 	others   int            // that of the methods that are not there; -1 is none
 
@@ -33,7 +30,6 @@ type Guard struct {
 	untaken int   // bytes
 	calls   []int // by index in limits.Calls
 	sources map[string]*source
-	refused map[string]*refusals
 }
 
 // A source is who may have so much; see sourceOf.
@@ -44,23 +40,16 @@ type source struct {
 	opening    []bucket // by index in Limits.Calls
 }
 
-type refusals struct {
-	count uint64
-	said  uint64    // the count when the log had the last line
-	at    time.Time // of that line
-}
-
 // New returns a guard. log gets a line when a bound is reached, about one a minute for each.
 func New(limits Limits, log *slog.Logger) *Guard {
 	g := &Guard{
 		limits:   limits,
-		log:      log,
+		tally:    NewTally(limits.Name, log),
 		byMethod: make(map[string]int),
 		others:   -1,
 		conns:    make(map[*conn]struct{}),
 		calls:    make([]int, len(limits.Calls)),
 		sources:  make(map[string]*source),
-		refused:  make(map[string]*refusals),
 	}
 	for i, c := range limits.Calls {
 		for _, m := range c.Methods {
@@ -73,31 +62,8 @@ func New(limits Limits, log *slog.Logger) *Guard {
 	return g
 }
 
-// Refused returns how often each bound was reached.
-func (g *Guard) Refused() map[string]uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	all := make(map[string]uint64, len(g.refused))
-	for bound, r := range g.refused {
-		all[bound] = r.count
-	}
-	return all
-}
-
-// refuse counts that a bound was reached. g.mu is held.
-func (g *Guard) refuse(bound, from string, now time.Time) {
-	r := g.refused[bound]
-	if r == nil {
-		r = new(refusals)
-		g.refused[bound] = r
-	}
-	r.count++
-	if r.said > 0 && now.Sub(r.at) < sayEvery {
-		return
-	}
-	g.log.Warn("a bound is reached", "listener", g.limits.Name, "bound", bound, "from", from, "refused", r.count-r.said)
-	r.said, r.at = r.count, now
-}
+// Reached returns how often each bound was reached, of those that were.
+func (g *Guard) Reached() map[string]uint64 { return g.tally.Counts() }
 
 // source returns the source of that name. g.mu is held.
 func (g *Guard) source(name string, now time.Time) *source {
@@ -167,7 +133,7 @@ func (g *Guard) admit(inner net.Conn) *conn {
 		bound = boundConnecting
 	}
 	if bound != "" {
-		g.refuse(bound, from, now)
+		g.tally.Reach(bound, from)
 		return nil
 	}
 	s.conns++

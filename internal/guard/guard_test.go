@@ -118,7 +118,7 @@ func (f *fixture) check(c healthpb.HealthClient) error {
 func (f *fixture) refused(bound string, n uint64) {
 	f.t.Helper()
 	synctest.Wait()
-	if got := f.Refused(); got[bound] != n {
+	if got := f.Reached(); got[bound] != n {
 		f.t.Errorf("%q is counted %d times, want %d: %v", bound, got[bound], n, got)
 	}
 	if n > 0 && strings.Count(f.log.String(), `bound="`+bound+`"`)+strings.Count(f.log.String(), "bound="+bound+" ") != 1 {
