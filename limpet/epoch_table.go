@@ -89,6 +89,10 @@ type interest struct {
 	names   *table.Interest
 	whole   bool // all that it wants is known
 	hearing hearing
+	most    int // names
+	bytes   int // of them
+	room    translate.Names
+	crowded bool // it wants more names, and so everything, until it tells anew
 
 	// What the peer is to be told that is wanted here.
 	toTell  *table.Pending
@@ -101,13 +105,12 @@ type interest struct {
 // The one source in an interest's names.
 const thePeer table.Source = 1
 
-// maxInterest bounds the names that a peer may want to hear.
-const maxInterest = 1 << 18
-
 func newInterest(cfg EpochConfig) interest {
 	limited := cfg.Interest && !cfg.AllInterest
 	return interest{
 		limited: limited,
+		most:    cfg.MaxNames,
+		room:    cfg.Names,
 		names:   table.NewInterest(),
 		hearing: newHearing(limited && cfg.Narrows, &cfg.Config),
 		toTell:  table.NewPending(),
@@ -134,32 +137,75 @@ func (w *interest) lost() { w.telling = false }
 // take takes what the peer says that it wants.
 func (w *interest) take(f *link.Interest) error {
 	if f.Restart {
-		w.names.Drop(thePeer)
-		w.whole = false
-		w.hearing.restart()
+		w.restart()
+		w.crowded = false
 	}
 	for _, name := range f.Wanted {
 		if kbusdev.CheckBindName(name) != nil {
 			return link.Errorf(link.Protocol, "the peer wants %.100q, which is not a name", name)
 		}
-		if w.names.Len(thePeer) >= maxInterest {
-			return link.Errorf(link.Protocol, "the peer wants more than %d names", maxInterest)
+		if !w.crowded && !w.fits(name) {
+			w.restart()
+			w.crowded = true
+		}
+		if w.crowded {
+			continue
 		}
 		if _, first := w.names.Add(thePeer, name); first {
+			w.bytes += len(name)
 			w.hearing.want(name, true)
+		} else {
+			w.give(1)
 		}
 	}
 	for _, name := range f.Unwanted {
+		if w.crowded {
+			break
+		}
+		before := w.names.Len(thePeer)
 		if _, last := w.names.Remove(thePeer, name); last {
 			w.hearing.want(name, false)
 		}
+		if w.names.Len(thePeer) < before {
+			w.bytes -= len(name)
+			w.give(1)
+		}
 	}
-	if f.Whole {
+	if f.Whole && !w.crowded {
 		w.whole = true
 		w.hearing.narrow()
 	}
 	return nil
 }
+
+// fits reports whether there is room for one name more, which it takes.
+func (w *interest) fits(name string) bool {
+	return w.names.Len(thePeer) < w.most && w.bytes+len(name) <= 64*w.most && (w.room == nil || w.room.Take(1))
+}
+
+func (w *interest) give(n int) {
+	if w.room != nil {
+		w.room.Give(n)
+	}
+}
+
+// forget forgets the names.
+func (w *interest) forget() {
+	w.give(w.names.Len(thePeer))
+	w.names.Drop(thePeer)
+	w.bytes = 0
+}
+
+// restart makes the peer want everything until it has told anew.
+func (w *interest) restart() {
+	w.forget()
+	w.whole = false
+	w.hearing.restart()
+}
+
+// WantsAll reports whether the peer has told of more names than it may, and so counts as
+// wanting everything until it tells anew.
+func (e *Epoch) WantsAll() bool { return e.wants.crowded }
 
 // Listening returns what is to change of what our Ksock listens to, in order. It is
 // called after each Interest that TakeFrame has taken, until it returns nothing: then

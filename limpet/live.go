@@ -85,6 +85,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		},
 		LosesUnread: losesUnread(n.bus),
 		IDs:         lockedIDs{n},
+		Names:       &n.names,
 		Interest:    hasFeature(peer, featureInterest),
 		Narrows:     canNarrow(k),
 		DrainDone:   hasFeature(peer, featureDrain),

@@ -28,6 +28,7 @@ type Node struct {
 
 	idsMu sync.Mutex
 	ids   *recent.IDs
+	names namePool
 
 	mu         sync.Mutex // see the package's comment for the order of locks
 	peerings   map[topology.LinkKey]*Peering
@@ -65,6 +66,7 @@ func NewNode(bus kbusdev.Bus, networkID uint32, log *slog.Logger) (*Node, error)
 	n := &Node{
 		bus:       bus,
 		networkID: networkID,
+		names:     namePool{left: defaultAllNames},
 		maxSize:   maxSize,
 		log:       log,
 		ids:       recent.New(time.Now()),

@@ -22,6 +22,9 @@ type Bounds struct {
 	Classic guard.Limits
 	// Links are for links of both protocols together.
 	Links peer.Bounds
+	// Names bounds the names that all peers together may bind here, or want; of one peer
+	// limpet.Config.MaxNames is the bound.
+	Names int
 }
 
 // Methods, by what bounds them.
@@ -51,6 +54,7 @@ const answerTaken = 30 * time.Second
 func DefaultBounds() Bounds {
 	return Bounds{
 		Links: peer.DefaultBounds,
+		Names: 1 << 18,
 		Peers: guard.Limits{
 			Name:         "peers",
 			Connections:  2048,

@@ -76,6 +76,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if d.node, err = limpet.NewNode(b, max(cfg.NetworkID, 1), cfg.Log); err != nil { // an id that nobody sees if there is no link
 		return nil, err
 	}
+	d.node.BoundNames(cfg.Bounds.Names)
 	if err := d.open(ctx); err != nil {
 		d.closeEarly()
 		return nil, err

@@ -25,6 +25,10 @@ func (i *Interest) Begin(link Source) (*Wanted, []Change) {
 	return w, w.change(nil, everything, true)
 }
 
+// Everything reports whether the peer counts as wanting everything, and tells of nothing
+// else.
+func (w *Wanted) Everything() bool { return w.all && w.next == nil }
+
 // Take notes what the peer says: with restart, that it tells everything anew; the names
 // that it wants, then those that it no longer wants; with whole, that everything has been
 // told. What it wants before and after a restart is never unwanted in between. It returns
