@@ -257,7 +257,7 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, sessi
 		k = cur.makeWay(link.Errorf(link.Expired, "the peer has begun anew"))
 		n.mu.Lock()
 	}
-	n.wantAll(p)
+	n.beginWanted(p, peer)
 	told := n.told(p)
 	n.mu.Unlock()
 	id, err := session()

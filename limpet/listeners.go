@@ -168,13 +168,22 @@ func (n *Node) tellInterest(c table.Change) {
 	}
 }
 
-// wantAll makes a peer count as wanting everything, until it has told what it wants.
-// n.mu is held.
-func (n *Node) wantAll(p *Peering) {
+// beginWanted begins to note what a peer wants. What it wanted in an epoch that this one
+// replaces stands until it has told anew. n.mu is held.
+func (n *Node) beginWanted(p *Peering, peer *link.Greeting) {
+	tells := n.tellsInterest(p, peer)
+	if p.wanted != nil && tells {
+		return
+	}
 	n.wantNothing(p)
 	var changes []table.Change
-	p.wanted, changes = n.interest.Begin(tableSource(p))
+	p.wanted, changes = n.interest.Begin(tableSource(p), tells)
 	n.tellAll(changes)
+}
+
+// tellsInterest reports whether both sides of a link tell what they want.
+func (n *Node) tellsInterest(p *Peering, peer *link.Greeting) bool {
+	return n.watching && hasFeature(peer, featureInterest) && !p.cfg.AllInterest
 }
 
 // wantNothing forgets what a peer wants. n.mu is held.

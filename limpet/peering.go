@@ -179,7 +179,7 @@ func (p *Peering) attached(l *live) {
 	if p.state != Draining {
 		p.setState(Up, nil)
 	}
-	if n.watching && hasFeature(l.peer, featureInterest) && !p.cfg.AllInterest {
+	if n.tellsInterest(p, l.peer) {
 		names := n.interest.For(tableSource(p))
 		l.with(func(e *Epoch) { e.Interest(names) })
 	}

@@ -190,7 +190,7 @@ func TestResumeAfterACutAtEveryFrame(t *testing.T) {
 				})
 			})
 		}
-		if frames < 40 {
+		if frames < 30 {
 			t.Errorf("the conversation had %d frames only", frames)
 		}
 	}

@@ -18,6 +18,7 @@ func BuildLimpetd(ctx context.Context, dir string) (string, error) {
 	}
 	path := filepath.Join(dir, "limpetd")
 	build := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/limpetd")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0") // as it is released
 	build.Dir = strings.TrimSpace(string(root))
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building limpetd: %w\n%s", err, out)

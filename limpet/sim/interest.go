@@ -52,11 +52,16 @@ func (i *interest) tell(c table.Change) {
 	}
 }
 
-// wantAll makes a peer count as wanting everything, until it has told what it wants.
-func (i *interest) wantAll(p *peering) {
+// begin begins to note what a peer wants. What it wanted in an epoch that this one
+// replaces stands until it has told anew.
+func (i *interest) begin(p *peering) {
+	tells := i.n.w.cfg.interest
+	if p.wanted != nil && tells {
+		return
+	}
 	i.wantNothing(p)
 	var changes []table.Change
-	p.wanted, changes = i.names.Begin(p.wire.source)
+	p.wanted, changes = i.names.Begin(p.wire.source, tells)
 	i.tellAll(changes)
 }
 

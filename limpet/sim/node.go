@@ -131,7 +131,7 @@ func (p *peering) admit() {
 		if p.side == 1 {
 			session = link.SessionID(w.randomID())
 		}
-		p.n.interest.wantAll(p)
+		p.n.interest.begin(p)
 		cur = p.begin(g, session)
 	}
 	if p.stream != nil {

@@ -6,23 +6,26 @@ import (
 )
 
 // A Wanted is what one link's peer wants to hear, as it has said in one message after
-// the other. Until it has told everything it counts as wanting everything.
+// the other.
 type Wanted struct {
 	of     *Interest
 	source Source
 	names  map[string]struct{}
 	next   map[string]struct{} // while the peer tells everything anew
-	all    bool                // it counts as wanting everything
 }
 
 // everything is the name that matches all others.
 const everything = "$.*"
 
-// Begin makes the peer of a link, of which Interest must know nothing, count as wanting
-// everything, and returns what is noted of it from now on. Interest.Drop ends that.
-func (i *Interest) Begin(link Source) (*Wanted, []Change) {
-	w := &Wanted{of: i, source: link, names: make(map[string]struct{}), all: true}
-	return w, w.change(nil, everything, true)
+// Begin returns what is noted from now on of a link's peer, of which Interest must know
+// nothing. A peer that tells what it wants counts as wanting nothing until it does, one
+// that does not tell as wanting everything. Interest.Drop ends that.
+func (i *Interest) Begin(link Source, tells bool) (*Wanted, []Change) {
+	w := &Wanted{of: i, source: link, names: make(map[string]struct{})}
+	if tells {
+		return w, nil
+	}
+	return w, w.Take(false, []string{everything}, nil, false)
 }
 
 // Everything reports whether the peer counts as wanting everything, and tells of nothing
@@ -71,10 +74,7 @@ func (w *Wanted) replace(changes []Change) []Change {
 			changes = w.change(changes, name, false)
 		}
 	}
-	if w.all {
-		changes = w.change(changes, everything, false)
-	}
-	w.names, w.next, w.all = w.next, nil, false
+	w.names, w.next = w.next, nil
 	return changes
 }
 

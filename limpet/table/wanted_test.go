@@ -24,8 +24,8 @@ func shown(all []table.Change) string {
 func TestWanted(t *testing.T) {
 	const link table.Source = 1
 	i := table.NewInterest()
-	w, changes := i.Begin(link)
-	if got := shown(changes); got != "+$.*" {
+	w, changes := i.Begin(link, true)
+	if got := shown(changes); got != "" {
 		t.Errorf("at the beginning: %s", got)
 	}
 	for n, step := range []struct {
@@ -35,7 +35,7 @@ func TestWanted(t *testing.T) {
 		changes          string
 	}{
 		{restart: true, wanted: "$.A $.B", changes: ""}, // more is to come
-		{wanted: "$.C", unwanted: "$.B", whole: true, changes: "+$.A +$.C -$.*"},
+		{wanted: "$.C", unwanted: "$.B", whole: true, changes: "+$.A +$.C"},
 		{wanted: "$.D $.A", unwanted: "$.C $.X", changes: "+$.D -$.C"},
 		{restart: true, wanted: "$.A", changes: ""}, // $.D is still wanted
 		{wanted: "$.E", whole: true, changes: "+$.E -$.D"},
@@ -54,17 +54,14 @@ func TestWanted(t *testing.T) {
 	}
 }
 
-// A peer that tells everything anew before it has done so once wants everything
-// meanwhile.
-func TestWantedBeforeItIsWhole(t *testing.T) {
+// A peer that does not tell what it wants gets everything, until it tells after all.
+func TestWantedByAPeerThatDoesNotTell(t *testing.T) {
 	i := table.NewInterest()
-	w, _ := i.Begin(1)
-	for range 2 {
-		if got := shown(w.Take(true, []string{"$.A"}, nil, false)); got != "" {
-			t.Errorf("told %s", got)
-		}
-		if !i.Wants(2, "$.Other") {
-			t.Error("it does not want everything")
-		}
+	w, changes := i.Begin(1, false)
+	if got := shown(changes); got != "+$.*" || !i.Wants(2, "$.Other") {
+		t.Errorf("at the beginning: %s", got)
+	}
+	if got := shown(w.Take(true, []string{"$.A"}, nil, true)); got != "+$.A -$.*" {
+		t.Errorf("told %s", got)
 	}
 }
