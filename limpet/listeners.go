@@ -200,10 +200,12 @@ func (n *Node) takeInterest(p *Peering, f *link.Interest, crowded bool) {
 	defer n.mu.Unlock()
 	switch {
 	case p.wanted == nil: // its epoch has ended
-	case crowded && p.wanted.Everything():
 	case crowded:
-		p.log.Warn("the peer wants more names than it may, and gets everything", "names", p.cfg.MaxNames)
-		n.wantAll(p)
+		changes, news := p.wanted.TakeEverything()
+		if news {
+			p.log.Warn("the peer wants more names than it may, and gets everything", "names", p.cfg.MaxNames)
+		}
+		n.tellAll(changes)
 	default:
 		n.tellAll(p.wanted.Take(f.Restart, f.Wanted, f.Unwanted, f.Whole))
 	}
