@@ -4,10 +4,10 @@ import "sync"
 
 // defaultMaxNames bounds the names that one peer may bind here, and those that it may want,
 // unless the configuration says otherwise.
-const defaultMaxNames = 1 << 17
+const defaultMaxNames = 1 << 16
 
 // defaultAllNames bounds the names of all peers together.
-const defaultAllNames = 1 << 18
+const defaultAllNames = 1 << 17
 
 // A namePool has room for the names that all peers have bound here, or want. It is safe for
 // concurrent use.
@@ -35,5 +35,5 @@ func (p *namePool) Give(n int) {
 }
 
 // BoundNames sets how many names the peers may bind here, or want, all together; without it
-// there may be 262 144. It is called before there is a link.
+// there may be 131 072. It is called before there is a link.
 func (n *Node) BoundNames(most int) { n.names.left = most }

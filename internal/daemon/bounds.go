@@ -10,6 +10,7 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/guard"
+	"github.com/kbus-limpet/limpet/server/bus"
 	"github.com/kbus-limpet/limpet/server/peer"
 )
 
@@ -25,6 +26,9 @@ type Bounds struct {
 	// Names bounds the names that all peers together may bind here, or want; of one peer
 	// limpet.Config.MaxNames is the bound.
 	Names int
+	// ProgramBytes bounds what the sessions of all attached programs hold, see
+	// bus.WithProgramBytes.
+	ProgramBytes int
 }
 
 // Methods, by what bounds them.
@@ -53,8 +57,9 @@ const answerTaken = 30 * time.Second
 // DefaultBounds returns the bounds of a daemon that is told no others.
 func DefaultBounds() Bounds {
 	return Bounds{
-		Links: peer.DefaultBounds,
-		Names: 1 << 18,
+		Links:        peer.DefaultBounds,
+		Names:        1 << 17,
+		ProgramBytes: bus.DefaultProgramBytes,
 		Peers: guard.Limits{
 			Name:         "peers",
 			Connections:  2048,

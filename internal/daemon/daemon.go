@@ -87,7 +87,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 // open makes what the node is served by.
 func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
-	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)))
+	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)), bus.WithProgramBytes(cfg.Bounds.ProgramBytes), bus.WithLog(cfg.Log))
 	d.programs.LinkOf = linkOf(d.node)
 	d.host = serverpeer.NewHost(d.node, cfg.Limpet, cfg.Bounds.Links)
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
@@ -115,7 +115,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 func (d *Daemon) reached() map[string]map[string]uint64 {
 	peers := d.guards.peers.Reached()
 	maps.Copy(peers, d.host.Reached())
-	return map[string]map[string]uint64{"peers": peers, "programs": d.guards.programs.Reached(), "classic peers": d.guards.classic.Reached()}
+	programs := d.guards.programs.Reached()
+	maps.Copy(programs, d.programs.Reached())
+	return map[string]map[string]uint64{"peers": peers, "programs": programs, "classic peers": d.guards.classic.Reached()}
 }
 
 // linkOf tells the service of programs which Ksocks are those of limpets.

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -26,6 +27,8 @@ type attached struct {
 
 	turn chan struct{} // of the stream that serves it
 
+	share share // of what all sessions hold
+
 	mu       sync.Mutex // guards all up to given
 	session  *program.DaemonSession
 	evict    context.CancelCauseFunc // ends the stream that serves it
@@ -45,11 +48,12 @@ type attached struct {
 }
 
 // newAttached returns a session whose pump runs.
-func newAttached(service *Service, k kbusdev.Ksock, h *program.Hello) *attached {
+func newAttached(service *Service, k kbusdev.Ksock, h *program.Hello, source string) *attached {
 	a := &attached{
 		service:  service,
 		sessions: service.sessions,
 		ksock:    k,
+		share:    share{source: source},
 		turn:     make(chan struct{}, 1),
 		waker:    link.NewWaker(),
 		wakeWork: make(chan struct{}, 1),
@@ -105,11 +109,12 @@ func (a *attached) end(why *link.Error) {
 	a.running.Wait()
 	a.mu.Lock()
 	a.session.End(why)
+	a.forgo()
 	evict := a.evict
 	a.mu.Unlock()
 	a.waker.Wake()
 	if evict != nil {
-		time.AfterFunc(time.Second, func() { evict(errStopping) })
+		time.AfterFunc(time.Second, func() { evict(cmp.Or(why, errStopping)) })
 	}
 }
 
@@ -220,6 +225,7 @@ func (a *attached) TakeFrame(now time.Time, f link.Frame) error {
 	}
 	a.mu.Lock()
 	err := a.session.Receive(now, f)
+	a.weigh()
 	if err != nil {
 		errors.As(err, &a.last)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/guard"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
@@ -40,6 +42,7 @@ type Service struct {
 	stop context.CancelFunc
 
 	sessions *sessions // of Attach
+	tally    *guard.Tally
 
 	mu        sync.Mutex
 	listening map[kbusdev.Ksock]struct{}
@@ -56,9 +59,24 @@ func WithProgramGrace(d time.Duration) Option {
 	return func(s *Service) { s.sessions.grace = max(d, 0) }
 }
 
+// WithProgramBytes sets how much the sessions of all programs may hold together, in bytes,
+// of what they have not taken and of what could not be done yet; then the one that holds most
+// is ended. The default is DefaultProgramBytes.
+func WithProgramBytes(n int) Option {
+	return func(s *Service) { s.sessions.hoard.most = int64(n) }
+}
+
+// WithLog sets where bounds that are reached are said; the default is nowhere.
+func WithLog(log *slog.Logger) Option {
+	return func(s *Service) { s.tally = guard.NewTally("programs", log) }
+}
+
+// Reached returns how often each bound was reached, of those that were.
+func (s *Service) Reached() map[string]uint64 { return s.tally.Counts() }
+
 // New returns the service of a bus. Close must be called.
 func New(bus kbusdev.Bus, opts ...Option) *Service {
-	s := &Service{bus: bus, listening: make(map[kbusdev.Ksock]struct{}), sessions: newSessions(DefaultProgramGrace)}
+	s := &Service{bus: bus, listening: make(map[kbusdev.Ksock]struct{}), sessions: newSessions(DefaultProgramGrace), tally: guard.NewTally("programs", slog.New(slog.DiscardHandler))}
 	for _, o := range opts {
 		o(s)
 	}
