@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -27,7 +28,8 @@ type attached struct {
 
 	turn chan struct{} // of the stream that serves it
 
-	share share // of what all sessions hold
+	share share        // of what all sessions hold
+	names atomic.Int64 // that are bound
 
 	mu       sync.Mutex // guards all up to given
 	session  *program.DaemonSession
@@ -107,6 +109,7 @@ func (a *attached) end(why *link.Error) {
 	a.service.listensNoMore(a.ksock)
 	_ = a.ksock.Close()
 	a.running.Wait()
+	a.service.giveNames(int(a.names.Swap(0)))
 	a.mu.Lock()
 	a.session.End(why)
 	a.forgo()

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -67,5 +68,44 @@ func TestProgramsThatHoldTooMuch(t *testing.T) {
 	away.attach()
 	if n := len(f.bus.Stats()); n != 3 {
 		t.Errorf("%d Ksocks are open, want those of the sender and of two programs", n)
+	}
+}
+
+// Programs have a bound of names, one of them half of it; what one gives back another may
+// have.
+func TestNamesOfPrograms(t *testing.T) {
+	f := serveWith(t, bus.WithNames(6), bus.WithProgramGrace(0))
+	bindOp := func(tag uint64, name string) *pb.Operation { return op(tag, pb.Action_ACTION_BIND, named(name)) }
+	a, b, c := newRawProgram(t, f), newRawProgram(t, f), newRawProgram(t, f)
+	a.do(bindOp(1, "$.A"), bindOp(2, "$.B"), bindOp(3, "$.C"), bindOp(4, "$.D"), op(5, pb.Action_ACTION_UNBIND, named("$.A")), bindOp(6, "$.E"))
+	a.want("1", "2", "3", "4:ENOLCK", "5", "6")
+	b.do(bindOp(1, "$.A"), bindOp(2, "$.B"))
+	b.want("1", "2")
+	listen := func(names ...string) (grpc.ServerStreamingClient[pb.ListenResponse], error) {
+		s, err := pb.NewBusServiceClient(f.api).Listen(t.Context(), &pb.ListenRequest{Names: names})
+		if err == nil {
+			_, err = s.Recv()
+		}
+		return s, err
+	}
+	if _, err := listen("$.A", "$.B"); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("two names where there is room for one: %v", err)
+	}
+	if _, err := listen("$.A"); err != nil {
+		t.Error(err)
+	}
+	c.do(bindOp(1, "$.A"))
+	c.want("1:ENOLCK")
+	a.do(op(7, pb.Action_ACTION_CLOSE))
+	a.want("7")
+	a.cut()
+	for bound := false; !bound; { // once the daemon has noticed
+		c.do(bindOp(2, "$.A"))
+		for len(c.events) == 0 {
+			if _, err := c.recv(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		bound, c.events = c.events[0] == "2", nil
 	}
 }

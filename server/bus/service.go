@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -43,6 +44,8 @@ type Service struct {
 
 	sessions *sessions // of Attach
 	tally    *guard.Tally
+	maxNames int64
+	names    atomic.Int64 // that programs have bound
 
 	mu        sync.Mutex
 	listening map[kbusdev.Ksock]struct{}
@@ -76,7 +79,7 @@ func (s *Service) Reached() map[string]uint64 { return s.tally.Counts() }
 
 // New returns the service of a bus. Close must be called.
 func New(bus kbusdev.Bus, opts ...Option) *Service {
-	s := &Service{bus: bus, listening: make(map[kbusdev.Ksock]struct{}), sessions: newSessions(DefaultProgramGrace), tally: guard.NewTally("programs", slog.New(slog.DiscardHandler))}
+	s := &Service{bus: bus, listening: make(map[kbusdev.Ksock]struct{}), sessions: newSessions(DefaultProgramGrace), maxNames: DefaultNames, tally: guard.NewTally("programs", slog.New(slog.DiscardHandler))}
 	for _, o := range opts {
 		o(s)
 	}
@@ -119,25 +122,31 @@ func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse
 	return &pb.SendResponse{IdNetwork: id.Network, IdSerial: id.Serial}, nil
 }
 
-// bind binds names for a client, and sets the bound of its queue.
-func bind(k kbusdev.Ksock, names []string, as kbusdev.Role, maxMessages uint32) error {
+// bind binds names for a client, and sets the bound of its queue. release is called when the
+// Ksock has been closed.
+func (s *Service) bind(ctx context.Context, k kbusdev.Ksock, names []string, as kbusdev.Role, maxMessages uint32) (release func(), err error) {
 	switch {
 	case len(names) == 0:
-		return invalid("at least one name is needed")
+		return nil, invalid("at least one name is needed")
 	case len(names) > maxNames:
-		return invalid("%d names, at most %d are allowed", len(names), maxNames)
+		return nil, invalid("%d names, at most %d are allowed", len(names), maxNames)
 	case maxMessages > maxClientQueue:
-		return invalid("max_messages is %d, at most %d are allowed", maxMessages, maxClientQueue)
+		return nil, invalid("max_messages is %d, at most %d are allowed", maxMessages, maxClientQueue)
 	}
 	if _, err := k.MaxMessages(maxMessages); err != nil {
-		return refused(err)
+		return nil, refused(err)
 	}
+	if err := s.takeNames(len(names), names[0], sourceOf(ctx)); err != nil {
+		return nil, refused(err)
+	}
+	release = func() { s.giveNames(len(names)) }
 	for _, name := range names {
 		if err := k.Bind(name, as); err != nil {
-			return refused(err)
+			release()
+			return nil, refused(err)
 		}
 	}
-	return nil
+	return release, nil
 }
 
 // Listen streams what is heard. A client that reads slowly is held up by flow
@@ -153,9 +162,11 @@ func (s *Service) Listen(r *pb.ListenRequest, stream grpc.ServerStreamingServer[
 			return refused(err)
 		}
 	}
-	if err := bind(k, r.GetNames(), kbusdev.Listener, r.GetMaxMessages()); err != nil {
+	release, err := s.bind(stream.Context(), k, r.GetNames(), kbusdev.Listener, r.GetMaxMessages())
+	if err != nil {
 		return err
 	}
+	defer release()
 	s.listens(k) // before the client knows, who may ask at once what it has missed
 	defer s.listensNoMore(k)
 	if err := stream.Send(&pb.ListenResponse{Ksock: uint32(k.ID())}); err != nil {
@@ -187,9 +198,11 @@ func (s *Service) Serve(stream grpc.BidiStreamingServer[pb.ServeRequest, pb.Serv
 		return err
 	}
 	defer done()
-	if err := bind(k, b.GetNames(), kbusdev.Replier, b.GetMaxMessages()); err != nil {
+	release, err := s.bind(stream.Context(), k, b.GetNames(), kbusdev.Replier, b.GetMaxMessages())
+	if err != nil {
 		return err
 	}
+	defer release()
 	if err := stream.Send(&pb.ServeResponse{Kind: &pb.ServeResponse_Bound{Bound: &pb.ServeBound{Ksock: uint32(k.ID())}}}); err != nil {
 		return err
 	}
