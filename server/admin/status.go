@@ -34,6 +34,9 @@ type Service struct {
 	// Reached returns how often each bound was reached, by who met it and the bound; nil is
 	// never.
 	Reached func() map[string]map[string]uint64
+	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it
+	// cannot be.
+	Reloads func(ctx context.Context, dry bool) ([]*pb.ConfigChange, error)
 
 	ending sync.Once // makes over
 	close  sync.Once // closes it

@@ -32,7 +32,7 @@ var errStopping = errors.New("the daemon is stopping")
 // concurrent use.
 type Host struct {
 	node   *limpet.Node
-	cfg    limpet.Config
+	cfg    func(from net.Addr) limpet.Config
 	bounds Bounds
 	tally  *guard.Tally
 	ctx    context.Context // of all streams
@@ -48,9 +48,9 @@ type Host struct {
 	refusals  int       // since then
 }
 
-// NewHost returns a host. cfg is how the limpets of accepted links behave. Stop must
-// be called.
-func NewHost(node *limpet.Node, cfg limpet.Config, bounds Bounds) *Host {
+// NewHost returns a host. cfg returns how the limpet of a link behaves that comes from an
+// address over gRPC; it may be called by many goroutines at once. Stop must be called.
+func NewHost(node *limpet.Node, cfg func(from net.Addr) limpet.Config, bounds Bounds) *Host {
 	h := &Host{node: node, cfg: cfg, bounds: bounds, tally: guard.NewTally("peers", node.Log()), bySource: make(map[string]int)}
 	h.ctx, h.stop = context.WithCancelCause(context.Background())
 	return h
@@ -71,7 +71,7 @@ func (h *Host) Stop() {
 
 // accept serves a stream in a goroutine of its own, and returns a channel that gives why it
 // ended. The error is errStopping or a *link.Error.
-func (h *Host) accept(stream link.Stream, from net.Addr, classic bool) (<-chan error, error) {
+func (h *Host) accept(stream link.Stream, from net.Addr, cfg limpet.Config, classic bool) (<-chan error, error) {
 	source := guard.Source(from)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,14 +85,14 @@ func (h *Host) accept(stream link.Stream, from net.Addr, classic bool) (<-chan e
 	h.greeting++
 	h.bySource[source]++
 	ended := make(chan error, 1)
-	h.serving.Go(func() { ended <- h.serve(stream, from, source, classic) })
+	h.serving.Go(func() { ended <- h.serve(stream, from, source, cfg, classic) })
 	return ended, nil
 }
 
 // serve hears a peer, and serves its link until the stream ends. Whoever says nothing takes
 // no place of those who do.
-func (h *Host) serve(stream link.Stream, from net.Addr, source string, classic bool) error {
-	peer, err := h.node.Hear(h.ctx, stream, h.cfg, classic)
+func (h *Host) serve(stream link.Stream, from net.Addr, source string, cfg limpet.Config, classic bool) error {
+	peer, err := h.node.Hear(h.ctx, stream, cfg, classic)
 	h.mu.Lock()
 	h.greeting--
 	if h.bySource[source]--; h.bySource[source] == 0 {
@@ -109,7 +109,7 @@ func (h *Host) serve(stream link.Stream, from net.Addr, source string, classic b
 		err = link.Errorf(link.GoingAway, "%d links are being served here, there can be no more until one ends", h.bounds.Links)
 		link.Refuse(stream, err, classic)
 	case err == nil:
-		err = h.node.Serve(h.ctx, stream, peer, h.cfg, classic)
+		err = h.node.Serve(h.ctx, stream, peer, cfg, classic)
 		h.mu.Lock()
 		h.links--
 		h.mu.Unlock()
@@ -155,8 +155,8 @@ func name(a net.Addr) string {
 }
 
 // ServeClassic accepts links of upstream's limpets until the listener is closed. It
-// returns nil then, else the error of Accept.
-func (h *Host) ServeClassic(l net.Listener) error {
+// returns nil then, else the error of Accept. cfg returns how their limpets behave.
+func (h *Host) ServeClassic(l net.Listener, cfg func() limpet.Config) error {
 	for {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -166,7 +166,7 @@ func (h *Host) ServeClassic(l net.Listener) error {
 			return fmt.Errorf("serving %s: %w", l.Addr(), err)
 		}
 		stream := classic.NewStream(conn, h.node.MaxMessageSize())
-		if _, err := h.accept(stream, conn.RemoteAddr(), true); err != nil {
+		if _, err := h.accept(stream, conn.RemoteAddr(), cfg(), true); err != nil {
 			_ = conn.Close()
 		}
 	}

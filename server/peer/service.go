@@ -33,7 +33,7 @@ func (s *service) Link(rpc grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkRespo
 		from = p.Addr
 	}
 	st := &stream{Server: rpcstream.NewServer(rpc.Context()), rpc: rpc}
-	ended, err := s.host.accept(st, from, false)
+	ended, err := s.host.accept(st, from, s.host.cfg(from), false)
 	var full *link.Error
 	switch {
 	case errors.As(err, &full):

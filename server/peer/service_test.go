@@ -44,13 +44,13 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 // and listens no more.
 func serve(t *testing.T, node *limpet.Node, at sockaddr.Address, cfg limpet.Config) (addr sockaddr.Address, kill func()) {
 	t.Helper()
-	return serveBy(t, peer.NewHost(node, cfg, peer.DefaultBounds), node, at)
+	return serveBy(t, peer.NewHost(node, func(net.Addr) limpet.Config { return cfg }, peer.DefaultBounds), node, at)
 }
 
 // serveBounded is serve with other bounds.
 func serveBounded(t *testing.T, node *limpet.Node, bounds peer.Bounds) (sockaddr.Address, *peer.Host) {
 	t.Helper()
-	host := peer.NewHost(node, limpet.Config{}, bounds)
+	host := peer.NewHost(node, func(net.Addr) limpet.Config { return limpet.Config{} }, bounds)
 	a, _ := serveBy(t, host, node, tcp)
 	return a, host
 }
@@ -82,7 +82,7 @@ func dialler(node *limpet.Node, a sockaddr.Address, cfg limpet.Config) (stop fun
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		(&clientpeer.Dialler{Node: node, Address: a, Limpet: cfg}).Run(ctx)
+		(&clientpeer.Dialler{Node: node, Name: "connect " + a.String(), Address: a, Limpet: cfg}).Run(ctx)
 	}()
 	return func(cause error) { cancel(cause); <-ended }
 }
