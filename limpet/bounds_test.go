@@ -103,7 +103,7 @@ func TestNamesOfAllPeers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		bus := membus.New()
 		n := node(t, bus, 1)
-		n.BoundNames(30)
+		n.BoundNames(1000, 30)
 		bind := func(p *puppet, names ...string) {
 			for _, name := range names {
 				p.bind(true, name)

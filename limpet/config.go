@@ -46,7 +46,7 @@ type Config struct {
 	// anybody there listens.
 	AllInterest bool
 	// MaxNames bounds the names that the peer may bind on our bus, and those that it may want
-	// to hear; 0 is 65 536. Of the names that it says are bound there twice as many are
+	// to hear; 0 is what Node.BoundNames says. Of the names that it says are bound there twice as many are
 	// remembered. The lengths of each are bounded by 64 bytes a name. What it binds beyond
 	// is not bound here; a peer that wants more gets everything.
 	MaxNames int
@@ -88,7 +88,6 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Forget, 10*time.Minute)
 	setDefault(&c.WindowMessages, 4096)
 	setDefault(&c.WindowBytes, 16<<20)
-	setDefault(&c.MaxNames, defaultMaxNames)
 	return c
 }
 

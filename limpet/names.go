@@ -34,6 +34,7 @@ func (p *namePool) Give(n int) {
 	p.left += n
 }
 
-// BoundNames sets how many names the peers may bind here, or want, all together; without it
-// there may be 131 072. It is called before there is a link.
-func (n *Node) BoundNames(most int) { n.names.left = most }
+// BoundNames sets how many names each peer may bind here, or want, unless Config.MaxNames
+// says otherwise, and how many all peers together may: without it 65 536 and 131 072. It is
+// called before there is a link.
+func (n *Node) BoundNames(each, all int) { n.maxNames, n.names.left = each, all }

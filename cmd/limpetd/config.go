@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,6 +32,8 @@ type config struct {
 	AnnounceLinks      bool
 	Verbosity          int
 	API, Metrics       string
+	Reflection         string
+	PeerNames          int
 	LogFormat          string
 
 	set    *settings
@@ -61,6 +64,8 @@ func (c *config) settings() *pflag.FlagSet {
 	f.IntVarP(&c.Verbosity, "verbosity", "v", 1, "`LEVEL` 0: warnings; 1: changes of state; 2: every message as it is processed, without its data")
 	f.StringVar(&c.API, "api", client.DefaultAPIAddress(), "offer the local API at `ADDRESS`; \"none\" offers none")
 	f.StringVar(&c.Metrics, "metrics", "", "serve Prometheus metrics over HTTP at `HOST:PORT`/metrics")
+	f.StringVar(&c.Reflection, "reflection", "api", "gRPC reflection, which tells what services there are: `api` for programs; peers for peers too; none")
+	f.IntVar(&c.PeerNames, "peer-names", 1<<16, "let one peer bind, or want to hear, `N` names here, and all of them together twice as many")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
 	return f
 }
@@ -70,6 +75,9 @@ func (c *config) settings() *pflag.FlagSet {
 func (c *config) validate() error {
 	if c.Verbosity < 0 || c.Verbosity > 2 {
 		return &daemon.ConfigError{Setting: "verbosity", Err: fmt.Errorf("%d is not 0, 1 or 2", c.Verbosity)}
+	}
+	if c.PeerNames == 0 { // which is the default to package daemon
+		return &daemon.ConfigError{Setting: "peer-names", Err: errors.New("0 is none, with which no link works; choose at least 1")}
 	}
 	if c.ProgramGrace < 0 {
 		return &daemon.ConfigError{Setting: "program-grace", Err: fmt.Errorf("%v is less than 0; 0 is no grace", c.ProgramGrace)}
@@ -81,6 +89,7 @@ func (c *config) validate() error {
 	d := daemon.Config{
 		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, Version: version(),
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
+		Reflection: c.Reflection, PeerNames: c.PeerNames,
 	}
 	if c.Interest == "poll" {
 		d.InterestPoll = c.InterestPoll

@@ -23,9 +23,6 @@ type Bounds struct {
 	Classic guard.Limits
 	// Links are for links of both protocols together.
 	Links peer.Bounds
-	// Names bounds the names that all peers together may bind here, or want; of one peer
-	// limpet.Config.MaxNames is the bound.
-	Names int
 	// ProgramBytes bounds what the sessions of all attached programs hold, see
 	// bus.WithProgramBytes.
 	ProgramBytes int
@@ -51,6 +48,9 @@ var (
 	}
 )
 
+// defaultPeerNames is Config.PeerNames when that is 0.
+const defaultPeerNames = 1 << 16
+
 // answerTaken is how long a caller may leave an answer that the daemon holds for it.
 const answerTaken = 30 * time.Second
 
@@ -58,7 +58,6 @@ const answerTaken = 30 * time.Second
 func DefaultBounds() Bounds {
 	return Bounds{
 		Links:        peer.DefaultBounds,
-		Names:        1 << 17,
 		ProgramBytes: bus.DefaultProgramBytes,
 		Peers: guard.Limits{
 			Name:         "peers",

@@ -86,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if d.node, err = limpet.NewNode(b, max(cfg.NetworkID, 1), cfg.Log); err != nil { // an id that nobody sees if there is no link
 		return nil, err
 	}
-	d.node.BoundNames(cfg.Bounds.Names)
+	d.node.BoundNames(cmp.Or(cfg.PeerNames, defaultPeerNames), 2*cmp.Or(cfg.PeerNames, defaultPeerNames))
 	if err := d.open(ctx); err != nil {
 		d.closeEarly()
 		return nil, err
@@ -114,9 +114,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	d.peers = peerServer(cfg.Log, rpcs, d.host, d.guards.peers.ServerOptions(wire.Codec)...)
+	d.peers = peerServer(cfg.Log, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Reached: d.reached, Reloads: d.reloadFor}
-	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin, d.guards.programs.ServerOptions(wire.Codec)...)
+	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, d.guards.programs.ServerOptions(wire.Codec)...)
 	if err := d.openLinks(ctx); err != nil {
 		return err
 	}
