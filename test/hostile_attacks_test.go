@@ -20,18 +20,18 @@ import (
 
 // attacks are those of TestHostile, each past a bound of docs/bounds.md.
 var attacks = []attack{
-	{"peer resets streams", resets("peers", pb.LinkService_Link_FullMethodName, 8), 100},
-	{"program resets calls", resets("api", pb.BusService_Call_FullMethodName, 8), 100},
-	{"program watches health", opens("api", healthpb.Health_Watch_FullMethodName, &healthpb.HealthCheckRequest{}, 50, 1000), 300},
-	{"peer watches health", opens("peers", healthpb.Health_Watch_FullMethodName, &healthpb.HealthCheckRequest{}, 1000, 50), 300},
-	{"peer says no hello", opens("peers", pb.LinkService_Link_FullMethodName, nil, 100, 50), 300},
-	{"program says no hello", opens("api", pb.BusService_Attach_FullMethodName, nil, 50, 400), 300},
-	{"peer connects again and again", connects("peers"), 300},
-	{"program does not read bindings", unread(pb.BusService_ListBindings_FullMethodName, &pb.ListBindingsRequest{}, 100), 300},
-	{"program does not read changes", unread(pb.BusService_WatchBindings_FullMethodName, &pb.WatchBindingsRequest{}, 100), 300},
-	{"peer binds a million names", bindsMany, 300},
-	{"peer wants a million names", wantsMany, 300},
-	{"programs attach and do not read", hoards, 300},
+	{"peer resets streams", resets("peers", pb.LinkService_Link_FullMethodName, 8)},
+	{"program resets calls", resets("api", pb.BusService_Call_FullMethodName, 8)},
+	{"program watches health", opens("api", healthpb.Health_Watch_FullMethodName, &healthpb.HealthCheckRequest{}, 50, 1000)},
+	{"peer watches health", opens("peers", healthpb.Health_Watch_FullMethodName, &healthpb.HealthCheckRequest{}, 1000, 50)},
+	{"peer says no hello", opens("peers", pb.LinkService_Link_FullMethodName, nil, 100, 50)},
+	{"program says no hello", opens("api", pb.BusService_Attach_FullMethodName, nil, 50, 400)},
+	{"peer connects again and again", connects("peers")},
+	{"program does not read bindings", unread(pb.BusService_ListBindings_FullMethodName, &pb.ListBindingsRequest{}, 100)},
+	{"program does not read changes", unread(pb.BusService_WatchBindings_FullMethodName, &pb.WatchBindingsRequest{}, 100)},
+	{"peer binds a million names", bindsMany},
+	{"peer wants a million names", wantsMany},
+	{"programs attach and do not read", hoards},
 }
 
 // A target is where an attacked daemon is reached.
