@@ -42,8 +42,12 @@ func listen(ctx context.Context, cfg *Config, guards *guards) (*listeners, error
 }
 
 func (l *listeners) open(ctx context.Context, cfg *Config, guards *guards) error {
+	_, group, err := cfg.groups()
+	if err != nil {
+		return err
+	}
 	if cfg.API != nil {
-		a, err := sockaddr.Listen(ctx, *cfg.API, sockaddr.Config{Private: true, Log: cfg.Log})
+		a, err := sockaddr.Listen(ctx, *cfg.API, sockaddr.Config{Private: true, Group: group, Log: cfg.Log})
 		if errors.Is(err, sockaddr.ErrInUse) {
 			return fmt.Errorf("%w (or give this daemon its own with --api)", err)
 		}

@@ -64,6 +64,7 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 		return err
 	}
 	d.cfg.Links, d.cfg.Limpet, d.cfg.Level = to.Links, to.Limpet, to.Level
+	d.sayInsecure()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.drainTimeout()+drainMargin) // all or nothing, whoever asked
 	defer cancel()
 	defer context.AfterFunc(d.runs.ctx, cancel)()
@@ -96,12 +97,16 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 
 // openAdded opens the links that are new, or none: the error is a *ConfigError then.
 func (d *Daemon) openAdded(ctx context.Context, wanted map[string]LinkConfig, changes []Change) (added []*configuredLink, err error) {
+	group, _, err := d.cfg.groups()
+	if err != nil {
+		return nil, err
+	}
 	for _, ch := range changes {
 		c, isLink := wanted[ch.What]
 		if !isLink || ch.Before != "" {
 			continue
 		}
-		l, err := openLink(ctx, c, d.guards, d.cfg.Log)
+		l, err := openLink(ctx, c, group, d.guards, d.cfg.Log)
 		if err != nil {
 			for _, l := range added {
 				l.close()

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
@@ -37,30 +38,30 @@ const (
 	keepaliveTimeout = 20 * time.Second
 	keepaliveMinTime = 5 * time.Second
 
-	// connectionTimeout is how long a new connection may be silent.
+	// connectionTimeout is how long a new connection may take for its handshake, TLS's included.
 	connectionTimeout = 5 * time.Second
 	// maxRequest bounds what one message of a client may have, in encoded bytes.
 	maxRequest = 1 << 20
 )
 
 // peerServer returns the server that peers dial. It does not show who else is linked.
-func peerServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, host *peer.Host, reflects bool, more ...grpc.ServerOption) *grpcServer {
-	return newServer(log, metrics, nil, reflects, rpcstream.LinkWindow, host.Register, more...)
+func peerServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, host *peer.Host, reflects bool, more ...grpc.ServerOption) *grpcServer {
+	return newServer(log, who, metrics, nil, reflects, rpcstream.LinkWindow, host.Register, more...)
 }
 
 // apiServer returns the server of the local API.
-func apiServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, programs *bus.Service, operators *admin.Service, reflects bool, more ...grpc.ServerOption) *grpcServer {
-	return newServer(log, metrics, node, reflects, rpcstream.ProgramWindow, func(r grpc.ServiceRegistrar) {
+func apiServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, node *limpet.Node, programs *bus.Service, operators *admin.Service, reflects bool, more ...grpc.ServerOption) *grpcServer {
+	return newServer(log, who, metrics, node, reflects, rpcstream.ProgramWindow, func(r grpc.ServiceRegistrar) {
 		pb.RegisterBusServiceServer(r, programs)
 		pb.RegisterAdminServiceServer(r, operators)
 		channelz.RegisterChannelzServiceToServer(r)
 	}, more...)
 }
 
-// newServer returns a server with what both have. node, unless nil, is whose links
-// stand in its health, and its services; without one it shows no names. reflects: it tells
-// what services there are. window is one of rpcstream's.
-func newServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, reflects bool, window int32, register func(grpc.ServiceRegistrar), more ...grpc.ServerOption) *grpcServer {
+// newServer returns a server with what both have. who is for its connections; node, unless
+// nil, is whose links stand in its health, and its services; without one it shows no names.
+// reflects: it tells what services there are. window is one of rpcstream's.
+func newServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, node *limpet.Node, reflects bool, window int32, register func(grpc.ServiceRegistrar), more ...grpc.ServerOption) *grpcServer {
 	panicked := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
 		log.ErrorContext(ctx, "panic in a call", "panic", p)
 		return status.Error(codes.Internal, "the daemon made a mistake; its log says more")
@@ -71,6 +72,7 @@ func newServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.N
 		grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), calls.stream, recovery.StreamServerInterceptor(panicked)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
+		grpc.Creds(who),
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.MaxRecvMsgSize(maxRequest),
 	), more...)...)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/internal/guard"
+	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/classic"
 	"github.com/kbus-limpet/limpet/limpet/link"
@@ -165,7 +166,13 @@ func (h *Host) ServeClassic(l net.Listener, cfg func() limpet.Config) error {
 		if err != nil {
 			return fmt.Errorf("serving %s: %w", l.Addr(), err)
 		}
-		stream := classic.NewStream(conn, h.node.MaxMessageSize())
+		who, transport, err := identity.Of(conn)
+		if err != nil {
+			_ = conn.Close()
+			h.refused(conn.RemoteAddr(), err)
+			continue
+		}
+		stream := limpet.Identify(classic.NewStream(conn, h.node.MaxMessageSize()), who, string(transport))
 		if _, err := h.accept(stream, conn.RemoteAddr(), cfg(), true); err != nil {
 			_ = conn.Close()
 		}
