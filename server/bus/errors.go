@@ -83,8 +83,10 @@ func explain(err error, errno syscall.Errno) string {
 		if op != nil && op.Op == "bind" {
 			return fmt.Sprintf("%s is not bound: programs have bound as many names here as they may, all together or this one alone; unbind some", name)
 		}
+		return err.Error()
+	default:
+		return err.Error()
 	}
-	return err.Error()
 }
 
 func withErrno(code codes.Code, errno syscall.Errno, message string) error {
