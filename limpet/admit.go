@@ -73,25 +73,34 @@ func (p *Peering) Dial(ctx context.Context, stream link.Stream, onUp func()) err
 // Accept hears the peer on a stream that it has opened, and serves it until it breaks.
 // It returns why, never nil. The stream is closed then.
 func (n *Node) Accept(ctx context.Context, stream link.Stream, cfg Config) error {
-	peer, err := link.Hear(ctx, stream)
-	if err != nil {
-		return err
-	}
-	return n.accept(ctx, stream, peer, cfg, false)
+	return n.accept(ctx, stream, cfg, false)
 }
 
 // AcceptClassic is Accept for a connection of an upstream limpet, on which each side
 // greets without waiting for the other.
 func (n *Node) AcceptClassic(ctx context.Context, stream link.Stream, cfg Config) error {
-	cfg = cfg.withDefaults()
-	peer, err := link.Greet(ctx, stream, n.baseGreeting(cfg))
+	return n.accept(ctx, stream, cfg, true)
+}
+
+func (n *Node) accept(ctx context.Context, stream link.Stream, cfg Config, classic bool) error {
+	peer, err := n.Hear(ctx, stream, cfg, classic)
 	if err != nil {
 		return err
 	}
-	return n.accept(ctx, stream, peer, cfg, true)
+	return n.Serve(ctx, stream, peer, cfg, classic)
 }
 
-func (n *Node) accept(ctx context.Context, stream link.Stream, peer *link.Greeting, cfg Config, classic bool) error {
+// Hear is the first half of Accept, or AcceptClassic: it returns the greeting of a peer that
+// has opened a stream. It waits at most 10 s. If it fails the stream is closed.
+func (n *Node) Hear(ctx context.Context, stream link.Stream, cfg Config, classic bool) (*link.Greeting, error) {
+	if classic {
+		return link.Greet(ctx, stream, n.baseGreeting(cfg.withDefaults()))
+	}
+	return link.Hear(ctx, stream)
+}
+
+// Serve is the second half, with what Hear has returned.
+func (n *Node) Serve(ctx context.Context, stream link.Stream, peer *link.Greeting, cfg Config, classic bool) error {
 	refuse := func(err error) error {
 		link.Refuse(stream, err, classic)
 		return err

@@ -45,6 +45,11 @@ type Config struct {
 	// AllInterest sends the peer everything, as upstream's limpets do, whether or not
 	// anybody there listens.
 	AllInterest bool
+	// MaxNames bounds the names that the peer may bind on our bus, and those that it may want
+	// to hear; 0 is what Node.BoundNames says. Of the names that it says are bound there twice as many are
+	// remembered. The lengths of each are bounded by 64 bytes a name. What it binds beyond
+	// is not bound here; a peer that wants more gets everything.
+	MaxNames int
 	// Trace logs every message as it is processed, without its data.
 	Trace bool
 	// Origin is where the peering comes from, for whoever has configured it: see
@@ -86,7 +91,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func setDefault[T ~uint32 | ~uint64 | ~int64](v *T, to T) {
+func setDefault[T ~int | ~uint32 | ~uint64 | ~int64](v *T, to T) {
 	if *v == 0 {
 		*v = to
 	}

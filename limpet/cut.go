@@ -14,6 +14,7 @@ import (
 type cut struct {
 	policy *rules.Policy
 	asked  map[string]struct{} // what the peer has said
+	bytes  int                 // of that
 	wanted map[string]uint32   // what it comes to, and how often
 }
 
@@ -21,10 +22,11 @@ func newCut(p *rules.Policy) cut {
 	return cut{policy: p, asked: make(map[string]struct{}), wanted: make(map[string]uint32)}
 }
 
-// take replaces the names in f.
-func (c *cut) take(f *link.Interest) {
+// take replaces the names in f. It reports whether the peer has asked for most names at
+// most, of 64 bytes on average; if not, it is not to be asked again until a restart.
+func (c *cut) take(f *link.Interest, most int) bool {
 	if c.policy == nil {
-		return
+		return true
 	}
 	if f.Restart {
 		*c = newCut(c.policy)
@@ -33,16 +35,21 @@ func (c *cut) take(f *link.Interest) {
 	for _, name := range f.Wanted {
 		if _, known := c.asked[name]; !known {
 			c.asked[name] = struct{}{}
+			if c.bytes += len(name); len(c.asked) > most || c.bytes > 64*most {
+				return false
+			}
 			wanted = c.add(wanted, name)
 		}
 	}
 	for _, name := range f.Unwanted {
 		if _, known := c.asked[name]; known {
 			delete(c.asked, name)
+			c.bytes -= len(name)
 			unwanted = c.remove(unwanted, name)
 		}
 	}
 	f.Wanted, f.Unwanted = wanted, unwanted
+	return true
 }
 
 // add appends what is wanted now that was not before.
@@ -94,9 +101,14 @@ func (c *cut) setPolicy(p *rules.Policy) *link.Interest {
 // setRules changes what the peer may hear, and returns how what is wanted changes, nil if
 // it does not.
 func (w *interest) setRules(p *rules.Policy) *link.Interest {
+	if w.crowded { // it has told nothing that counts
+		w.cut = newCut(p)
+		return nil
+	}
 	if w.cut.policy == nil { // it has kept nothing
 		for _, name := range w.names.For(0) {
 			w.cut.asked[name] = struct{}{}
+			w.cut.bytes += len(name)
 			w.cut.wanted[name] = 1
 		}
 	}

@@ -53,6 +53,7 @@ type Epoch struct {
 	peerDraining bool
 	saidDone     bool // the peer knows that its drain need not wait for us
 	peerDone     bool // our drain need not wait for the peer
+	controls     controls
 
 	why      error // why the epoch ended; nil while it lives
 	endedAt  time.Time
@@ -82,6 +83,8 @@ type EpochConfig struct {
 	Rules *rules.Policy
 	// Origins tell which networks' messages cannot come over this link; nil is none.
 	Origins Origins
+	// Names, unless nil, bounds the names of all peers together.
+	Names translate.Names
 	// Interest reports that the peer tells what it wants to hear.
 	Interest bool
 	// Narrows reports that our Ksock can stop listening to a name and keep what is queued.
@@ -122,6 +125,8 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 			Termination:   cfg.Termination,
 			MaxAsked:      int(cfg.MaxMessages / 2),
 			MaxOpen:       int(cfg.MaxMessages / 2),
+			MaxProxies:    cfg.MaxNames,
+			Names:         cfg.Names,
 			LosesUnread:   cfg.LosesUnread,
 		}),
 		session:    link.NewSession(cfg.Session),

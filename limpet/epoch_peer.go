@@ -66,6 +66,9 @@ func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
 	if e.why != nil {
 		return nil //nolint:nilerr // only the end of the stream is of interest now
 	}
+	if err := e.control(now, f); err != nil {
+		return e.endOn(now, err)
+	}
 	switch f := f.(type) {
 	case *link.Error:
 		if f.Code != link.Replaced {

@@ -91,6 +91,10 @@ type interest struct {
 	whole   bool // all that it wants is known
 	cut     cut
 	hearing hearing
+	most    int // names
+	bytes   int // of them
+	room    translate.Names
+	crowded bool // it wants more names, and so everything, until it tells anew
 
 	// What the peer is to be told that is wanted here.
 	toTell  *table.Pending
@@ -103,13 +107,12 @@ type interest struct {
 // The one source in an interest's names.
 const thePeer table.Source = 1
 
-// maxInterest bounds the names that a peer may want to hear.
-const maxInterest = 1 << 18
-
 func newInterest(cfg EpochConfig) interest {
 	limited := cfg.Interest && !cfg.AllInterest
 	return interest{
 		limited: limited,
+		most:    cfg.MaxNames,
+		room:    cfg.Names,
 		names:   table.NewInterest(),
 		cut:     newCut(cfg.Rules),
 		hearing: newHearing(limited && cfg.Narrows, &cfg.Config),
@@ -136,39 +139,22 @@ func (w *interest) lost() { w.telling = false }
 
 // take takes what the peer says that it wants, and cuts it down to what it may hear.
 func (w *interest) take(f *link.Interest) error {
-	if err := w.check(f); err != nil {
-		return err
-	}
-	w.cut.take(f)
-	if f.Restart {
-		w.names.Drop(thePeer)
-		w.whole = false
-		w.hearing.restart()
-	}
-	w.change(f)
-	if f.Whole {
-		w.whole = true
-		w.hearing.narrow()
-	}
-	return nil
-}
-
-// check returns a *link.Error if the peer breaks the protocol, or wants too much.
-func (w *interest) check(f *link.Interest) error {
-	n := w.names.Len(thePeer)
-	if w.cut.policy != nil {
-		n = len(w.cut.asked)
-	}
-	if f.Restart {
-		n = 0
-	}
-	if n+len(f.Wanted) > maxInterest {
-		return link.Errorf(link.Protocol, "the peer wants more than %d names", maxInterest)
-	}
 	for _, name := range f.Wanted {
 		if kbusdev.CheckBindName(name) != nil {
 			return link.Errorf(link.Protocol, "the peer wants %.100q, which is not a name", name)
 		}
+	}
+	if f.Restart {
+		w.restart()
+		w.crowded = false
+	}
+	if !w.cut.take(f, w.most) {
+		w.crowd()
+	}
+	w.change(f)
+	if f.Whole && !w.crowded {
+		w.whole = true
+		w.hearing.narrow()
 	}
 	return nil
 }
@@ -176,16 +162,70 @@ func (w *interest) check(f *link.Interest) error {
 // change notes names that are wanted, or no longer.
 func (w *interest) change(f *link.Interest) {
 	for _, name := range f.Wanted {
+		if !w.crowded && !w.fits(name) {
+			w.crowd()
+		}
+		if w.crowded {
+			return
+		}
 		if _, first := w.names.Add(thePeer, name); first {
+			w.bytes += len(name)
 			w.hearing.want(name, true)
+		} else {
+			w.give(1)
 		}
 	}
 	for _, name := range f.Unwanted {
+		if w.crowded {
+			return
+		}
+		before := w.names.Len(thePeer)
 		if _, last := w.names.Remove(thePeer, name); last {
 			w.hearing.want(name, false)
 		}
+		if w.names.Len(thePeer) < before {
+			w.bytes -= len(name)
+			w.give(1)
+		}
 	}
 }
+
+// crowd notes that the peer wants more names than it may: it counts as wanting everything
+// until it tells anew.
+func (w *interest) crowd() {
+	w.restart()
+	w.cut = newCut(w.cut.policy)
+	w.crowded = true
+}
+
+// fits reports whether there is room for one name more, which it takes.
+func (w *interest) fits(name string) bool {
+	return w.names.Len(thePeer) < w.most && w.bytes+len(name) <= 64*w.most && (w.room == nil || w.room.Take(1))
+}
+
+func (w *interest) give(n int) {
+	if w.room != nil {
+		w.room.Give(n)
+	}
+}
+
+// forget forgets the names.
+func (w *interest) forget() {
+	w.give(w.names.Len(thePeer))
+	w.names.Drop(thePeer)
+	w.bytes = 0
+}
+
+// restart makes the peer want everything until it has told anew.
+func (w *interest) restart() {
+	w.forget()
+	w.whole = false
+	w.hearing.restart()
+}
+
+// WantsAll reports whether the peer has told of more names than it may, and so counts as
+// wanting everything until it tells anew.
+func (e *Epoch) WantsAll() bool { return e.wants.crowded }
 
 // Listening returns what is to change of what our Ksock listens to, in order. It is
 // called after each Interest that TakeFrame has taken, until it returns nothing: then

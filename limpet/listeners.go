@@ -193,11 +193,20 @@ func (n *Node) wantNothing(p *Peering) {
 }
 
 // takeInterest notes what a peer says that it wants, for the other links. Its epoch
-// has found nothing wrong with it.
-func (n *Node) takeInterest(p *Peering, f *link.Interest) {
+// has found nothing wrong with it. crowded: it wants more names than it may, and so
+// everything.
+func (n *Node) takeInterest(p *Peering, f *link.Interest, crowded bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if p.wanted != nil { // else its epoch has ended
+	switch {
+	case p.wanted == nil: // its epoch has ended
+	case crowded:
+		changes, news := p.wanted.TakeEverything()
+		if news {
+			p.log.Warn("the peer wants more names than it may, and gets everything", "names", p.cfg.MaxNames)
+		}
+		n.tellAll(changes)
+	default:
 		n.tellAll(p.wanted.Take(f.Restart, f.Wanted, f.Unwanted, f.Whole))
 	}
 }

@@ -89,6 +89,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		IDs:         lockedIDs{n},
 		Rules:       p.policy,
 		Origins:     n.originsFor(p),
+		Names:       &n.names,
 		Interest:    hasFeature(peer, featureInterest),
 		Narrows:     canNarrow(k),
 		DrainDone:   hasFeature(peer, featureDrain),

@@ -49,6 +49,7 @@ func (l *live) TakeFrame(now time.Time, f link.Frame) error {
 	hungry := l.epoch.Appetite() > 0
 	err := l.epoch.TakeFrame(now, f)
 	wake, others := !hungry && l.epoch.Appetite() > 0, l.sleepers()
+	crowded := l.epoch.WantsAll()
 	l.mu.Unlock()
 	switch f := f.(type) {
 	case *link.Ack:
@@ -70,7 +71,7 @@ func (l *live) TakeFrame(now time.Time, f link.Frame) error {
 		l.wake()
 	} else if i, ok := f.(*link.Interest); ok {
 		l.listen()
-		l.peering.node.takeInterest(l.peering, i)
+		l.peering.node.takeInterest(l.peering, i, crowded)
 	}
 	return err
 }
@@ -111,7 +112,12 @@ func (l *live) listen() {
 }
 
 func (l *live) takeTopology(t *link.Topology) error {
-	err := link.CheckNetworks(t.Networks)
+	l.mu.Lock()
+	err := l.epoch.Control(time.Now(), t)
+	l.mu.Unlock()
+	if err == nil {
+		err = link.CheckNetworks(t.Networks)
+	}
 	if err == nil {
 		err = l.peering.node.updateTopology(l.peering, t)
 	}

@@ -26,8 +26,10 @@ type Node struct {
 	maxSize   uint32
 	log       *slog.Logger
 
-	idsMu sync.Mutex
-	ids   *recent.IDs
+	idsMu    sync.Mutex
+	ids      *recent.IDs
+	names    namePool
+	maxNames int // of each peer
 
 	mu          sync.Mutex // see the package's comment for the order of locks
 	peerings    map[topology.LinkKey]*Peering
@@ -68,6 +70,8 @@ func NewNode(bus kbusdev.Bus, networkID uint32, log *slog.Logger) (*Node, error)
 	n := &Node{
 		bus:       bus,
 		networkID: networkID,
+		names:     namePool{left: defaultAllNames},
+		maxNames:  defaultMaxNames,
 		maxSize:   maxSize,
 		log:       log,
 		ids:       recent.New(time.Now()),

@@ -77,6 +77,7 @@ type Peering struct {
 
 func (n *Node) newPeering(name string, cfg Config, dialled, classic bool) *Peering {
 	n.lastKey++
+	setDefault(&cfg.MaxNames, n.maxNames)
 	p := &Peering{
 		node:    n,
 		name:    name,

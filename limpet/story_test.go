@@ -163,7 +163,13 @@ type puppet struct {
 // newPuppet returns a puppet for a node of network id 1 on a bus. It has not dialled.
 func newPuppet(t *testing.T, bus kbusdev.Bus, cfg limpet.Config) *puppet {
 	t.Helper()
-	p := &puppet{t: t, node: node(t, bus, 1), cfg: cfg}
+	return newPuppetOf(t, node(t, bus, 1), cfg)
+}
+
+// newPuppetOf returns a puppet for a node.
+func newPuppetOf(t *testing.T, n *limpet.Node, cfg limpet.Config) *puppet {
+	t.Helper()
+	p := &puppet{t: t, node: n, cfg: cfg}
 	p.greeting = link.Greeting{
 		Version: link.ProtocolVersion, NetworkID: 2, Instance: link.InstanceID{2, 1}, LinkID: "puppet",
 		Pattern: "$.*", WindowMessages: 1000, WindowBytes: 1 << 20, Expected: 1,

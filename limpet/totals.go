@@ -141,6 +141,8 @@ func (t *Totals) Counts() Counts { return t.counts(link.Stats{}, translate.Stats
 // requests that were still open. Its ledger is added to the totals; it must not be used
 // any more, but for Why and Carried.
 func (e *Epoch) Closed() {
+	e.rules.GiveNames()
+	e.wants.forget()
 	t, ledger := e.counts, e.rules.Stats()
 	t.ledger.Requests += ledger.Requests
 	t.ledger.Replies += ledger.Replies

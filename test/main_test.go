@@ -21,6 +21,7 @@ var binaries string
 func long() bool { return os.Getenv("LIMPET_TEST") == "long" }
 
 func TestMain(m *testing.M) {
+	makeAttack()
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

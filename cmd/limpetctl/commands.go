@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/printable"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
@@ -50,7 +51,7 @@ func (o *options) newSend() *cobra.Command {
 				if o.json {
 					return o.printJSON(cmd.OutOrStdout(), map[string]string{"id": id.String()})
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "sent %s with id %s\n", m.Name, id)
+				_, err = printable.Fprintf(cmd.OutOrStdout(), "sent %s with id %s\n", m.Name, id)
 				return err
 			})
 		},
@@ -201,7 +202,7 @@ input, and its name, id and asker as KBUS_NAME, KBUS_ID and KBUS_FROM.`,
 					q, err := r.Recv()
 					var no *kbusdev.OpError
 					if errors.As(err, &no) {
-						fmt.Fprintf(cmd.ErrOrStderr(), "limpetctl: %v\n", no)
+						printable.Fprintf(cmd.ErrOrStderr(), "limpetctl: %v\n", no)
 						continue
 					}
 					if err != nil {
@@ -213,7 +214,7 @@ input, and its name, id and asker as KBUS_NAME, KBUS_ID and KBUS_FROM.`,
 					answer, answerName := fixed, name
 					if command != "" {
 						if answer, err = runFor(cmd.Context(), command, q); err != nil {
-							fmt.Fprintf(cmd.ErrOrStderr(), "limpetctl: the command for %s failed: %v\n", q.ID, err)
+							printable.Fprintf(cmd.ErrOrStderr(), "limpetctl: the command for %s failed: %v\n", q.ID, err)
 						}
 					}
 					if err := r.Reply(q, answerName, answer); err != nil {
@@ -270,7 +271,7 @@ func (o *options) printBindings(out io.Writer, all []kbusdev.Binding) error {
 		if o.json {
 			err = o.printJSON(out, map[string]any{"ksock": b.Ksock, "role": b.Role.String(), "name": b.Name})
 		} else {
-			_, err = fmt.Fprintf(w, "ksock %d\t%s\t%s\n", b.Ksock, b.Role, b.Name)
+			_, err = printable.Fprintf(w, "ksock %d\t%s\t%s\n", b.Ksock, b.Role, b.Name)
 		}
 		if err != nil {
 			return err
@@ -296,39 +297,42 @@ func (o *options) newStatus() *cobra.Command {
 				if o.json {
 					return o.printProto(cmd, st)
 				}
-				fmt.Fprintf(out, "limpetd %s on bus %s, network %d, %d bindings, since %s\n",
+				printable.Fprintf(out, "limpetd %s on bus %s, network %d, %d bindings, since %s\n",
 					st.GetVersion(), st.GetBus(), st.GetNetworkId(), st.GetBindings(), st.GetStartTime().AsTime().Local().Format("2006-01-02 15:04:05"))
 				for _, where := range st.GetInsecure() {
-					fmt.Fprintf(out, "INSECURE: %s has no TLS, so anybody can join there, or read and change what is sent\n", where)
+					printable.Fprintf(out, "INSECURE: %s has no TLS, so anybody can join there, or read and change what is sent\n", where)
 				}
 				if n := st.GetApiMissed(); n > 0 {
-					fmt.Fprintf(out, "programs that listen through the API have missed %d messages\n", n)
+					printable.Fprintf(out, "programs that listen through the API have missed %d messages\n", n)
+				}
+				for _, b := range st.GetBoundsReached() {
+					printable.Fprintf(out, "%s have reached the bound of %s %d times\n", b.GetWho(), b.GetBound(), b.GetCount())
 				}
 				if n := st.GetApiDenied(); n > 0 {
 					fmt.Fprintf(out, "the rules have refused programs %d messages and bindings\n", n)
 				}
 				for _, l := range st.GetLinks() {
 					state := stateOf(l)
-					fmt.Fprintf(out, "\n%s: %s", l.GetName(), state)
+					printable.Fprintf(out, "\n%s: %s", l.GetName(), state)
 					if l.GetPeerNetworkId() != 0 {
-						fmt.Fprintf(out, ", network %d", l.GetPeerNetworkId())
+						printable.Fprintf(out, ", network %d", l.GetPeerNetworkId())
 					}
 					if n := l.GetNetworksBehind(); len(n) > 0 {
-						fmt.Fprintf(out, " and behind it %v", n)
+						printable.Fprintf(out, " and behind it %v", n)
 					}
 					if l.GetTransport() != "" {
-						fmt.Fprintf(out, ", %s", otherEnd(l))
+						printable.Fprintf(out, ", %s", otherEnd(l))
 					}
-					fmt.Fprintf(out, ", %d epochs, resumed %d times", l.GetEpochs(), l.GetResumed())
+					printable.Fprintf(out, ", %d epochs, resumed %d times", l.GetEpochs(), l.GetResumed())
 					if l.GetLastError() != "" && state != "up" {
-						fmt.Fprintf(out, "\n  %s", l.GetLastError())
+						printable.Fprintf(out, "\n  %s", l.GetLastError())
 					}
 					if c := l.GetCounts(); c != nil {
-						fmt.Fprintf(out, "\n  requests  %d taken = %d replied + %d answered by the limpet + %d open; %d of the peer's open\n",
+						printable.Fprintf(out, "\n  requests  %d taken = %d replied + %d answered by the limpet + %d open; %d of the peer's open\n",
 							c.GetRequests(), c.GetReplies(), c.GetSynthetic(), c.GetOpen(), c.GetAsked())
-						fmt.Fprintf(out, "  from bus  %d read, %d in flight, ended %v\n", c.GetFromBus(), c.GetFromBusInFlight(), c.GetFromBusEnded())
-						fmt.Fprintf(out, "  from peer %d brought, %d in flight, ended %v\n", c.GetFromPeer(), c.GetFromPeerInFlight(), c.GetFromPeerEnded())
-						fmt.Fprintf(out, "  repliers  %d known here, %d bound for the peer, %d held by local ones", c.GetRepliers(), c.GetProxies(), c.GetWishes())
+						printable.Fprintf(out, "  from bus  %d read, %d in flight, ended %v\n", c.GetFromBus(), c.GetFromBusInFlight(), c.GetFromBusEnded())
+						printable.Fprintf(out, "  from peer %d brought, %d in flight, ended %v\n", c.GetFromPeer(), c.GetFromPeerInFlight(), c.GetFromPeerEnded())
+						printable.Fprintf(out, "  repliers  %d known here, %d bound for the peer, %d held by local ones", c.GetRepliers(), c.GetProxies(), c.GetWishes())
 					}
 					fmt.Fprintln(out)
 				}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kbus-limpet/limpet/internal/printable"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
@@ -99,26 +100,26 @@ func (o *options) print(w io.Writer, m *kbusdev.Message) error {
 		return o.printJSON(w, s)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s id %s", s.Name, s.Kind, s.ID)
+	printable.Fprintf(&b, "%s %s id %s", s.Name, s.Kind, s.ID)
 	for _, x := range []struct{ label, value string }{
 		{"in_reply_to", s.InReplyTo}, {"orig_from", s.OrigFrom}, {"final_to", s.FinalTo}, {"flags", s.Flags},
 	} {
 		if x.value != "" {
-			fmt.Fprintf(&b, " %s %s", x.label, x.value)
+			printable.Fprintf(&b, " %s %s", x.label, x.value)
 		}
 	}
-	fmt.Fprintf(&b, " from %d", s.From)
+	printable.Fprintf(&b, " from %d", s.From)
 	switch {
 	case s.BindEvent != nil:
 		did := "unbound"
 		if s.BindEvent.Bound {
 			did = "bound"
 		}
-		fmt.Fprintf(&b, ": %s %s by %d", s.BindEvent.Name, did, s.BindEvent.Binder)
+		printable.Fprintf(&b, ": %s %s by %d", s.BindEvent.Name, did, s.BindEvent.Binder)
 	case s.Hex != "":
-		fmt.Fprintf(&b, ": hex %s", s.Hex)
+		printable.Fprintf(&b, ": hex %s", s.Hex)
 	case s.Text != "":
-		fmt.Fprintf(&b, ": %q", s.Text)
+		printable.Fprintf(&b, ": %q", s.Text)
 	}
 	_, err := fmt.Fprintln(w, b.String())
 	return err
@@ -129,6 +130,6 @@ func (o *options) printJSON(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", b)
+	_, err = w.Write(printable.JSON(append(b, '\n')))
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/printable"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
@@ -44,7 +45,7 @@ func lost(l *pb.LinkStatus) (n uint64) {
 func (o *options) printProto(cmd *cobra.Command, m proto.Message) error {
 	b, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
 	if err == nil {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", b)
+		_, err = cmd.OutOrStdout().Write(printable.JSON(append(b, '\n')))
 	}
 	return err
 }
@@ -87,7 +88,7 @@ func (o *options) newLinks() *cobra.Command {
 				if l.GetState() != pb.LinkState_LINK_STATE_UP {
 					why = l.GetLastError()
 				}
-				_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\tfor %v\t%d open\t%d lost\t%s\n",
+				_, err := printable.Fprintf(w, "%s\t%s\t%s\t%s\tfor %v\t%d open\t%d lost\t%s\n",
 					l.GetName(), stateOf(l), peer, otherEnd(l), since, l.GetCounts().GetOpen(), lost(l), why)
 				return err
 			})
@@ -131,7 +132,7 @@ func (o *options) printDrop(cmd *cobra.Command, l *pb.LinkStatus, d *pb.Drop) er
 			"id": id.String(), "from": m.GetFrom(), "to": m.GetTo(), "flags": flags.String(), "size": d.GetDataSize(),
 		})
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s, %s: %s: %s id %s from %d to %d flags %s, %d bytes\n",
+	_, err := printable.Fprintf(cmd.OutOrStdout(), "%s %s, %s: %s: %s id %s from %d to %d flags %s, %d bytes\n",
 		at, l.GetName(), direction, d.GetReason(), m.GetName(), id, m.GetFrom(), m.GetTo(), flags, d.GetDataSize())
 	return err
 }
@@ -153,7 +154,7 @@ The side that dials opens the link again soon afterwards.`,
 				if o.json {
 					return o.printJSON(cmd.OutOrStdout(), map[string]any{"link": l.GetName(), "unfinished": unfinished})
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: drained, %d requests were not finished\n", l.GetName(), unfinished)
+				_, err = printable.Fprintf(cmd.OutOrStdout(), "%s: drained, %d requests were not finished\n", l.GetName(), unfinished)
 				return err
 			})
 		},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/printable"
 )
 
 // Exit codes, documented in the help.
@@ -31,11 +33,12 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	err := newCommand().ExecuteContext(ctx)
+	root := newCommand()
+	ran, err := root.ExecuteContextC(ctx)
 	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return exitOK
 	}
-	fmt.Fprintf(os.Stderr, "limpetctl: %v\n", err)
+	complain(os.Stderr, err, ran == root)
 	var usage *usageError
 	var none *client.NoAnswerError
 	switch {
@@ -46,6 +49,16 @@ func run() int {
 	default:
 		return exitFailed
 	}
+}
+
+// complain says what went wrong. When no command was found, cobra says in several lines
+// which could have been meant, and nobody else has had a say.
+func complain(w io.Writer, err error, noCommand bool) {
+	if noCommand {
+		fmt.Fprintf(w, "limpetctl: %v\n", err)
+		return
+	}
+	printable.Fprintf(w, "limpetctl: %v\n", err)
 }
 
 type usageError struct{ err error }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/printable"
 )
 
 func (o *options) newReload() *cobra.Command {
@@ -30,7 +31,7 @@ Links that have not changed stay up; those that have are drained and begin anew.
 					if o.json {
 						err = o.printJSON(cmd.OutOrStdout(), map[string]any{"what": c.GetWhat(), "before": c.GetBefore(), "after": c.GetAfter()})
 					} else {
-						_, err = fmt.Fprintln(cmd.OutOrStdout(), changeLine(c))
+						_, err = printable.Fprintf(cmd.OutOrStdout(), "%s\n", changeLine(c))
 					}
 					if err != nil {
 						return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/printable"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
@@ -133,7 +134,7 @@ func printChanges[T any](o *options, out io.Writer, c client.Changes[T], show fu
 		if line != "" {
 			event += " " + line
 		}
-		_, err := fmt.Fprintln(out, event)
+		_, err := printable.Fprintf(out, "%s\n", event)
 		return err
 	}
 	if c.Restart {

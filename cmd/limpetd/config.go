@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/daemon"
+	"github.com/kbus-limpet/limpet/internal/printable"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 )
@@ -30,6 +32,8 @@ type config struct {
 	AnnounceLinks      bool
 	Verbosity          int
 	API, Metrics       string
+	Reflection         string
+	PeerNames          int
 	TLSCert, TLSKey    string
 	TLSCA, TLSName     string
 	Insecure           bool
@@ -72,6 +76,8 @@ func (c *config) settings() *pflag.FlagSet {
 	f.StringVar(&c.PeerGroup, "peer-group", "", "open the Unix sockets for peers to the `GROUP`, a name or an id")
 	f.StringVar(&c.APIGroup, "api-group", "", "open the local API's Unix socket to the `GROUP`, a name or an id")
 	f.StringVar(&c.Metrics, "metrics", "", "serve Prometheus metrics over HTTP at `HOST:PORT`/metrics")
+	f.StringVar(&c.Reflection, "reflection", "api", "gRPC reflection, which tells what services there are: `api` for programs; peers for peers too; none")
+	f.IntVar(&c.PeerNames, "peer-names", 1<<16, "let one peer bind, or want to hear, `N` names here, and all of them together twice as many")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
 	return f
 }
@@ -81,6 +87,9 @@ func (c *config) settings() *pflag.FlagSet {
 func (c *config) validate() error {
 	if c.Verbosity < 0 || c.Verbosity > 2 {
 		return &daemon.ConfigError{Setting: "verbosity", Err: fmt.Errorf("%d is not 0, 1 or 2", c.Verbosity)}
+	}
+	if c.PeerNames == 0 { // which is the default to package daemon
+		return &daemon.ConfigError{Setting: "peer-names", Err: errors.New("0 is none, with which no link works; choose at least 1")}
 	}
 	if c.ProgramGrace < 0 {
 		return &daemon.ConfigError{Setting: "program-grace", Err: fmt.Errorf("%v is less than 0; 0 is no grace", c.ProgramGrace)}
@@ -95,6 +104,7 @@ func (c *config) validate() error {
 		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, Version: version(),
 		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
+		Reflection: c.Reflection, PeerNames: c.PeerNames,
 	}
 	if c.Interest == "poll" {
 		d.InterestPoll = c.InterestPoll
@@ -128,7 +138,7 @@ var levels = [...]slog.Level{slog.LevelWarn, slog.LevelInfo, slog.LevelDebug}
 func (c *config) newLog(w io.Writer, level *slog.LevelVar) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
+		return slog.New(slog.NewJSONHandler(printable.JSONLines(w), opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
 }

@@ -57,6 +57,9 @@ type Addr struct {
 	Listener *Listener
 }
 
+// Unwrap returns the address of the connection inside.
+func (a Addr) Unwrap() net.Addr { return a.Addr }
+
 type accepted struct {
 	counting
 	remote Addr

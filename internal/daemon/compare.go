@@ -56,6 +56,8 @@ var fixed = []struct {
 	{"program-grace", func(c *Config) any { return c.ProgramGrace }},
 	{"metrics", func(c *Config) any { return c.Metrics }},
 	{"interest-poll", func(c *Config) any { return c.InterestPoll }},
+	{"reflection", func(c *Config) any { return c.Reflection }},
+	{"peer-names", func(c *Config) any { return c.PeerNames }},
 	{"announce-links", func(c *Config) any { return c.AnnounceLinks }},
 	{"termination-message", func(c *Config) any { return c.Limpet.Termination }},
 }

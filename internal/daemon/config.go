@@ -69,6 +69,14 @@ type Config struct {
 	IdentityOf func(context.Context) rules.Identity
 	// AnnounceLinks makes changes of the links messages on the bus, see Links.
 	AnnounceLinks bool
+	// Reflection is who may ask what services there are: "api" is programs, "peers" is peers
+	// too, "none" is nobody; "" is "api".
+	Reflection string
+	// PeerNames bounds the names that one peer may bind here, or want, and twice as many are
+	// for all peers together; 0 is 65 536.
+	PeerNames int
+	// Bounds are what peers and programs may take; nil is DefaultBounds.
+	Bounds *Bounds
 	// Version is told by GetStatus.
 	Version string
 	// Level is what is logged; it is set in LevelVar, unless that is nil, at a Reload.
@@ -99,6 +107,28 @@ func (e *ConfigError) Error() string {
 // Unwrap returns the error inside.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
+// maxPeerNames is more than a machine has memory for, in case of a slip of the pen.
+const maxPeerNames = 1 << 24
+
+// The values of Config.Reflection.
+const (
+	reflectionAPI   = "api"
+	reflectionPeers = "peers"
+	reflectionNone  = "none"
+)
+
+func (c *Config) checkBounds() error {
+	switch c.Reflection {
+	case "", reflectionAPI, reflectionPeers, reflectionNone:
+	default:
+		return &ConfigError{"reflection", fmt.Errorf("%q is not api, peers or none", c.Reflection)}
+	}
+	if c.PeerNames < 0 || c.PeerNames > maxPeerNames {
+		return &ConfigError{"peer-names", fmt.Errorf("%d is not between 1 and %d", c.PeerNames, maxPeerNames)}
+	}
+	return nil
+}
+
 // Bounds of the durations, so that a slip of the pen is found at the start.
 const (
 	maxDuration     = 24 * time.Hour
@@ -110,7 +140,7 @@ const (
 // by itself, and what to do.
 func (c *Config) Validate() error {
 	for _, check := range []func() error{
-		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations,
+		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations, c.checkBounds,
 		func() error { return checkLimpet(&c.Limpet) }, c.checkRules,
 	} {
 		if err := check(); err != nil {

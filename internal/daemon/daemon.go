@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/admin"
 	"github.com/kbus-limpet/limpet/server/bus"
 	serverpeer "github.com/kbus-limpet/limpet/server/peer"
@@ -39,6 +41,7 @@ type Daemon struct {
 	node     *limpet.Node
 	at       *listeners
 	rules    rulebook
+	guards   *guards
 	registry *prometheus.Registry
 	host     *serverpeer.Host
 	programs *bus.Service
@@ -67,8 +70,17 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Bounds == nil {
+		bounds := DefaultBounds()
+		cfg.Bounds = &bounds
+	}
 	cfg.Links = cfg.resolved()
-	d := &Daemon{cfg: cfg, linked: configuredLinks{all: make(map[string]*configuredLink)}, set: membus.NewSet(membus.WithFirstSerial(cmp.Or(cfg.FirstSerial, 1+rand.Uint32()>>1)))}
+	d := &Daemon{
+		cfg:    cfg,
+		linked: configuredLinks{all: make(map[string]*configuredLink)},
+		guards: newGuards(cfg.Bounds, cfg.Log),
+		set:    membus.NewSet(membus.WithFirstSerial(cmp.Or(cfg.FirstSerial, 1+rand.Uint32()>>1))),
+	}
 	b, notice, err := cfg.OpenBus(d.set)
 	if err != nil {
 		return nil, err
@@ -79,6 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if d.node, err = limpet.NewNode(b, max(cfg.NetworkID, 1), cfg.Log); err != nil { // an id that nobody sees if there is no link
 		return nil, err
 	}
+	d.node.BoundNames(cmp.Or(cfg.PeerNames, defaultPeerNames), 2*cmp.Or(cfg.PeerNames, defaultPeerNames))
 	if err := d.open(ctx); err != nil {
 		d.closeEarly()
 		return nil, err
@@ -89,7 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 // open makes what the node is served by.
 func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
-	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)))
+	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)), bus.WithProgramBytes(cfg.Bounds.ProgramBytes), bus.WithLog(cfg.Log))
 	d.programs.LinkOf = linkOf(d.node)
 	if cfg.IdentityOf == nil {
 		cfg.IdentityOf = identity.FromContext
@@ -98,9 +111,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.SetRules(cfg.Rules, cfg.Tests); err != nil {
 		return &ConfigError{"rules", err}
 	}
-	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor)
+	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links)
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
-	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.programs.Denied}); err != nil {
+	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached}); err != nil {
 		return err
 	}
 	if cfg.Limpet.Termination != "" {
@@ -117,17 +130,26 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	who := identity.Server(d.tls, cfg.Log)
-	d.peers = peerServer(cfg.Log, who, rpcs, d.host)
+	d.peers = peerServer(cfg.Log, who, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{
-		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied,
+		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached,
 		Explain: d.rules.explain, Reloads: d.reloadFor, Insecure: d.insecure,
 	}
-	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin)
+	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, d.guards.programs.ServerOptions(wire.Codec)...)
 	if err := d.openLinks(ctx); err != nil {
 		return err
 	}
-	d.at, err = listen(ctx, cfg)
+	d.at, err = listen(ctx, cfg, d.guards)
 	return err
+}
+
+// reached returns how often each bound was reached, by who met it and the bound.
+func (d *Daemon) reached() map[string]map[string]uint64 {
+	peers := d.guards.peers.Reached()
+	maps.Copy(peers, d.host.Reached())
+	programs := d.guards.programs.Reached()
+	maps.Copy(programs, d.programs.Reached())
+	return map[string]map[string]uint64{"peers": peers, "programs": programs, "classic peers": d.guards.classic.Reached()}
 }
 
 // linkOf tells the service of programs which Ksocks are those of limpets.

@@ -31,7 +31,7 @@ type configuredLink struct {
 }
 
 // openLink opens the listener of a link that has one; group is for its Unix socket.
-func openLink(ctx context.Context, c LinkConfig, group int, log *slog.Logger) (*configuredLink, error) {
+func openLink(ctx context.Context, c LinkConfig, group int, guards *guards, log *slog.Logger) (*configuredLink, error) {
 	l := new(configuredLink)
 	l.cfg.Store(&c)
 	if !c.Listen {
@@ -42,9 +42,9 @@ func openLink(ctx context.Context, c LinkConfig, group int, log *slog.Logger) (*
 		return nil, fmt.Errorf("--%s: %w", c.Kind(), err)
 	}
 	if c.Classic {
-		l.classic = listener
+		l.classic = guards.classic.Listen(listener)
 	} else {
-		l.peers = counted.Listen(listener)
+		l.peers = counted.Listen(guards.peers.Listen(listener))
 	}
 	return l, nil
 }
@@ -137,7 +137,7 @@ func (d *Daemon) openLinks(ctx context.Context) error {
 		return err
 	}
 	for _, c := range d.cfg.Links {
-		l, err := openLink(ctx, c, group, d.cfg.Log)
+		l, err := openLink(ctx, c, group, d.guards, d.cfg.Log)
 		if err != nil {
 			return err
 		}

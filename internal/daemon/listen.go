@@ -32,16 +32,16 @@ func (l *listeners) close() {
 }
 
 // listen opens all listeners, or none and says which one it could not.
-func listen(ctx context.Context, cfg *Config) (*listeners, error) {
+func listen(ctx context.Context, cfg *Config, guards *guards) (*listeners, error) {
 	l := new(listeners)
-	if err := l.open(ctx, cfg); err != nil {
+	if err := l.open(ctx, cfg, guards); err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *listeners) open(ctx context.Context, cfg *Config) error {
+func (l *listeners) open(ctx context.Context, cfg *Config, guards *guards) error {
 	_, group, err := cfg.groups()
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (l *listeners) open(ctx context.Context, cfg *Config) error {
 		if err != nil {
 			return fmt.Errorf("--api: %w", err)
 		}
-		l.api = append(l.api, counted.Listen(a))
+		l.api = append(l.api, counted.Listen(guards.programs.Listen(a)))
 	}
 	if cfg.Metrics != "" {
 		m, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Metrics)

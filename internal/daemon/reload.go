@@ -112,7 +112,7 @@ func (d *Daemon) openAdded(ctx context.Context, wanted map[string]LinkConfig, ch
 		if !isLink || ch.Before != "" {
 			continue
 		}
-		l, err := openLink(ctx, c, group, d.cfg.Log)
+		l, err := openLink(ctx, c, group, d.guards, d.cfg.Log)
 		if err != nil {
 			for _, l := range added {
 				l.close()

@@ -177,10 +177,10 @@ func TestProgramsDoWhatTheRulesAllow(t *testing.T) {
 // known who it is, as the rules of programs need not concern peers.
 func TestPeersDoWhatTheRulesAllow(t *testing.T) {
 	all := func(more ...rules.Rule) []rules.Rule {
-		return append(more, allow("uid:0", "", "all"), rules.Rule{Allow: []string{"join"}, Networks: []string{"2"}})
+		return append(more, allow("uid:4001", "", "all"), rules.Rule{Allow: []string{"join"}, Networks: []string{"2"}})
 	}
 	var now whoever
-	now.is("uid:0")
+	now.is("uid:4001")
 	a, b := pair(t, daemon.Config{IdentityOf: now.of, Rules: all(
 		allow("network:2", "$.Theirs.*", "reply", "announce"),
 		allow("network:2", "$.Ours.*", "request", "listen"),
@@ -220,7 +220,7 @@ func TestPeersDoWhatTheRulesAllow(t *testing.T) {
 	wantErrno(t, "asking a replier that may be none here any more", err, syscall.EADDRNOTAVAIL)
 
 	// A peer that may not join any more.
-	if err := a.SetRules([]rules.Rule{allow("uid:0", "", "all")}, nil); err != nil {
+	if err := a.SetRules([]rules.Rule{allow("uid:4001", "", "all")}, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range []*running{a, b} {

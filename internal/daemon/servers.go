@@ -42,27 +42,26 @@ const (
 	connectionTimeout = 5 * time.Second
 	// maxRequest bounds what one message of a client may have, in encoded bytes.
 	maxRequest = 1 << 20
-	// maxPeerStreams bounds the calls on one connection of a peer.
-	maxPeerStreams = 64
 )
 
 // peerServer returns the server that peers dial. It does not show who else is linked.
-func peerServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, host *peer.Host) *grpcServer {
-	return newServer(log, who, metrics, nil, rpcstream.LinkWindow, host.Register, grpc.MaxConcurrentStreams(maxPeerStreams))
+func peerServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, host *peer.Host, reflects bool, more ...grpc.ServerOption) *grpcServer {
+	return newServer(log, who, metrics, nil, reflects, rpcstream.LinkWindow, host.Register, more...)
 }
 
 // apiServer returns the server of the local API.
-func apiServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, may *authoriser, node *limpet.Node, programs *bus.Service, operators *admin.Service) *grpcServer {
-	return newServer(log, who, metrics, node, rpcstream.ProgramWindow, func(r grpc.ServiceRegistrar) {
+func apiServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, may *authoriser, node *limpet.Node, programs *bus.Service, operators *admin.Service, reflects bool, more ...grpc.ServerOption) *grpcServer {
+	return newServer(log, who, metrics, node, reflects, rpcstream.ProgramWindow, func(r grpc.ServiceRegistrar) {
 		pb.RegisterBusServiceServer(r, programs)
 		pb.RegisterAdminServiceServer(r, operators)
 		channelz.RegisterChannelzServiceToServer(r)
-	}, grpc.ChainUnaryInterceptor(may.unary), grpc.ChainStreamInterceptor(may.stream))
+	}, append(more, grpc.ChainUnaryInterceptor(may.unary), grpc.ChainStreamInterceptor(may.stream))...)
 }
 
-// newServer returns a server with what both have. who is for its connections; node, unless nil, is whose links
-// stand in its health; window is one of rpcstream's.
-func newServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, node *limpet.Node, window int32, register func(grpc.ServiceRegistrar), more ...grpc.ServerOption) *grpcServer {
+// newServer returns a server with what both have. who is for its connections; node, unless
+// nil, is whose links stand in its health, and its services; without one it shows no names.
+// reflects: it tells what services there are. window is one of rpcstream's.
+func newServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, node *limpet.Node, reflects bool, window int32, register func(grpc.ServiceRegistrar), more ...grpc.ServerOption) *grpcServer {
 	panicked := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
 		log.ErrorContext(ctx, "panic in a call", "panic", p)
 		return status.Error(codes.Internal, "the daemon made a mistake; its log says more")
@@ -79,12 +78,16 @@ func newServer(log *slog.Logger, who credentials.TransportCredentials, metrics *
 	), more...)...)
 	register(server)
 	var names []string
-	for name := range server.GetServiceInfo() {
-		names = append(names, name)
+	if node != nil {
+		for name := range server.GetServiceInfo() {
+			names = append(names, name)
+		}
 	}
 	s := &grpcServer{Server: server, health: admin.NewHealth(node, names...)}
 	healthpb.RegisterHealthServer(server, s.health)
-	reflection.Register(server)
+	if reflects {
+		reflection.Register(server)
+	}
 	metrics.InitializeMetrics(server)
 	return s
 }

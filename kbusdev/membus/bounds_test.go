@@ -115,3 +115,56 @@ func TestFindReplier(t *testing.T) {
 		}
 	}
 }
+
+// All queues of a bus have a bound together. One that nobody reads leaves room for the
+// others, and what they share is counted once.
+func TestQueuesAreBoundedInAll(t *testing.T) {
+	bus := membus.New(membus.WithMaxBytesInAll(10_000))
+	sender := open(t, bus)
+	data := make([]byte, 97) // 100 with the name
+	fill := func(name string) (n int) {
+		for ; n < 1000; n++ {
+			_, err := sender.Send(t.Context(), &kbusdev.Message{Name: name, Flags: kbusdev.AllOrFail, Data: data})
+			if errors.Is(err, syscall.EBUSY) {
+				return n
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	first, second := open(t, bus), open(t, bus)
+	bind(t, first, "$.A", kbusdev.Listener)
+	bind(t, second, "$.B", kbusdev.Listener)
+	if n := fill("$.A"); n != 50 {
+		t.Errorf("one that does not read gets %d messages, want half of 100", n)
+	}
+	if n := fill("$.B"); n != 25 {
+		t.Errorf("the next one gets %d messages, want half of what is left", n)
+	}
+	// Whoever reads has room, however full the bus is.
+	for range 20 {
+		third := open(t, bus)
+		bind(t, third, "$.C", kbusdev.Listener)
+	}
+	reader := open(t, bus)
+	bind(t, reader, "$.D", kbusdev.Listener)
+	for range 100 {
+		send(t, sender, kbusdev.Message{Name: "$.D", Flags: kbusdev.AllOrFail, Data: data})
+		recv(t, reader)
+	}
+	if n := fill("$.C"); n != 13 {
+		t.Errorf("20 listeners get %d messages, want half of what is left, for they share them", n)
+	}
+	// What is read or thrown away is free again.
+	for range 50 {
+		recv(t, first)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := fill("$.A"); n != 44 {
+		t.Errorf("%d messages, want half of what is left beside 13", n)
+	}
+}

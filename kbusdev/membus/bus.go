@@ -26,12 +26,17 @@ type options struct {
 	maxMessages uint32
 	maxSize     uint32
 	maxBytes    int
+	maxAll      int
 	firstSerial uint32
 }
 
 // DefaultMaxBytes bounds what waits in a queue, in bytes, unless WithMaxBytes says
 // otherwise: 64 MiB, more than 100 messages of the greatest length need.
 const DefaultMaxBytes = 64 << 20
+
+// DefaultMaxBytesInAll bounds what waits in all queues of a bus together, in bytes, unless
+// WithMaxBytesInAll says otherwise.
+const DefaultMaxBytesInAll = 256 << 20
 
 // An Option changes how the buses of a set are made.
 type Option func(*options)
@@ -61,6 +66,13 @@ func WithMaxMessageSize(n uint32) Option {
 // counted in each.
 func WithMaxBytes(n int) Option { return func(o *options) { o.maxBytes = max(n, 1) } }
 
+// WithMaxBytesInAll sets a bound on all queues of a bus together, in bytes of names and
+// data; the default is DefaultMaxBytesInAll. Data that several queues share is counted once.
+// A queue has room while it holds less than is free, so one that nobody reads leaves as much
+// as it holds to others, and ten leave a tenth; and an empty queue takes a message in any
+// case. Else it is as with WithMaxBytes.
+func WithMaxBytesInAll(n int) Option { return func(o *options) { o.maxAll = max(n, 1) } }
+
 // WithFirstSerial sets the serial number of the first message of each bus; the default
 // is 1, as with the module. A bus that is made anew under the same network id should
 // begin somewhere else than the one before: what that has sent may still be under way.
@@ -73,6 +85,7 @@ func NewSet(opts ...Option) *Set {
 		maxMessages: kbusdev.DefaultMaxMessages,
 		maxSize:     kbusdev.AbsoluteMaxMessageSize,
 		maxBytes:    DefaultMaxBytes,
+		maxAll:      DefaultMaxBytesInAll,
 		firstSerial: 1,
 	}
 	for _, opt := range opts {
@@ -134,6 +147,7 @@ type Bus struct {
 	held       held       // what held up the last send that found no room
 	waiting    list.List  // of *outgoing: all sends that wait for room
 	spare      spares
+	queued     int // bytes in all queues, each message once
 	watchers   []*watcher
 	watches    []*watch
 
@@ -168,7 +182,7 @@ func (b *Bus) Open(mode kbusdev.Mode) (kbusdev.Ksock, error) {
 		mode:        mode,
 		maxMessages: int(b.set.opts.maxMessages),
 		maxBytes:    b.set.opts.maxBytes,
-		queue:       queue{spare: &b.spare},
+		queue:       queue{spare: &b.spare, all: &b.queued},
 		readable:    make(chan struct{}, 1),
 		room:        make(chan struct{}, 1),
 		closed:      make(chan struct{}),

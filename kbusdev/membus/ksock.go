@@ -66,7 +66,8 @@ func (k *Ksock) locked(op, name string, f func() error) error {
 // hasRoom says whether one more message may be queued here. reserved counts the
 // slots already kept for it.
 func (k *Ksock) hasRoom(reserved int) bool {
-	return k.queue.n+k.awaited.n-reserved < k.maxMessages && k.queue.bytes < k.maxBytes
+	q := &k.queue
+	return q.n+k.awaited.n-reserved < k.maxMessages && q.bytes < k.maxBytes && (q.bytes == 0 || q.bytes < k.bus.set.opts.maxAll-k.bus.queued)
 }
 
 // miss counts a message that found no room here.

@@ -7,8 +7,9 @@ import "github.com/kbus-limpet/limpet/kbusdev"
 type posted struct {
 	kbusdev.Message
 	slot   slot
-	queued int  // how often it was put into a queue
-	kept   bool // it may be put into others later
+	queued uint32 // how often it was put into a queue
+	live   uint32 // in how many it is
+	kept   bool   // it may be put into others later
 }
 
 // shared reports whether somebody else has the message, had it, or may get it.
@@ -54,6 +55,7 @@ type queue struct {
 	n           int
 	bytes       int // names and data
 	spare       *spares
+	all         *int // bytes of what is in any queue of the bus, each message once
 }
 
 func (q *queue) push(e queued) *slot {
@@ -64,6 +66,9 @@ func (q *queue) push(e queued) *slot {
 	s.queued = e
 	q.n++
 	q.bytes += e.bytes()
+	if e.msg.live++; e.msg.live == 1 {
+		*q.all += e.bytes()
+	}
 	urgent := e.flags&kbusdev.Urgent != 0
 	switch {
 	case q.first == nil:
@@ -134,6 +139,9 @@ func (q *queue) remove(s *slot) queued {
 	e := s.queued
 	q.n--
 	q.bytes -= e.bytes()
+	if e.msg.live--; e.msg.live == 0 {
+		*q.all -= e.bytes()
+	}
 	if s == &e.msg.slot {
 		*s = slot{}
 	} else {

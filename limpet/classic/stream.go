@@ -66,9 +66,14 @@ func (r *reader) Read(b []byte) (int, error) {
 
 // NewStream takes conn over. maxData bounds the data of a message that the peer
 // sends, in bytes; nothing larger is ever allocated for it. On TCP, small writes
-// are sent at once, and a dead peer is noticed within 20 s.
+// are sent at once, and a dead peer is noticed within 20 s; that goes for the one inside too
+// if conn tells it by NetConn.
 func NewStream(conn net.Conn, maxData uint32) *Stream {
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	inner := conn
+	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		inner = c.NetConn()
+	}
+	if tcp, ok := inner.(*net.TCPConn); ok {
 		_ = tcp.SetNoDelay(true)
 		_ = tcp.SetKeepAliveConfig(keepAlive)
 		limitUnacked(tcp)

@@ -114,6 +114,16 @@ func (s *SessionOf[Out, In]) Acknowledged() uint64 { return s.out.acked }
 // Waiting returns how many messages of the peer's Take has not returned.
 func (s *SessionOf[Out, In]) Waiting() int { return s.in.waiting }
 
+// Held returns how many bytes the session holds: of what is queued for the peer or not
+// acknowledged by it, and of what the peer has sent and whose fate is not decided.
+func (s *SessionOf[Out, In]) Held() int {
+	n := s.in.bytes
+	for _, l := range s.out.inLane {
+		n += l.bytes
+	}
+	return n
+}
+
 // Put queues a message for the peer, whether or not its lane has room: callers ask Room
 // before. now is given to Withdraw. The message is copied; its Data is shared, and must
 // not be changed until the message is acknowledged.

@@ -28,6 +28,15 @@ func (i *Interest) Begin(link Source, tells bool) (*Wanted, []Change) {
 	return w, w.Take(false, []string{everything}, nil, false)
 }
 
+// TakeEverything notes that the peer wants everything, whatever it has told, until it tells
+// anew. It returns the changes as Take does, and whether that is news.
+func (w *Wanted) TakeEverything() (changes []Change, news bool) {
+	if _, all := w.names[everything]; all && len(w.names) == 1 && w.next == nil {
+		return nil, false
+	}
+	return w.Take(true, []string{everything}, nil, true), true
+}
+
 // Take notes what the peer says: with restart, that it tells everything anew; the names
 // that it wants, then those that it no longer wants; with whole, that everything has been
 // told. What it wants before and after a restart is never unwanted in between. It returns

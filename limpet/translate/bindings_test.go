@@ -308,7 +308,7 @@ func TestAWishMissesNoUnbind(t *testing.T) {
 // Tables converge: what was lost on the way is found by digest and sent again.
 func TestPeerSnapshotMendsWhatWasLost(t *testing.T) {
 	here, there := machine(), machine(func(c *translate.Config) {
-		c.NetworkID, c.PeerNetworkID, c.MaxProxies, c.Pattern = them, us, 2, "$.A.*"
+		c.NetworkID, c.PeerNetworkID, c.MaxProxies, c.MaxHeard, c.Pattern = them, us, 2, 8, "$.A.*"
 	})
 	equal := func() bool {
 		heard, whole := there.HeardDigest()

@@ -30,13 +30,15 @@ type Config struct {
 	// MaxAsked bounds our own open requests on our bus; 0 is 32 768, half of the
 	// 65 536 that a limpet sets MAXMSGS to. Beyond it the peer's are bounced ENOLCK.
 	MaxAsked int
-	// MaxProxies bounds the names bound for the peer; 0 is 262 144. A name beyond it
+	// MaxProxies bounds the names bound for the peer; 0 is 131 072. A name beyond it
 	// is refused, and tried again when the peer says again that it is bound.
 	MaxProxies int
 	// MaxHeard bounds the names the peer may say are bound there, whether or not
-	// they are bound here; 0 is four times MaxProxies. Their lengths together are
+	// they are bound here; 0 is twice MaxProxies. Their lengths together are
 	// bounded by 64 bytes a name.
 	MaxHeard int
+	// Names, unless nil, bounds the names of all peers together.
+	Names Names
 	// LosesUnread is true if our bus is the kernel module, which loses a stateful
 	// request whose replier unbinds or closes before reading it. Only then do Grace
 	// and UnbindGrace count; other buses answer such a request themselves.
@@ -56,14 +58,22 @@ type Config struct {
 	WishDelay time.Duration
 }
 
+// Names has room for the names that peers tell of, all peers together.
+type Names interface {
+	// Take takes room for n more, and reports whether there was as much.
+	Take(n int) bool
+	// Give gives back what Take took.
+	Give(n int)
+}
+
 func (c *Config) setDefaults() {
 	if c.Pattern == "" {
 		c.Pattern = "$.*"
 	}
 	setDefault(&c.MaxOpen, 32768)
 	setDefault(&c.MaxAsked, 32768)
-	setDefault(&c.MaxProxies, 1<<18)
-	setDefault(&c.MaxHeard, 4*c.MaxProxies)
+	setDefault(&c.MaxProxies, 1<<17)
+	setDefault(&c.MaxHeard, 2*c.MaxProxies)
 	setDefault(&c.Grace, 2*time.Second)
 	setDefault(&c.UnbindGrace, 30*time.Second)
 	setDefault(&c.RetryEvery, 50*time.Millisecond)

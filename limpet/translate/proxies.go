@@ -78,13 +78,15 @@ func (m *Machine) bindEventFromPeer(fx []Effect, msg *kbusdev.Message) []Effect 
 // ended if no effect was appended.
 func (m *Machine) hear(fx []Effect, e kbusdev.BindEvent) (_ []Effect, why Reason) {
 	switch {
-	case e.Bound && !m.heard.room(e.Name, m.cfg.MaxHeard):
+	case e.Bound && !m.roomFor(e.Name):
 		m.heard.missed = true
 		return fx, TooManyBinds
 	case e.Bound:
 		m.heard.bind(e.Name, e.Binder)
 	case !m.heard.unbind(e.Name, e.Binder):
 		return fx, BindEventUsed // unknown, or a newer replier holds the name
+	default:
+		m.giveNames(1)
 	}
 	e, why = m.inward.narrow(e)
 	if why != NoReason {
@@ -95,6 +97,30 @@ func (m *Machine) hear(fx []Effect, e kbusdev.BindEvent) (_ []Effect, why Reason
 	}
 	return m.want(fx, e.Name)
 }
+
+// roomFor reports whether name is known, or there is room for one more, which it takes.
+func (m *Machine) roomFor(name string) bool {
+	if _, known := m.heard.byName[name]; known {
+		return true
+	}
+	return m.heard.room(name, m.cfg.MaxHeard) && (m.cfg.Names == nil || m.cfg.Names.Take(1))
+}
+
+func (m *Machine) giveNames(n int) {
+	if m.cfg.Names != nil {
+		m.cfg.Names.Give(n)
+	}
+}
+
+// GiveNames gives back the room for the names that the peer has told of. The machine must
+// not be used any more, but for Stats.
+func (m *Machine) GiveNames() { m.giveNames(len(m.heard.byName)) }
+
+// Heard returns how many names the peer has told of.
+func (m *Machine) Heard() int { return len(m.heard.byName) }
+
+// ToldNames returns how many names the peer has been told of.
+func (m *Machine) ToldNames() int { return len(m.told.byName) }
 
 // want binds name for the peer, now or when it is possible.
 func (m *Machine) want(fx []Effect, name string) (_ []Effect, why Reason) {

@@ -11,8 +11,9 @@ import (
 type Collector struct {
 	// Node has the links. Required.
 	Node *limpet.Node
-	// Missed and Denied are as in Service.
+	// Missed, Denied and Reached are as in Service.
 	Missed, Denied func() uint64
+	Reached        func() map[string]map[string]uint64
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -34,13 +35,14 @@ var (
 	unknown      = desc("limpet_unknown_frames_total", "Frames of an unknown kind from the peer, which were ignored.", "link")
 	resyncs      = desc("limpet_resyncs_total", "Times that the peer's table of repliers had to be told again.", "link")
 	apiDenied    = desc("limpet_api_denied_total", "Messages and bindings of programs that the rules have refused.")
+	reached      = desc("limpet_bound_reached_total", "Times that a bound was reached: something was refused, or a connection closed.", "who", "bound")
 	apiMissed    = desc("limpet_api_missed_total", "Messages that programs listening through the API have missed because their queues on the bus were full.")
 )
 
 // Describe sends the descriptions.
 func (Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		linkUp, linkState, requests, requestsOpen, messages, inFlight, epochs, resumed, queued, queueFull, windowFull, unknown, resyncs, apiMissed, apiDenied,
+		linkUp, linkState, requests, requestsOpen, messages, inFlight, epochs, resumed, queued, queueFull, windowFull, unknown, resyncs, reached, apiMissed, apiDenied,
 	} {
 		ch <- d
 	}
@@ -51,6 +53,13 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range c.Node.Peerings() {
 		st := p.Status()
 		collect(ch, &st)
+	}
+	if c.Reached != nil {
+		for who, bounds := range c.Reached() {
+			for bound, n := range bounds {
+				ch <- prometheus.MustNewConstMetric(reached, prometheus.CounterValue, float64(n), who, bound)
+			}
+		}
 	}
 	if c.Missed != nil {
 		ch <- prometheus.MustNewConstMetric(apiMissed, prometheus.CounterValue, float64(c.Missed()))

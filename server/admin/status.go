@@ -3,6 +3,8 @@ package admin
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +40,9 @@ type Service struct {
 	// Explain returns what the rules make of somebody and a name, and how many there are;
 	// nil is for a daemon without rules.
 	Explain func(id rules.Identity, network uint32, name string) ([]rules.Explained, int)
+	// Reached returns how often each bound was reached, by who met it and the bound; nil is
+	// never.
+	Reached func() map[string]map[string]uint64
 	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it
 	// cannot be.
 	Reloads func(ctx context.Context, dry bool) ([]*pb.ConfigChange, error)
@@ -92,7 +97,20 @@ func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetS
 	if s.Denied != nil {
 		r.ApiDenied = s.Denied()
 	}
+	if s.Reached != nil {
+		r.BoundsReached = boundsReached(s.Reached())
+	}
 	return r, s.addLinks(r, q)
+}
+
+// boundsReached returns the counts in order.
+func boundsReached(all map[string]map[string]uint64) (out []*pb.BoundReached) {
+	for _, who := range slices.Sorted(maps.Keys(all)) {
+		for _, bound := range slices.Sorted(maps.Keys(all[who])) {
+			out = append(out, &pb.BoundReached{Who: who, Bound: bound, Count: all[who][bound]})
+		}
+	}
+	return out
 }
 
 // countBindings counts what is bound, without a list of it where the bus can do that.

@@ -7,9 +7,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/guard"
 	"github.com/kbus-limpet/limpet/internal/rpcstream"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
@@ -53,12 +55,19 @@ func (s *Service) attach(ctx context.Context, st *stream) error {
 		link.Refuse(st, err, false)
 		return err
 	}
-	a, err := s.sessions.find(s, h, s.identity(ctx))
+	a, err := s.sessions.find(s, h, s.identity(ctx), sourceOf(ctx))
 	if err != nil {
 		link.Refuse(st, err, false)
 		return err
 	}
 	return a.serve(ctx, st, h)
+}
+
+func sourceOf(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok {
+		return guard.Source(p.Addr)
+	}
+	return "unknown"
 }
 
 // hear waits for a program's hello, until the service ends.

@@ -1,9 +1,11 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -28,6 +30,9 @@ type attached struct {
 
 	turn chan struct{} // of the stream that serves it
 
+	share share        // of what all sessions hold
+	names atomic.Int64 // that are bound
+
 	mu       sync.Mutex // guards all up to given
 	session  *program.DaemonSession
 	evict    context.CancelCauseFunc // ends the stream that serves it
@@ -45,12 +50,14 @@ type attached struct {
 	wakeRead chan struct{} // the window may have room for messages
 }
 
-// newAttached returns a session.
-func newAttached(service *Service, k kbusdev.Ksock, h *program.Hello) *attached {
+// newAttached returns a session of somebody's, whose stream comes from source.
+func newAttached(service *Service, k kbusdev.Ksock, h *program.Hello, id rules.Identity, source string) *attached {
 	a := &attached{
 		service:  service,
 		sessions: service.sessions,
 		ksock:    k,
+		identity: id,
+		share:    share{source: source},
 		turn:     make(chan struct{}, 1),
 		waker:    link.NewWaker(),
 		wakeRead: make(chan struct{}, 1),
@@ -103,13 +110,15 @@ func (a *attached) end(why *link.Error) {
 	_ = a.ksock.Close()
 	a.worker.end()
 	a.running.Wait()
+	a.service.giveNames(int(a.names.Swap(0)))
 	a.mu.Lock()
 	a.session.End(why)
+	a.forgo()
 	evict := a.evict
 	a.mu.Unlock()
 	a.waker.Wake()
 	if evict != nil {
-		time.AfterFunc(time.Second, func() { evict(errStopping) })
+		time.AfterFunc(time.Second, func() { evict(cmp.Or(why, errStopping)) })
 	}
 }
 
@@ -220,6 +229,7 @@ func (a *attached) TakeFrame(now time.Time, f link.Frame) error {
 	}
 	a.mu.Lock()
 	err := a.session.Receive(now, f)
+	a.weigh()
 	if err != nil {
 		errors.As(err, &a.last)
 	}

@@ -85,6 +85,11 @@ func explain(err error, errno syscall.Errno) string {
 		return fmt.Sprintf("the name %q is longer than %d bytes", name, kbusdev.MaxNameLen)
 	case syscall.EPIPE:
 		return fmt.Sprintf("the replier for %s is not the Ksock asked for", name)
+	case syscall.ENOLCK:
+		if op != nil && op.Op == "bind" {
+			return fmt.Sprintf("%s is not bound: programs have bound as many names here as they may, all together or this one alone; unbind some", name)
+		}
+		return err.Error()
 	default:
 		return err.Error()
 	}

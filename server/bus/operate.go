@@ -16,9 +16,9 @@ func (a *attached) operate(op *program.Operation) *program.Result {
 	switch op.Action {
 	case program.Flush: // it has had its turn
 	case program.Bind:
-		err = k.Bind(op.Msg.Name, op.Role)
+		err = a.bind(op.Msg.Name, op.Role)
 	case program.Unbind:
-		err = k.Unbind(op.Msg.Name, op.Role)
+		err = a.unbind(op.Msg.Name, op.Role)
 	case program.FindReplier:
 		var id kbusdev.KsockID
 		id, r.Found, err = k.Replier(op.Msg.Name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/guard"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/rules"
 )
@@ -47,6 +49,9 @@ type Service struct {
 	stop context.CancelFunc
 
 	sessions *sessions // of Attach
+	tally    *guard.Tally
+	maxNames int64
+	names    atomic.Int64 // that programs have bound
 
 	mu        sync.Mutex
 	listening map[kbusdev.Ksock]struct{}
@@ -66,9 +71,27 @@ func WithProgramGrace(d time.Duration) Option {
 	return func(s *Service) { s.sessions.grace = max(d, 0) }
 }
 
+// WithProgramBytes sets how much the sessions of all programs may hold together, in bytes,
+// of what they have not taken and of what could not be done yet; then the one that holds most
+// is ended. The default is DefaultProgramBytes.
+func WithProgramBytes(n int) Option {
+	return func(s *Service) { s.sessions.hoard.most = int64(n) }
+}
+
+// WithLog sets where bounds that are reached are said; the default is nowhere.
+func WithLog(log *slog.Logger) Option {
+	return func(s *Service) { s.tally = guard.NewTally("programs", log) }
+}
+
+// Reached returns how often each bound was reached, of those that were.
+func (s *Service) Reached() map[string]uint64 { return s.tally.Counts() }
+
 // New returns the service of a bus. Close must be called.
 func New(bus kbusdev.Bus, opts ...Option) *Service {
-	s := &Service{bus: bus, listening: make(map[kbusdev.Ksock]struct{}), ksocks: make(map[kbusdev.KsockID]*judged), sessions: newSessions(DefaultProgramGrace)}
+	s := &Service{
+		bus: bus, listening: make(map[kbusdev.Ksock]struct{}), ksocks: make(map[kbusdev.KsockID]*judged), sessions: newSessions(DefaultProgramGrace),
+		maxNames: DefaultNames, tally: guard.NewTally("programs", slog.New(slog.DiscardHandler)),
+	}
 	for _, o := range opts {
 		o(s)
 	}
@@ -111,25 +134,31 @@ func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse
 	return &pb.SendResponse{IdNetwork: id.Network, IdSerial: id.Serial}, nil
 }
 
-// bind binds names for a client, and sets the bound of its queue.
-func bind(k kbusdev.Ksock, names []string, as kbusdev.Role, maxMessages uint32) error {
+// bind binds names for a client, and sets the bound of its queue. release is called when the
+// Ksock has been closed.
+func (s *Service) bind(ctx context.Context, k kbusdev.Ksock, names []string, as kbusdev.Role, maxMessages uint32) (release func(), err error) {
 	switch {
 	case len(names) == 0:
-		return invalid("at least one name is needed")
+		return nil, invalid("at least one name is needed")
 	case len(names) > maxNames:
-		return invalid("%d names, at most %d are allowed", len(names), maxNames)
+		return nil, invalid("%d names, at most %d are allowed", len(names), maxNames)
 	case maxMessages > maxClientQueue:
-		return invalid("max_messages is %d, at most %d are allowed", maxMessages, maxClientQueue)
+		return nil, invalid("max_messages is %d, at most %d are allowed", maxMessages, maxClientQueue)
 	}
 	if _, err := k.MaxMessages(maxMessages); err != nil {
-		return refused(err)
+		return nil, refused(err)
 	}
+	if err := s.takeNames(len(names), names[0], sourceOf(ctx)); err != nil {
+		return nil, refused(err)
+	}
+	release = func() { s.giveNames(len(names)) }
 	for _, name := range names {
 		if err := k.Bind(name, as); err != nil {
-			return refused(err)
+			release()
+			return nil, refused(err)
 		}
 	}
-	return nil
+	return release, nil
 }
 
 // Listen streams what is heard. A client that reads slowly is held up by flow
@@ -145,9 +174,11 @@ func (s *Service) Listen(r *pb.ListenRequest, stream grpc.ServerStreamingServer[
 			return refused(err)
 		}
 	}
-	if err := bind(k, r.GetNames(), kbusdev.Listener, r.GetMaxMessages()); err != nil {
+	release, err := s.bind(stream.Context(), k, r.GetNames(), kbusdev.Listener, r.GetMaxMessages())
+	if err != nil {
 		return err
 	}
+	defer release()
 	s.listens(k) // before the client knows, who may ask at once what it has missed
 	defer s.listensNoMore(k)
 	if err := stream.Send(&pb.ListenResponse{Ksock: uint32(k.ID())}); err != nil {
@@ -179,9 +210,11 @@ func (s *Service) Serve(stream grpc.BidiStreamingServer[pb.ServeRequest, pb.Serv
 		return err
 	}
 	defer done()
-	if err := bind(k, b.GetNames(), kbusdev.Replier, b.GetMaxMessages()); err != nil {
+	release, err := s.bind(stream.Context(), k, b.GetNames(), kbusdev.Replier, b.GetMaxMessages())
+	if err != nil {
 		return err
 	}
+	defer release()
 	if err := stream.Send(&pb.ServeResponse{Kind: &pb.ServeResponse_Bound{Bound: &pb.ServeBound{Ksock: uint32(k.ID())}}}); err != nil {
 		return err
 	}

@@ -34,12 +34,17 @@ type fixture struct {
 // serve runs the service on a listener in memory until the test ends.
 func serve(t *testing.T, grace ...time.Duration) *fixture {
 	t.Helper()
-	before := goleak.IgnoreCurrent()
-	f := &fixture{bus: membus.New()}
 	var opts []bus.Option
 	for _, d := range grace {
 		opts = append(opts, bus.WithProgramGrace(d))
 	}
+	return serveWith(t, opts...)
+}
+
+func serveWith(t *testing.T, opts ...bus.Option) *fixture {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	f := &fixture{bus: membus.New()}
 	f.service = bus.New(f.bus, opts...)
 	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec))
 	pb.RegisterBusServiceServer(server, f.service)

@@ -30,10 +30,13 @@ type sessions struct {
 	streams int
 	closed  bool
 	all     sync.WaitGroup // streams, and sessions that live
+
+	hoard hoard
 }
 
 func newSessions(grace time.Duration) *sessions {
 	s := &sessions{grace: grace, byID: make(map[link.SessionID]*attached)}
+	s.hoard.most, s.hoard.sessions = DefaultProgramBytes, s
 	randomID((*[16]byte)(&s.instance))
 	return s
 }
@@ -66,11 +69,15 @@ func (s *sessions) leave() {
 
 var errStopping = link.Errorf(link.GoingAway, "the daemon is stopping")
 
-// find returns the session that somebody's hello asks for, or a new one. It has the stream noted,
-// so that it does not end for want of one. The error is a *link.Error.
-func (s *sessions) find(service *Service, h *program.Hello, id rules.Identity) (*attached, error) {
+// DefaultProgramBytes bounds what the sessions of all programs hold together, in bytes.
+const DefaultProgramBytes = 256 << 20
+
+// find returns the session that somebody's hello asks for, or a new one. It has the stream
+// noted, so that it does not end for want of one. source is where the stream comes from. The
+// error is a *link.Error.
+func (s *sessions) find(service *Service, h *program.Hello, id rules.Identity, source string) (*attached, error) {
 	if h.Session == (link.SessionID{}) {
-		return s.begin(service, h, id)
+		return s.begin(service, h, id, source)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,7 +98,7 @@ func (s *sessions) find(service *Service, h *program.Hello, id rules.Identity) (
 }
 
 // begin opens a Ksock for a new session.
-func (s *sessions) begin(service *Service, h *program.Hello, id rules.Identity) (*attached, error) {
+func (s *sessions) begin(service *Service, h *program.Hello, id rules.Identity, source string) (*attached, error) {
 	s.mu.Lock()
 	full := len(s.byID)+s.opening >= maxSessions
 	closed := s.closed
@@ -116,8 +123,7 @@ func (s *sessions) begin(service *Service, h *program.Hello, id rules.Identity) 
 		_ = k.Close()
 		return nil, errStopping
 	}
-	a := newAttached(service, k, h)
-	a.identity = id
+	a := newAttached(service, k, h, id, source)
 	s.byID[a.welcome.Session] = a
 	s.all.Add(1)
 	a.came()

@@ -118,6 +118,7 @@ func (w *worker) settle() {
 	for _, o := range w.outcomes {
 		w.session.Decided(now, o.sequence, o.size)
 	}
+	w.weigh()
 	due, light := w.session.Due(), w.session.Light()
 	w.mu.Unlock()
 	clear(w.results)
@@ -249,6 +250,7 @@ func (a *attached) finish(l program.Line, msgs []*kbusdev.Message, r *program.Re
 	a.putMessages(now, msgs, r)
 	also(now)
 	a.finished = append(a.finished, l)
+	a.weigh()
 	due, light := a.session.Due(), a.session.Light()
 	a.mu.Unlock()
 	a.waker.Rouse(due, light)
@@ -385,6 +387,7 @@ func (a *attached) push(ctx context.Context) {
 		}
 		a.mu.Lock()
 		a.putMessages(time.Now(), memory[:n], failed)
+		a.weigh()
 		due, light := a.session.Due(), a.session.Light()
 		a.mu.Unlock()
 		clear(memory[:n])

@@ -6,42 +6,59 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
+	"github.com/kbus-limpet/limpet/internal/guard"
 	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/classic"
 	"github.com/kbus-limpet/limpet/limpet/link"
 )
 
-// maxStreams bounds how many peers may be linked, or try to be, at once.
-const maxStreams = 1024
+// Bounds are how many links a host serves.
+type Bounds struct {
+	// Links bounds the peers that have greeted, be they linked or about to be.
+	Links int
+	// Greeting bounds the streams on which the peer has still to greet, GreetingOfSource
+	// those of one source. Each has 10 s for it.
+	Greeting, GreetingOfSource int
+}
 
-var (
-	errTooMany  = fmt.Errorf("%d links are being served here, there can be no more until one ends", maxStreams)
-	errStopping = errors.New("the daemon is stopping")
-)
+// DefaultBounds are those of a host that is told no others.
+var DefaultBounds = Bounds{Links: 1024, Greeting: 256, GreetingOfSource: 64}
+
+var errStopping = errors.New("the daemon is stopping")
 
 // A Host accepts links of either protocol for one node. Its methods are safe for
 // concurrent use.
 type Host struct {
-	node  *limpet.Node
-	cfg   func(from net.Addr) limpet.Config
-	ctx   context.Context // of all streams
-	stop  context.CancelCauseFunc
-	slots chan struct{} // bounds the streams
+	node   *limpet.Node
+	cfg    func(from net.Addr) limpet.Config
+	bounds Bounds
+	tally  *guard.Tally
+	ctx    context.Context // of all streams
+	stop   context.CancelCauseFunc
 
-	mu      sync.Mutex
-	stopped bool
-	serving sync.WaitGroup
+	mu        sync.Mutex
+	stopped   bool
+	links     int            // whose peer has greeted
+	greeting  int            // whose peer has not
+	bySource  map[string]int // of greeting
+	serving   sync.WaitGroup
+	refusedAt time.Time // of the last line in the log about a refusal
+	refusals  int       // since then
 }
 
 // NewHost returns a host. cfg returns how the limpet of a link behaves that comes from an
 // address over gRPC; it may be called by many goroutines at once. Stop must be called.
-func NewHost(node *limpet.Node, cfg func(from net.Addr) limpet.Config) *Host {
-	h := &Host{node: node, cfg: cfg, slots: make(chan struct{}, maxStreams)}
+func NewHost(node *limpet.Node, cfg func(from net.Addr) limpet.Config, bounds Bounds) *Host {
+	h := &Host{node: node, cfg: cfg, bounds: bounds, tally: guard.NewTally("peers", node.Log()), bySource: make(map[string]int)}
 	h.ctx, h.stop = context.WithCancelCause(context.Background())
 	return h
 }
+
+// Reached returns how often each bound was reached, of those that were.
+func (h *Host) Reached() map[string]uint64 { return h.tally.Counts() }
 
 // Stop ends the streams that are left and blocks until nothing of them runs. It does
 // not drain: that is Node.Close, which comes before.
@@ -53,36 +70,82 @@ func (h *Host) Stop() {
 	h.serving.Wait()
 }
 
-// accept runs serve in a goroutine of its own, and returns a channel that gives why
-// the stream ended. The error is errTooMany or errStopping.
-func (h *Host) accept(serve func(context.Context) error) (<-chan error, error) {
+// accept serves a stream in a goroutine of its own, and returns a channel that gives why it
+// ended. The error is errStopping or a *link.Error.
+func (h *Host) accept(stream link.Stream, from net.Addr, cfg limpet.Config, classic bool) (<-chan error, error) {
+	source := guard.Source(from)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.stopped {
+	switch {
+	case h.stopped:
 		return nil, errStopping
+	case h.greeting >= h.bounds.Greeting, h.bySource[source] >= h.bounds.GreetingOfSource:
+		h.tally.Reach("links that have not greeted", source)
+		return nil, link.Errorf(link.GoingAway, "%d links are being opened here, %d of them from %s, and have not greeted; wait, and try again", h.greeting, h.bySource[source], source)
 	}
-	select {
-	case h.slots <- struct{}{}:
-	default:
-		return nil, errTooMany
-	}
+	h.greeting++
+	h.bySource[source]++
 	ended := make(chan error, 1)
-	h.serving.Go(func() {
-		defer func() { <-h.slots }()
-		ended <- serve(h.ctx)
-	})
+	h.serving.Go(func() { ended <- h.serve(stream, from, source, cfg, classic) })
 	return ended, nil
 }
+
+// serve hears a peer, and serves its link until the stream ends. Whoever says nothing takes
+// no place of those who do.
+func (h *Host) serve(stream link.Stream, from net.Addr, source string, cfg limpet.Config, classic bool) error {
+	peer, err := h.node.Hear(h.ctx, stream, cfg, classic)
+	h.mu.Lock()
+	h.greeting--
+	if h.bySource[source]--; h.bySource[source] == 0 {
+		delete(h.bySource, source)
+	}
+	full := err == nil && h.links >= h.bounds.Links
+	if err == nil && !full {
+		h.links++
+	}
+	h.mu.Unlock()
+	switch {
+	case full:
+		h.tally.Reach("links", source)
+		err = link.Errorf(link.GoingAway, "%d links are being served here, there can be no more until one ends", h.bounds.Links)
+		link.Refuse(stream, err, classic)
+	case err == nil:
+		err = h.node.Serve(h.ctx, stream, peer, cfg, classic)
+		h.mu.Lock()
+		h.links--
+		h.mu.Unlock()
+	}
+	h.refused(from, err)
+	return err
+}
+
+// refusalEvery is how often the log has a line about a link that was refused, at most.
+const refusalEvery = time.Second
 
 // refused logs a stream that did not become a link. A broken or ended link has been
 // logged by its peering.
 func (h *Host) refused(from net.Addr, err error) {
 	var verdict *link.Error
-	if errors.As(err, &verdict) && verdict.Refusal() || errors.Is(err, errTooMany) {
-		h.node.Log().Warn("refusing a link", "from", name(from), "reason", err)
+	if !errors.As(err, &verdict) || !verdict.Refusal() {
+		h.node.Log().Debug("a stream has ended", "from", name(from), "reason", err)
 		return
 	}
-	h.node.Log().Debug("a stream has ended", "from", name(from), "reason", err)
+	now := time.Now()
+	h.mu.Lock()
+	h.refusals++
+	n, late := h.refusals, now.Sub(h.refusedAt) >= refusalEvery
+	if late {
+		h.refusals, h.refusedAt = 0, now
+	}
+	h.mu.Unlock()
+	if !late {
+		return
+	}
+	more := []any{"from", name(from), "reason", err}
+	if n > 1 {
+		more = append(more, "others_before", n-1)
+	}
+	h.node.Log().Warn("refusing a link", more...)
 }
 
 func name(a net.Addr) string {
@@ -103,20 +166,14 @@ func (h *Host) ServeClassic(l net.Listener, cfg func() limpet.Config) error {
 		if err != nil {
 			return fmt.Errorf("serving %s: %w", l.Addr(), err)
 		}
-		from := conn.RemoteAddr()
-		_, err = h.accept(func(ctx context.Context) error {
-			who, transport, err := identity.Of(conn)
-			if err != nil {
-				_ = conn.Close()
-				h.refused(from, err)
-				return err
-			}
-			err = h.node.AcceptClassic(ctx, limpet.Identify(classic.NewStream(conn, h.node.MaxMessageSize()), who, string(transport)), cfg())
-			h.refused(from, err)
-			return err
-		})
+		who, transport, err := identity.Of(conn)
 		if err != nil {
-			h.refused(from, err)
+			_ = conn.Close()
+			h.refused(conn.RemoteAddr(), err)
+			continue
+		}
+		stream := limpet.Identify(classic.NewStream(conn, h.node.MaxMessageSize()), who, string(transport))
+		if _, err := h.accept(stream, conn.RemoteAddr(), cfg(), true); err != nil {
 			_ = conn.Close()
 		}
 	}

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"context"
 	"errors"
 	"net"
 
@@ -34,15 +33,11 @@ func (s *service) Link(rpc grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkRespo
 		from = p.Addr
 	}
 	st := &stream{Server: rpcstream.NewServer(rpc.Context()), rpc: rpc}
-	ended, err := s.host.accept(func(ctx context.Context) error {
-		err := s.host.node.Accept(ctx, st, s.host.cfg(from))
-		s.host.refused(from, err)
-		return err
-	})
+	ended, err := s.host.accept(st, from, s.host.cfg(from), false)
+	var full *link.Error
 	switch {
-	case errors.Is(err, errTooMany):
-		s.host.refused(from, err)
-		return status.Error(codes.ResourceExhausted, err.Error())
+	case errors.As(err, &full):
+		return status.Error(codes.ResourceExhausted, full.Message)
 	case err != nil:
 		return status.Error(codes.Unavailable, err.Error())
 	}

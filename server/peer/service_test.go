@@ -44,12 +44,24 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 // and listens no more.
 func serve(t *testing.T, node *limpet.Node, at sockaddr.Address, cfg limpet.Config) (addr sockaddr.Address, kill func()) {
 	t.Helper()
+	return serveBy(t, peer.NewHost(node, func(net.Addr) limpet.Config { return cfg }, peer.DefaultBounds), node, at)
+}
+
+// serveBounded is serve with other bounds.
+func serveBounded(t *testing.T, node *limpet.Node, bounds peer.Bounds) (sockaddr.Address, *peer.Host) {
+	t.Helper()
+	host := peer.NewHost(node, func(net.Addr) limpet.Config { return limpet.Config{} }, bounds)
+	a, _ := serveBy(t, host, node, tcp)
+	return a, host
+}
+
+func serveBy(t *testing.T, host *peer.Host, node *limpet.Node, at sockaddr.Address) (addr sockaddr.Address, kill func()) {
+	t.Helper()
 	inner, err := net.Listen(at.Network, at.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := counted.Listen(inner)
-	host := peer.NewHost(node, func(net.Addr) limpet.Config { return cfg })
 	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec))
 	host.Register(server)
 	done := make(chan error)

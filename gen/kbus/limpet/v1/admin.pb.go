@@ -842,6 +842,9 @@ type GetStatusResponse struct {
 	// allows: whoever reaches them, or the way to them, can join, and read and change what is
 	// sent. Empty if there are none.
 	Insecure []string `protobuf:"bytes,10,rep,name=insecure,proto3" json:"insecure,omitempty"`
+	// How often a bound was reached since the daemon started, of those that were: something
+	// was refused, or a connection closed.
+	BoundsReached []*BoundReached `protobuf:"bytes,11,rep,name=bounds_reached,json=boundsReached,proto3" json:"bounds_reached,omitempty"`
 	// How many messages and bindings of programs the rules have refused since the daemon
 	// started.
 	ApiDenied     uint64 `protobuf:"varint,12,opt,name=api_denied,json=apiDenied,proto3" json:"api_denied,omitempty"`
@@ -949,9 +952,80 @@ func (x *GetStatusResponse) GetInsecure() []string {
 	return nil
 }
 
+func (x *GetStatusResponse) GetBoundsReached() []*BoundReached {
+	if x != nil {
+		return x.BoundsReached
+	}
+	return nil
+}
+
 func (x *GetStatusResponse) GetApiDenied() uint64 {
 	if x != nil {
 		return x.ApiDenied
+	}
+	return 0
+}
+
+// A bound that was reached. The daemon's docs/bounds.md lists them.
+type BoundReached struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who met it: "peers", "programs" or "classic peers".
+	Who string `protobuf:"bytes,1,opt,name=who,proto3" json:"who,omitempty"`
+	// The bound: "connections".
+	Bound string `protobuf:"bytes,2,opt,name=bound,proto3" json:"bound,omitempty"`
+	// How often.
+	Count         uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BoundReached) Reset() {
+	*x = BoundReached{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BoundReached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BoundReached) ProtoMessage() {}
+
+func (x *BoundReached) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BoundReached.ProtoReflect.Descriptor instead.
+func (*BoundReached) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BoundReached) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *BoundReached) GetBound() string {
+	if x != nil {
+		return x.Bound
+	}
+	return ""
+}
+
+func (x *BoundReached) GetCount() uint64 {
+	if x != nil {
+		return x.Count
 	}
 	return 0
 }
@@ -998,7 +1072,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[14]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1084,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[14]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1097,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LinkStatus) GetName() string {
@@ -1150,7 +1224,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[15]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1236,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[15]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1249,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Drop) GetTime() *timestamppb.Timestamp {
@@ -1270,7 +1344,7 @@ type LinkCounts struct {
 
 func (x *LinkCounts) Reset() {
 	*x = LinkCounts{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[16]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1356,7 @@ func (x *LinkCounts) String() string {
 func (*LinkCounts) ProtoMessage() {}
 
 func (x *LinkCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[16]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1369,7 @@ func (x *LinkCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkCounts.ProtoReflect.Descriptor instead.
 func (*LinkCounts) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LinkCounts) GetRequests() uint64 {
@@ -1499,7 +1573,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x11DrainLinkResponse\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x01 \x01(\x04R\n" +
-	"unfinished\"\x8a\x03\n" +
+	"unfinished\"\xcf\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03bus\x18\x02 \x01(\tR\x03bus\x12\x1d\n" +
@@ -1515,9 +1589,14 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"api_missed\x18\t \x01(\x04R\tapiMissed\x12\x1a\n" +
 	"\binsecure\x18\n" +
-	" \x03(\tR\binsecure\x12\x1d\n" +
+	" \x03(\tR\binsecure\x12C\n" +
+	"\x0ebounds_reached\x18\v \x03(\v2\x1c.kbus.limpet.v1.BoundReachedR\rboundsReached\x12\x1d\n" +
 	"\n" +
-	"api_denied\x18\f \x01(\x04R\tapiDenied\"\x9e\x04\n" +
+	"api_denied\x18\f \x01(\x04R\tapiDenied\"L\n" +
+	"\fBoundReached\x12\x10\n" +
+	"\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n" +
+	"\x05bound\x18\x02 \x01(\tR\x05bound\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\x9e\x04\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1608,7 +1687,7 @@ func file_kbus_limpet_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_kbus_limpet_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_kbus_limpet_v1_admin_proto_goTypes = []any{
 	(LinkState)(0),                // 0: kbus.limpet.v1.LinkState
 	(*ReloadRequest)(nil),         // 1: kbus.limpet.v1.ReloadRequest
@@ -1625,49 +1704,51 @@ var file_kbus_limpet_v1_admin_proto_goTypes = []any{
 	(*DrainLinkRequest)(nil),      // 12: kbus.limpet.v1.DrainLinkRequest
 	(*DrainLinkResponse)(nil),     // 13: kbus.limpet.v1.DrainLinkResponse
 	(*GetStatusResponse)(nil),     // 14: kbus.limpet.v1.GetStatusResponse
-	(*LinkStatus)(nil),            // 15: kbus.limpet.v1.LinkStatus
-	(*Drop)(nil),                  // 16: kbus.limpet.v1.Drop
-	(*LinkCounts)(nil),            // 17: kbus.limpet.v1.LinkCounts
-	nil,                           // 18: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	nil,                           // 19: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	nil,                           // 20: kbus.limpet.v1.LinkCounts.LostEntry
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*Message)(nil),               // 23: kbus.limpet.v1.Message
+	(*BoundReached)(nil),          // 15: kbus.limpet.v1.BoundReached
+	(*LinkStatus)(nil),            // 16: kbus.limpet.v1.LinkStatus
+	(*Drop)(nil),                  // 17: kbus.limpet.v1.Drop
+	(*LinkCounts)(nil),            // 18: kbus.limpet.v1.LinkCounts
+	nil,                           // 19: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	nil,                           // 20: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	nil,                           // 21: kbus.limpet.v1.LinkCounts.LostEntry
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*Message)(nil),               // 24: kbus.limpet.v1.Message
 }
 var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	3,  // 0: kbus.limpet.v1.ReloadResponse.changes:type_name -> kbus.limpet.v1.ConfigChange
 	6,  // 1: kbus.limpet.v1.ExplainRulesResponse.verdicts:type_name -> kbus.limpet.v1.RuleVerdict
-	15, // 2: kbus.limpet.v1.WatchLinksResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	21, // 3: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
-	22, // 4: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	15, // 5: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	0,  // 6: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
-	22, // 7: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
-	17, // 8: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
-	16, // 9: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
-	22, // 10: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
-	23, // 11: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
-	18, // 12: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	19, // 13: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	20, // 14: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
-	11, // 15: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
-	12, // 16: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
-	9,  // 17: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
-	7,  // 18: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
-	1,  // 19: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
-	4,  // 20: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
-	14, // 21: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	13, // 22: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
-	10, // 23: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
-	8,  // 24: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
-	2,  // 25: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
-	5,  // 26: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
-	21, // [21:27] is the sub-list for method output_type
-	15, // [15:21] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	16, // 2: kbus.limpet.v1.WatchLinksResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	22, // 3: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
+	23, // 4: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	16, // 5: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	15, // 6: kbus.limpet.v1.GetStatusResponse.bounds_reached:type_name -> kbus.limpet.v1.BoundReached
+	0,  // 7: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
+	23, // 8: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
+	18, // 9: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
+	17, // 10: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
+	23, // 11: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
+	24, // 12: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
+	19, // 13: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	20, // 14: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	21, // 15: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
+	11, // 16: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
+	12, // 17: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
+	9,  // 18: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
+	7,  // 19: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
+	1,  // 20: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
+	4,  // 21: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
+	14, // 22: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	13, // 23: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	10, // 24: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
+	8,  // 25: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
+	2,  // 26: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
+	5,  // 27: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
+	22, // [22:28] is the sub-list for method output_type
+	16, // [16:22] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_admin_proto_init() }
@@ -1682,7 +1763,7 @@ func file_kbus_limpet_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_admin_proto_rawDesc), len(file_kbus_limpet_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

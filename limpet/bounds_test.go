@@ -1,0 +1,138 @@
+package limpet_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/link"
+)
+
+func bindings(t *testing.T, bus *membus.Bus) []kbusdev.Binding {
+	t.Helper()
+	all, err := bus.Bindings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Frames that are no messages are counted: a peer that sends too many of them is told so, and
+// its link ends. Those that keep to the protocol are far from that.
+func TestFramesOfControl(t *testing.T) {
+	for name, f := range map[string]link.Frame{
+		"pings":       &link.Ping{},
+		"unknown":     &link.Unknown{},
+		"tables":      &link.Table{Kind: link.TableEnd},
+		"resyncs":     &link.Table{Kind: link.TableResync},
+		"drain, done": &link.Drain{Done: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			e := byHand(now)
+			if err := e.Attach(now, 1); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 1000 {
+				if err := e.TakeFrame(now, f); err != nil {
+					t.Fatalf("frame %d: %v", i, err)
+				}
+			}
+			now = now.Add(time.Second)
+			for i := range 50 {
+				if err := e.TakeFrame(now, f); err != nil {
+					t.Fatalf("frame %d a second later: %v", i, err)
+				}
+			}
+			wantCode(t, name, e.TakeFrame(now, f), link.Protocol)
+			if e.Why() == nil {
+				t.Error("the epoch goes on")
+			}
+		})
+	}
+	t.Run("topologies", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			p := newPuppet(t, membus.New(), limpet.Config{})
+			p.dial()
+			for range 1001 {
+				p.send(&link.Topology{})
+			}
+			p.listen(false)
+			p.stream.Close()
+			wantCode(t, "topologies", p.ending(), link.Protocol)
+		})
+	})
+}
+
+// What has us look through a long table costs more.
+func TestTablesCostWhatTheyAre(t *testing.T) {
+	now := time.Unix(1000, 0)
+	e := byHand(now)
+	if err := e.Attach(now, 1); err != nil {
+		t.Fatal(err)
+	}
+	batch := &link.Batch{First: 1}
+	for i := range 250 {
+		batch.Messages = append(batch.Messages, kbusdev.Message{Name: kbusdev.NameReplierBindEvent, Event: &kbusdev.BindEvent{Bound: true, Binder: 3, Name: fmt.Sprintf("$.N%d", i)}})
+	}
+	for i := range 40 {
+		for k := range batch.Messages {
+			batch.Messages[k].Event.Name = fmt.Sprintf("$.N%d.M%d", i, k)
+		}
+		if err := e.TakeFrame(now, batch); err != nil {
+			t.Fatal(err)
+		}
+		carryOut(e, now, allGoesWell)
+		batch.First += 250
+	}
+	n := 0
+	for e.TakeFrame(now, &link.Table{Kind: link.TableEnd}) == nil {
+		n++
+	}
+	if n < 40 || n > 60 {
+		t.Errorf("%d ends of a table of 10000 names at once", n)
+	}
+}
+
+// The names of all peers have a bound together; what one gives back another may have.
+func TestNamesOfAllPeers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		bus := membus.New()
+		n := node(t, bus, 1)
+		n.BoundNames(1000, 30)
+		bind := func(p *puppet, names ...string) {
+			for _, name := range names {
+				p.bind(true, name)
+			}
+			synctest.Wait()
+		}
+		names := func(who string, n int) (all []string) {
+			for i := range n {
+				all = append(all, fmt.Sprintf("$.%s.N%d", who, i))
+			}
+			return all
+		}
+		a := newPuppetOf(t, n, limpet.Config{})
+		a.dial()
+		bind(a, names("A", 20)...)
+		before := len(bindings(t, bus))
+		b := newPuppetOf(t, n, limpet.Config{})
+		b.greeting.NetworkID, b.greeting.Instance = 3, link.InstanceID{3}
+		b.dial()
+		own := len(bindings(t, bus)) - before
+		bind(b, names("B", 20)...)
+		if got := len(bindings(t, bus)) - before - own; got != 10 {
+			t.Errorf("%d of 20 names are bound, there is room for 10", got)
+		}
+		a.bind(false, names("A", 5)...)
+		synctest.Wait()
+		bind(b, names("C", 20)...)
+		if got := len(bindings(t, bus)) - before - own; got != 10 {
+			t.Errorf("after 5 have gone there are %d more than 20 names, not 10", got)
+		}
+	})
+}
