@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kbus-limpet/limpet/internal/buildinfo"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
@@ -80,6 +81,7 @@ that programs point to in their own memory; what is missing is said at the start
 			return o.ask(cmd.Context(), q.word, cmd.OutOrStdout())
 		}})
 	}
+	buildinfo.AddTo(cmd)
 	return cmd
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/buildinfo"
 	"github.com/kbus-limpet/limpet/internal/daemon"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -150,7 +151,7 @@ func (c *config) validate() error {
 		return fmt.Errorf("--request-hold: %v is too short; choose at least 1ms", c.RequestHold)
 	}
 	d := daemon.Config{
-		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.Announce, Version: version(),
+		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.Announce, Version: buildinfo.Read().Version,
 		Limpet: limpet.Config{
 			Pattern: c.MessageName, Termination: c.Termination, Trace: c.Verbosity >= 2,
 			Grace: c.Grace, RequestHold: c.RequestHold, AllInterest: c.Interest == "off",

@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/kbus-limpet/limpet/internal/buildinfo"
 )
 
 // Exit codes, documented in the help.
@@ -65,7 +66,6 @@ while running; 2 wrong flags, configuration or environment.`,
   limpetd --network-id 2 --connect otherhost:7000 --bus embedded
   limpetd demo`,
 		Args:          cobra.NoArgs,
-		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -79,12 +79,6 @@ while running; 2 wrong flags, configuration or environment.`,
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	addFlags(cmd.Flags())
 	cmd.AddCommand(newDemo())
+	buildinfo.AddTo(cmd)
 	return cmd
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }
