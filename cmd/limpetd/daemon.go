@@ -5,10 +5,10 @@ import (
 	"errors"
 	"io"
 	"runtime"
-
-	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"sync"
 
 	"github.com/kbus-limpet/limpet/internal/daemon"
+	"github.com/kbus-limpet/limpet/internal/notify"
 )
 
 // runDaemon runs the daemon until ctx ends, or only checks its configuration.
@@ -18,11 +18,23 @@ func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
 	}
 	defer runtime.KeepAlive(heapFloor())
 	cfg.daemon.Log = cfg.newLog(errOut)
+	sockets, err := inherited()
+	if err != nil {
+		return err
+	}
+	if err := cfg.daemon.Adopt(sockets); err != nil {
+		return usage(err)
+	}
 	d, err := daemon.Open(ctx, cfg.daemon)
 	if err != nil {
 		return usage(err)
 	}
-	return d.Run(ctx, func() { _, _ = systemd.SdNotify(false, systemd.SdNotifyReady) })
+	attending, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var attended sync.WaitGroup
+	attended.Go(func() { attend(attending, d, cfg.daemon.Log) })
+	defer attended.Wait()
+	defer stop()
+	return d.Run(ctx, notify.Ready)
 }
 
 // usage makes what the person who started limpetd can mend a usageError.

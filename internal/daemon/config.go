@@ -57,6 +57,8 @@ type Config struct {
 	Version string
 	// Log gets a line for each change of state; nil logs nothing.
 	Log *slog.Logger
+
+	adopted map[adopted]net.Listener // see Adopt
 }
 
 // A ConfigError is what the person who starts a daemon can mend.

@@ -44,6 +44,8 @@ type Daemon struct {
 	admin    *admin.Service
 	peers    *grpcServer
 	api      *grpcServer
+	alive    prober
+	draining chan struct{} // closed when the stop begins
 	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
 	links    *announcer    // nil without AnnounceLinks
 }
@@ -69,6 +71,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if d.node, err = limpet.NewNode(b, max(cfg.NetworkID, 1), cfg.Log); err != nil { // an id that nobody sees if there is no link
 		return nil, err
 	}
+	d.draining, d.alive.question = make(chan struct{}), func() error { return touch(d.node) }
 	if err := d.open(ctx); err != nil {
 		d.closeEarly()
 		return nil, err
@@ -99,6 +102,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.peers = peerServer(cfg.Log, rpcs, d.host)
 	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed}
 	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin)
+	d.api.health.Alive = d.Alive
 	d.at, err = listen(ctx, cfg)
 	return err
 }
@@ -133,6 +137,9 @@ func (d *Daemon) closeKsocks() {
 
 // Node returns the daemon's node.
 func (d *Daemon) Node() *limpet.Node { return d.node }
+
+// Draining returns a channel that is closed when Run begins to stop.
+func (d *Daemon) Draining() <-chan struct{} { return d.draining }
 
 // PeerAddrs returns where peers, and then upstream's limpets, can dial, in the order of
 // Config.Listen and Config.ListenClassic.
@@ -179,7 +186,12 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 			}
 		})
 	}
-	d.serve(serving, keep, ready)
+	d.serve(serving, keep, func() {
+		d.api.health.Started(len(d.cfg.Connect) + len(d.cfg.ConnectClassic))
+		if ready != nil {
+			ready()
+		}
+	})
 	if d.stopping != nil {
 		keep(func() error { return awaitTermination(serving, d.stopping) })
 	}
@@ -189,6 +201,7 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	d.dial(ctx, &dialling)
 
 	<-ctx.Done()
+	close(d.draining)
 	d.drain(serving)
 	dialling.Wait()
 	stop()
@@ -220,7 +233,7 @@ func (d *Daemon) serve(ctx context.Context, keep func(func() error), ready func(
 		devices := kbusfs.New(d.cfg.devices(d.set, d.cfg.Log))
 		keep(func() error { return devices.Run(ctx, ready) })
 		keep(func() error { return devices.ServeControl(ctx, d.at.control) })
-	} else if ready != nil {
+	} else {
 		ready()
 	}
 }

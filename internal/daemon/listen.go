@@ -45,21 +45,21 @@ func listen(ctx context.Context, cfg *Config) (*listeners, error) {
 
 func (l *listeners) open(ctx context.Context, cfg *Config) error {
 	for _, addr := range cfg.Listen {
-		p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Log: cfg.Log})
+		p, err := cfg.listenAt(ctx, SocketPeer, addr, sockaddr.Config{})
 		if err != nil {
 			return fmt.Errorf("--listen: %w", err)
 		}
 		l.peers = append(l.peers, counted.Listen(p))
 	}
 	for _, addr := range cfg.ListenClassic {
-		p, err := sockaddr.Listen(ctx, addr, sockaddr.Config{Log: cfg.Log})
+		p, err := cfg.listenAt(ctx, SocketClassic, addr, sockaddr.Config{})
 		if err != nil {
 			return fmt.Errorf("--listen-classic: %w", err)
 		}
 		l.classic = append(l.classic, p)
 	}
 	if cfg.API != nil {
-		a, err := sockaddr.Listen(ctx, *cfg.API, sockaddr.Config{Private: true, Log: cfg.Log})
+		a, err := cfg.listenAt(ctx, SocketAPI, *cfg.API, sockaddr.Config{Private: true})
 		if errors.Is(err, sockaddr.ErrInUse) {
 			return fmt.Errorf("%w (or give this daemon its own with --api)", err)
 		}
@@ -69,11 +69,11 @@ func (l *listeners) open(ctx context.Context, cfg *Config) error {
 		l.api = append(l.api, counted.Listen(a))
 	}
 	if cfg.Metrics != "" {
-		m, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Metrics)
+		m, err := cfg.listenAt(ctx, SocketMetrics, sockaddr.Address{Network: "tcp", Address: cfg.Metrics}, sockaddr.Config{})
 		if err != nil {
 			return fmt.Errorf("--metrics: %w", err)
 		}
-		l.metrics = sockaddr.Retry(m, cfg.Log)
+		l.metrics = m
 	}
 	if cfg.Expose == "" {
 		return nil
