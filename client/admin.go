@@ -82,6 +82,17 @@ func (b *Bus) DrainLink(ctx context.Context, name string, timeout time.Duration)
 	return r.GetUnfinished(), nil
 }
 
+// Reload has the daemon read its configuration again, and returns what that changes: all
+// of it or, with an error, nothing. With dry nothing is changed. It takes as long as the
+// links take to drain that are changed or no longer configured, some seconds at most.
+func (b *Bus) Reload(ctx context.Context, dry bool) ([]*pb.ConfigChange, error) {
+	r, err := b.admin.Reload(ctx, &pb.ReloadRequest{DryRun: dry})
+	if err != nil {
+		return nil, statusError("reload", "", err)
+	}
+	return r.GetChanges(), nil
+}
+
 // WaitReady waits until the daemon answers, or ctx ends.
 func (b *Bus) WaitReady(ctx context.Context) error {
 	_, err := b.admin.GetStatus(ctx, &pb.GetStatusRequest{}, grpc.WaitForReady(true))

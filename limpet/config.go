@@ -47,6 +47,9 @@ type Config struct {
 	AllInterest bool
 	// Trace logs every message as it is processed, without its data.
 	Trace bool
+	// Origin is where the peering comes from, for whoever has configured it: see
+	// Peering.Origin. It changes nothing.
+	Origin string
 }
 
 // Validate returns an error that says what is wrong with the names in the

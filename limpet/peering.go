@@ -106,6 +106,9 @@ func (n *Node) NewDialled(name string, cfg Config, classic bool) *Peering {
 // Name returns the peering's name.
 func (p *Peering) Name() string { return p.name }
 
+// Origin returns Config.Origin as it was when the peering was made.
+func (p *Peering) Origin() string { return p.cfg.Origin }
+
 // Dialled reports whether we dial the peer, else it dials us.
 func (p *Peering) Dialled() bool { return p.dialled }
 

@@ -35,19 +35,21 @@ func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect .
 	dir := tb.TempDir()
 	d := &node{api: filepath.Join(dir, "api")}
 	c := daemon.Config{
-		Bus: daemon.Embedded, FirstSerial: 1, NetworkID: id, Limpet: cfg, Version: "test", Connect: connect,
+		Bus: daemon.Embedded, FirstSerial: 1, NetworkID: id, Limpet: cfg, Version: "test",
 		API: &sockaddr.Address{Network: "unix", Address: d.api},
 	}
 	network, old := strings.CutPrefix(listen, "classic-")
 	switch network {
 	case "tcp":
-		c.Listen = []sockaddr.Address{{Network: "tcp", Address: "127.0.0.1:0"}}
+		c.Links = append(c.Links, daemon.Accept(sockaddr.Address{Network: "tcp", Address: "127.0.0.1:0"}))
 	case "unix":
-		c.Listen = []sockaddr.Address{{Network: "unix", Address: filepath.Join(dir, "link")}}
+		c.Links = append(c.Links, daemon.Accept(sockaddr.Address{Network: "unix", Address: filepath.Join(dir, "link")}))
 	}
-	if old {
-		c.Listen, c.ListenClassic = nil, c.Listen
-		c.Connect, c.ConnectClassic = nil, c.Connect
+	for _, a := range connect {
+		c.Links = append(c.Links, daemon.Dial(a))
+	}
+	for i := range c.Links {
+		c.Links[i].Classic = old
 	}
 	x, err := daemon.Open(context.Background(), c)
 	if err != nil {

@@ -538,7 +538,7 @@ func TestConfigurationSources(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, words := range []string{"network id:      4", "message name:    $.B.*", "listen:          [:0]", "bus:             embedded"} {
+	for _, words := range []string{"network id:      4", "message name:    $.B.*", "listen:          :0", "bus:             embedded"} {
 		if !strings.Contains(string(out), words) {
 			t.Errorf("the check does not say %q:\n%s", words, out)
 		}

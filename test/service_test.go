@@ -12,8 +12,8 @@ import (
 	"github.com/kbus-limpet/limpet/client"
 )
 
-// A service manager hands limpetd its sockets, is told when it serves, what its links do
-// and when it stops, and is shown that it lives. The sockets outlive the daemon.
+// A service manager hands limpetd its sockets, is told when it serves, what its links do,
+// when it reloads and when it stops, and is shown that it lives. The sockets outlive the daemon.
 func TestService(t *testing.T) {
 	dir := t.TempDir()
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: filepath.Join(dir, "notify")})
@@ -71,13 +71,19 @@ func TestService(t *testing.T) {
 					_ = cmd.Process.Kill()
 					t.Fatalf("the manager is not told %v: %v\n%s", all, err, log)
 				}
-				delete(all, string(b[:n]))
+				first, _, _ := strings.Cut(string(b[:n]), "\n")
+				delete(all, first)
 			}
 		}
 		await("READY=1", "WATCHDOG=1", "STATUS=1 link: 1 up")
 		if err := <-asked; err != nil {
 			t.Errorf("who came before the daemon: %v", err)
 		}
+		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		await("RELOADING=1")
+		await("READY=1")
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}

@@ -42,9 +42,9 @@ func (e *embedded) Join(_ context.Context, side contest.Side, place string) (con
 	var d *daemon.Daemon
 	var err error
 	if side == contest.Near {
-		cfg := daemon.Config{Bus: daemon.Embedded, NetworkID: 1, Listen: []sockaddr.Address{link}}
+		cfg := daemon.Config{Bus: daemon.Embedded, NetworkID: 1, Links: []daemon.LinkConfig{daemon.Accept(link)}}
 		if e.classic {
-			cfg.Listen, cfg.ListenClassic = nil, cfg.Listen
+			cfg.Links[0].Classic = true
 		}
 		d, err = daemon.Open(context.Background(), cfg)
 	} else {

@@ -57,9 +57,9 @@ func playIdle(args []string) error {
 
 // openLinked opens a daemon without API that dials link.
 func openLinked(id uint32, link sockaddr.Address, classic bool) (*daemon.Daemon, error) {
-	cfg := daemon.Config{Bus: daemon.Embedded, NetworkID: id, Connect: []sockaddr.Address{link}}
+	cfg := daemon.Config{Bus: daemon.Embedded, NetworkID: id, Links: []daemon.LinkConfig{daemon.Dial(link)}}
 	if classic {
-		cfg.Connect, cfg.ConnectClassic = nil, cfg.Connect
+		cfg.Links[0].Classic = true
 	}
 	return daemon.Open(context.Background(), cfg)
 }

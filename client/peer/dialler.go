@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -17,6 +18,8 @@ import (
 type Dialler struct {
 	// Node is our side. Required.
 	Node *limpet.Node
+	// Name is the peering's. Required.
+	Name string
 	// Address is the peer's. Required.
 	Address sockaddr.Address
 	// Classic says that the peer is one of upstream's limpets.
@@ -25,20 +28,11 @@ type Dialler struct {
 	Limpet limpet.Config
 }
 
-// Name returns the name that the peering has: "connect ADDRESS", or "connect-classic
-// ADDRESS".
-func (d *Dialler) Name() string {
-	if d.Classic {
-		return "connect-classic " + d.Address.String()
-	}
-	return "connect " + d.Address.String()
-}
-
 // Run dials the peer, serves the link, and dials again when that has broken, until ctx
 // ends; then it drains the link, takes the peering off its node and returns. The peer
 // may be there later than we are. Nothing is left running.
 func (d *Dialler) Run(ctx context.Context) {
-	p := d.Node.NewDialled(d.Name(), d.Limpet, d.Classic)
+	p := d.Node.NewDialled(d.Name, d.Limpet, d.Classic)
 	streams, stop := context.WithCancel(context.WithoutCancel(ctx)) // they end after the drain
 	k := &keeper{peering: p, log: d.Node.Log().With("link", p.Name()), open: d.open, delay: newDelay()}
 	ended := make(chan struct{})
@@ -47,17 +41,32 @@ func (d *Dialler) Run(ctx context.Context) {
 		k.run(streams, ctx)
 	}()
 	<-ctx.Done()
-	p.Close(streams, stopReason)
+	reason := reasonOf(context.Cause(ctx))
+	p.Close(streams, reason)
 	stop()
 	<-ended
-	p.Close(streams, stopReason) // of a greeting that was under way there may be a link now
+	p.Close(streams, reason) // of a greeting that was under way there may be a link now
 }
 
 // dialTimeout bounds the making of a connection with an upstream limpet.
 const dialTimeout = 5 * time.Second
 
-// stopReason is what the peer is told.
+// stopReason is what the peer is told, unless the context ended with a StopError.
 const stopReason = "the daemon is stopping"
+
+// A StopError is a cause with which Run's context may end: what the peer is told. Other
+// causes are nobody else's business.
+type StopError string
+
+// Error returns the reason.
+func (r StopError) Error() string { return string(r) }
+
+func reasonOf(cause error) string {
+	if r := StopError(""); errors.As(cause, &r) {
+		return string(r)
+	}
+	return stopReason
+}
 
 func (d *Dialler) open(ctx context.Context) (link.Stream, error) {
 	if !d.Classic {

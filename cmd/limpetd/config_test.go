@@ -1,28 +1,29 @@
 package main
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/spf13/pflag"
 )
 
-func load(t testing.TB, yaml string, args ...string) (*config, error) {
+func loaderFor(t testing.TB, yaml string, args ...string) *loader {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "limpetd.yaml")
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	flags := pflag.NewFlagSet("limpetd", pflag.ContinueOnError)
-	addFlags(flags)
+	flags := commandLine()
 	if err := flags.Parse(append([]string{"--config", file}, args...)); err != nil {
 		t.Fatal(err)
 	}
-	return loadConfig(flags)
+	return newLoader(flags)
+}
+
+func load(t testing.TB, yaml string, args ...string) (*config, error) {
+	t.Helper()
+	return loaderFor(t, yaml, args...).load()
 }
 
 func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
@@ -32,7 +33,7 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.NetworkID != 6 || cfg.Verbosity != 2 || len(cfg.daemon.Connect) != 2 || cfg.daemon.Connect[1].Address != "c:2" || cfg.MessageName != "$.*" {
+	if cfg.NetworkID != 6 || cfg.Verbosity != 2 || len(cfg.daemon.Links) != 2 || cfg.daemon.Links[1].Title() != "connect c:2" || cfg.MessageName != "$.*" {
 		t.Errorf("%+v", cfg)
 	}
 }
@@ -95,7 +96,7 @@ func TestLinkSettings(t *testing.T) {
 		"--program-grace -1s":                        "--program-grace: -1s is less than 0",
 		"--program-grace 25h":                        "--program-grace: 25h0m0s is too long",
 		"--request-hold 0":                           "--request-hold: 0s is too short",
-		"--interest maybe":                           `--interest: "maybe" is not on, poll or off`,
+		"--interest maybe":                           `--interest: "maybe" is not one of on, poll, off`,
 		"--interest poll --interest-poll 1ms":        "--interest-poll: 1ms is not between 10ms and 1m0s",
 		"--interest poll --interest-poll 2m":         "--interest-poll: 2m0s is not between",
 		"--interest poll --interest-poll -1s":        "--interest-poll: -1s is not between",
@@ -128,15 +129,12 @@ func TestInterestPoll(t *testing.T) {
 }
 
 func TestCheckSaysWhatWouldBeDone(t *testing.T) {
-	cfg, err := load(t, "", "--check", "--bus", "embedded", "--network-id", "3", "--listen", ":7000", "--grace", "1m", "--interest", "off", "--api", "none")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := loaderFor(t, "", "--bus", "embedded", "--network-id", "3", "--listen", ":7000", "--grace", "1m", "--interest", "off", "--api", "none")
 	var out strings.Builder
-	if err := runDaemon(t.Context(), cfg, &out, io.Discard); err != nil {
+	if err := checkConfig(l, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"bus: embedded", "network id: 3", "listen: [:7000]", "grace: 1m0s", "request hold: 5s", "program grace: 10s", "interest: off", "api: none"} {
+	for _, want := range []string{"bus: embedded", "network id: 3", "listen: :7000", "grace: 1m0s", "request hold: 5s", "program grace: 10s", "interest: off", "api: none"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
 			t.Errorf("--check does not say %q:\n%s", want, &out)
 		}
@@ -145,12 +143,12 @@ func TestCheckSaysWhatWouldBeDone(t *testing.T) {
 
 // No file makes the configuration panic, and what is accepted can be run.
 func FuzzConfig(f *testing.F) {
-	for _, s := range []string{"", "network-id: 1\nlisten: [':1', /x]\n", "listen: x\n", "verbosity: -1\n", "message-name: [1]\n", "a: &a [*a]\n", "network-id: -1\n"} {
+	for _, s := range []string{"", "network-id: 1\nlisten: [':1', /x]\n", "listen: x\n", "verbosity: -1\n", "message-name: [1]\n", "a: &a [*a]\n", "network-id: -1\n", "links: [{connect: ':1', grace: 1m}]\n", "listen: &a [*a]\n", "? [a]\n: b\n"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, yaml string) {
 		cfg, err := load(t, yaml)
-		if err == nil && cfg.NetworkID == 0 && len(cfg.Listen)+len(cfg.Connect) > 0 {
+		if err == nil && cfg.NetworkID == 0 && len(cfg.daemon.Links) > 0 {
 			t.Errorf("links without a network id are accepted from %q", yaml)
 		}
 	})

@@ -4,37 +4,76 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"os"
+	"os/signal"
 	"runtime"
 	"sync"
+	"syscall"
 
 	"github.com/kbus-limpet/limpet/internal/daemon"
 	"github.com/kbus-limpet/limpet/internal/notify"
 )
 
-// runDaemon runs the daemon until ctx ends, or only checks its configuration.
-func runDaemon(ctx context.Context, cfg *config, out, errOut io.Writer) error {
-	if cfg.Check {
-		return usage(cfg.sayCheck(out))
+// runDaemon runs the daemon until ctx ends. SIGHUP has it read its configuration again.
+func runDaemon(ctx context.Context, l *loader, errOut io.Writer) error {
+	cfg, err := l.load()
+	if err != nil {
+		return &usageError{err}
 	}
 	defer runtime.KeepAlive(heapFloor())
-	cfg.daemon.Log = cfg.newLog(errOut)
 	sockets, err := inherited()
 	if err != nil {
 		return err
 	}
-	if err := cfg.daemon.Adopt(sockets); err != nil {
+	c := cfg.daemon
+	if err := c.Adopt(sockets); err != nil {
 		return usage(err)
 	}
-	d, err := daemon.Open(ctx, cfg.daemon)
+	c.LevelVar = new(slog.LevelVar)
+	c.LevelVar.Set(c.Level)
+	c.Log = cfg.newLog(errOut, c.LevelVar)
+	c.Load = func() (daemon.Config, error) {
+		now, err := l.load()
+		if err != nil {
+			return daemon.Config{}, err
+		}
+		return now.daemon, now.daemon.Adopt(sockets)
+	}
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP) // before it can be told that we are there
+	defer signal.Stop(hangUp)
+	d, err := daemon.Open(ctx, c)
 	if err != nil {
 		return usage(err)
 	}
-	attending, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var attended sync.WaitGroup
-	attended.Go(func() { attend(attending, d, cfg.daemon.Log) })
-	defer attended.Wait()
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx)) // until Run has ended, which drains first
+	var all sync.WaitGroup
+	all.Go(func() { reloadAt(beside, hangUp, d, c.Log) })
+	all.Go(func() { attend(beside, d, c.Log) })
+	defer all.Wait()
 	defer stop()
 	return d.Run(ctx, notify.Ready)
+}
+
+// reloadAt reloads the configuration at each signal, until ctx ends. What is wrong with
+// it is logged, and nothing changes.
+func reloadAt(ctx context.Context, hangUp <-chan os.Signal, d *daemon.Daemon, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangUp:
+		}
+		notify.Reloading()
+		changes, err := d.Reload(ctx, false)
+		notify.Ready()
+		if err != nil {
+			log.Error("the configuration is not reloaded; everything stays as it was", "reason", err)
+			continue
+		}
+		log.Info("configuration reloaded", "changes", len(changes))
+	}
 }
 
 // usage makes what the person who started limpetd can mend a usageError.

@@ -58,7 +58,8 @@ of its own, for programs that use its local API, and with --expose for all.
 
 Every flag can also stand in the file given with --config (YAML, the same names)
 and in the environment (LIMPETD_NETWORK_ID for --network-id). A flag wins over the
-environment, which wins over the file.
+environment, which wins over the file. SIGHUP, and limpetctl reload, have all of them
+read again.
 
 Exit codes: 0 stopped by SIGTERM, SIGINT or the termination message; 1 failed
 while running; 2 wrong flags, configuration or environment.`,
@@ -69,16 +70,17 @@ while running; 2 wrong flags, configuration or environment.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(cmd.Flags())
-			if err != nil {
-				return &usageError{err}
+			l := newLoader(cmd.Flags())
+			if check, _ := cmd.Flags().GetBool("check"); check {
+				return checkConfig(l, cmd.OutOrStdout())
 			}
-			return runDaemon(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runDaemon(cmd.Context(), l, cmd.ErrOrStderr())
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	addFlags(cmd.Flags())
-	cmd.AddCommand(newDemo())
+	cmd.Flags().AddFlagSet(commandLine())
+	cmd.Flags().Bool("check", false, "check the configuration, say what would be done, and stop")
+	cmd.AddCommand(newDemo(), newConfigure())
 	buildinfo.AddTo(cmd)
 	return cmd
 }

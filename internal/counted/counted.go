@@ -50,6 +50,8 @@ func (c *counting) Close() error {
 type Addr struct {
 	net.Addr
 	*Counter
+	// Listener is the one that has accepted the connection.
+	Listener *Listener
 }
 
 type accepted struct {
@@ -81,7 +83,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	counter := new(Counter)
-	c := &accepted{remote: Addr{Addr: conn.RemoteAddr(), Counter: counter}}
+	c := &accepted{remote: Addr{Addr: conn.RemoteAddr(), Counter: counter, Listener: l}}
 	c.Conn, c.counter = conn, counter
 	c.closed = func() {
 		l.mu.Lock()

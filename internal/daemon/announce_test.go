@@ -8,7 +8,6 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/daemon"
-	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
@@ -22,7 +21,7 @@ func decode[T any](t *testing.T, m *kbusdev.Message) (v T) {
 
 func TestLinksAreAnnounced(t *testing.T) {
 	link := unix(filepath.Join(t.TempDir(), "link"))
-	a := start(t, daemon.Config{NetworkID: 1, Connect: []sockaddr.Address{link}, AnnounceLinks: true})
+	a := start(t, daemon.Config{NetworkID: 1, Links: []daemon.LinkConfig{daemon.Dial(link)}, AnnounceLinks: true})
 	l, err := a.bus.Listen(t.Context(), client.ListenConfig{Names: []string{"$.Limpet.*"}, MaxMessages: 1000})
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +55,7 @@ func TestLinksAreAnnounced(t *testing.T) {
 		}
 	}
 
-	b := start(t, daemon.Config{NetworkID: 2, Listen: []sockaddr.Address{link}, AnnounceLinks: true})
+	b := start(t, daemon.Config{NetworkID: 2, Links: []daemon.LinkConfig{daemon.Accept(link)}, AnnounceLinks: true})
 	if up := next(daemon.NameLinkUp, "up"); up.Epochs != 1 {
 		t.Errorf("up for the first time: %+v", up)
 	}

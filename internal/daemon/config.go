@@ -35,9 +35,8 @@ type Config struct {
 	FirstSerial uint32
 	// NetworkID is that of the bus, above 0 if it is linked.
 	NetworkID uint32
-	// Listen and ListenClassic are where peers and upstream's limpets dial us, Connect
-	// and ConnectClassic those whom we dial.
-	Listen, Connect, ListenClassic, ConnectClassic []sockaddr.Address
+	// Links are the peers that we dial, and where peers dial us.
+	Links []LinkConfig
 	// API is where local programs and operators are served; nil is nowhere.
 	API *sockaddr.Address
 	// ProgramGrace is how long the session of a program, with its Ksock, is kept after its
@@ -55,6 +54,12 @@ type Config struct {
 	AnnounceLinks bool
 	// Version is told by GetStatus.
 	Version string
+	// Level is what is logged; it is set in LevelVar, unless that is nil, at a Reload.
+	Level    slog.Level
+	LevelVar *slog.LevelVar
+	// Load returns the configuration as it stands now, for Reload; nil: there is none to
+	// be read again. Its Load, Log and LevelVar count for nothing.
+	Load func() (Config, error)
 	// Log gets a line for each change of state; nil logs nothing.
 	Log *slog.Logger
 
@@ -62,10 +67,19 @@ type Config struct {
 }
 
 // A ConfigError is what the person who starts a daemon can mend.
-type ConfigError struct{ Err error }
+type ConfigError struct {
+	// Setting is the flag that it is about, without its dashes; "" if it is not one alone.
+	Setting string
+	Err     error
+}
 
 // Error returns the error's text.
-func (e *ConfigError) Error() string { return e.Err.Error() }
+func (e *ConfigError) Error() string {
+	if e.Setting == "" {
+		return e.Err.Error()
+	}
+	return "--" + e.Setting + ": " + e.Err.Error()
+}
 
 // Unwrap returns the error inside.
 func (e *ConfigError) Unwrap() error { return e.Err }
@@ -80,24 +94,23 @@ const (
 // Validate returns a *ConfigError that says what is wrong with the configuration
 // by itself, and what to do.
 func (c *Config) Validate() error {
-	for _, check := range []func() error{c.checkPurpose, c.checkExpose, c.checkAddresses, c.checkDurations, c.Limpet.Validate} {
+	for _, check := range []func() error{
+		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkMetrics, c.checkDurations,
+		func() error { return checkLimpet(&c.Limpet) },
+	} {
 		if err := check(); err != nil {
-			return &ConfigError{err}
+			return err
 		}
 	}
 	return nil
 }
 
-func (c *Config) linked() bool {
-	return len(c.Listen)+len(c.Connect)+len(c.ListenClassic)+len(c.ConnectClassic) > 0
-}
-
 func (c *Config) checkPurpose() error {
 	switch {
-	case c.linked() && c.NetworkID == 0:
-		return errors.New("--network-id: a bus that is linked needs a network id above 0, different on every bus")
-	case !c.linked() && c.API == nil && c.Expose == "":
-		return errors.New("nothing to do: set --listen, --connect, --listen-classic, --connect-classic, --api or --expose")
+	case len(c.Links) > 0 && c.NetworkID == 0:
+		return &ConfigError{"network-id", errors.New("a bus that is linked needs a network id above 0, different on every bus")}
+	case len(c.Links) == 0 && c.API == nil && c.Expose == "":
+		return &ConfigError{"", errors.New("nothing to do: set --listen, --connect, --listen-classic, --connect-classic, --api or --expose")}
 	}
 	return nil
 }
@@ -106,48 +119,29 @@ func (c *Config) checkExpose() error {
 	switch {
 	case c.Expose == "":
 	case filepath.Base(c.Expose) != "kbus0":
-		return fmt.Errorf("--expose: the file %q must be called kbus0, in any folder", c.Expose)
+		return &ConfigError{"expose", fmt.Errorf("the file %q must be called kbus0, in any folder", c.Expose)}
 	case c.Bus != Embedded && c.Bus != Auto && c.Bus != "":
-		return fmt.Errorf("--expose: only the embedded bus can be served as a device, not %s; leave --bus out, or give --bus embedded", c.Bus)
+		return &ConfigError{"expose", fmt.Errorf("only the embedded bus can be served as a device, not %s; leave --bus out, or give --bus embedded", c.Bus)}
 	}
 	return nil
 }
 
-// checkAddresses finds addresses that stand there twice: their links would have the
-// same name.
-func (c *Config) checkAddresses() error {
-	for _, x := range []struct {
-		flag string
-		all  []sockaddr.Address
-	}{{"listen", c.Listen}, {"connect", c.Connect}, {"listen-classic", c.ListenClassic}, {"connect-classic", c.ConnectClassic}} {
-		seen := make(map[sockaddr.Address]bool)
-		for _, a := range x.all {
-			if seen[a] {
-				return fmt.Errorf("--%s: the address %s is given twice", x.flag, a)
-			}
-			seen[a] = true
-		}
+func (c *Config) checkMetrics() error {
+	if c.Metrics == "" {
+		return nil
 	}
-	if c.Metrics != "" {
-		if _, _, err := net.SplitHostPort(c.Metrics); err != nil {
-			return fmt.Errorf("--metrics: %q is not HOST:PORT: %w", c.Metrics, err)
-		}
+	if _, _, err := net.SplitHostPort(c.Metrics); err != nil {
+		return &ConfigError{"metrics", fmt.Errorf("%q is not HOST:PORT: %w", c.Metrics, err)}
 	}
 	return nil
 }
 
 func (c *Config) checkDurations() error {
-	if g := c.Limpet.Grace; g > maxDuration {
-		return fmt.Errorf("--grace: %v is too long; choose at most %v, or 0 for none", g, maxDuration)
-	}
 	if g := c.ProgramGrace; g > maxDuration {
-		return fmt.Errorf("--program-grace: %v is too long; choose at most %v, or 0 for none", g, maxDuration)
-	}
-	if h := c.Limpet.RequestHold; h < 0 || h > maxDuration {
-		return fmt.Errorf("--request-hold: %v is not between 1ms and %v", h, maxDuration)
+		return &ConfigError{"program-grace", fmt.Errorf("%v is too long; choose at most %v, or 0 for none", g, maxDuration)}
 	}
 	if i := c.InterestPoll; i != 0 && (i < minInterestPoll || i > maxInterestPoll) {
-		return fmt.Errorf("--interest-poll: %v is not between %v and %v; 0 is no polling", i, minInterestPoll, maxInterestPoll)
+		return &ConfigError{"interest-poll", fmt.Errorf("%v is not between %v and %v; 0 is no polling", i, minInterestPoll, maxInterestPoll)}
 	}
 	return nil
 }
@@ -163,7 +157,7 @@ func (c *Config) devices(set *membus.Set, log *slog.Logger) kbusfs.Config {
 func (c *Config) OpenBus(set *membus.Set) (kbusdev.Bus, string, error) {
 	if c.Expose != "" {
 		if err := c.devices(set, c.Log).Validate(); err != nil {
-			return nil, "", &ConfigError{fmt.Errorf("--expose: %w", err)}
+			return nil, "", &ConfigError{"expose", err}
 		}
 	}
 	which := c.Bus
@@ -178,11 +172,11 @@ func (c *Config) OpenBus(set *membus.Set) (kbusdev.Bus, string, error) {
 	}
 	path, err := kbusdev.DevicePath(which)
 	if err != nil {
-		return nil, "", &ConfigError{err}
+		return nil, "", &ConfigError{"bus", err}
 	}
 	bus, err := kbusdev.OpenDevice(path)
 	if err != nil {
-		return nil, "", &ConfigError{err}
+		return nil, "", &ConfigError{"bus", err}
 	}
 	if c.InterestPoll > 0 {
 		bus = kbusdev.PollListeners(bus, kbusdev.PollConfig{Every: c.InterestPoll, Log: c.Log})

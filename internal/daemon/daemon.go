@@ -14,8 +14,6 @@ import (
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/kbus-limpet/limpet/client/peer"
-	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -48,6 +46,12 @@ type Daemon struct {
 	draining chan struct{} // closed when the stop begins
 	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
 	links    *announcer    // nil without AnnounceLinks
+	linked   configuredLinks
+
+	running, dialling sync.WaitGroup // what serves, and what dials
+
+	reloading sync.Mutex // held while the configuration changes
+	runs      *run       // nil unless the daemon runs
 }
 
 // Open opens the bus and all listeners. Programs and peers can connect then, but are
@@ -60,7 +64,8 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Daemon{cfg: cfg, set: membus.NewSet(membus.WithFirstSerial(cmp.Or(cfg.FirstSerial, 1+rand.Uint32()>>1)))}
+	cfg.Links = cfg.resolved()
+	d := &Daemon{cfg: cfg, linked: configuredLinks{all: make(map[string]*configuredLink)}, set: membus.NewSet(membus.WithFirstSerial(cmp.Or(cfg.FirstSerial, 1+rand.Uint32()>>1)))}
 	b, notice, err := cfg.OpenBus(d.set)
 	if err != nil {
 		return nil, err
@@ -84,7 +89,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
 	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)))
 	d.programs.LinkOf = linkOf(d.node)
-	d.host = serverpeer.NewHost(d.node, cfg.Limpet)
+	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor)
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
 	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed}); err != nil {
 		return err
@@ -100,9 +105,12 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		}
 	}
 	d.peers = peerServer(cfg.Log, rpcs, d.host)
-	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed}
+	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Reloads: d.reloadFor}
 	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin)
 	d.api.health.Alive = d.Alive
+	if err := d.openLinks(ctx); err != nil {
+		return err
+	}
 	d.at, err = listen(ctx, cfg)
 	return err
 }
@@ -120,6 +128,9 @@ func linkOf(n *limpet.Node) func(kbusdev.KsockID) (bus.Link, bool) {
 
 // closeEarly gives back what open has made.
 func (d *Daemon) closeEarly() {
+	for _, l := range d.linked.sorted() {
+		l.close()
+	}
 	d.closeKsocks()
 	d.node.Close(context.Background(), stopReason)
 	d.host.Stop()
@@ -141,15 +152,15 @@ func (d *Daemon) Node() *limpet.Node { return d.node }
 // Draining returns a channel that is closed when Run begins to stop.
 func (d *Daemon) Draining() <-chan struct{} { return d.draining }
 
-// PeerAddrs returns where peers, and then upstream's limpets, can dial, in the order of
-// Config.Listen and Config.ListenClassic.
+// PeerAddrs returns where peers can dial, in the order of Config.Links.
 func (d *Daemon) PeerAddrs() []net.Addr {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
 	var all []net.Addr
-	for _, l := range d.at.peers {
-		all = append(all, l.Addr())
-	}
-	for _, l := range d.at.classic {
-		all = append(all, l.Addr())
+	for _, c := range d.cfg.Links {
+		if l := d.linked.get(c.Title()); l != nil && c.Listen {
+			all = append(all, l.addr())
+		}
 	}
 	return all
 }
@@ -178,16 +189,23 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	// What serves goes on during the drain.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var running, dialling sync.WaitGroup
 	keep := func(what func() error) {
-		running.Go(func() {
+		d.running.Go(func() {
 			if err := what(); err != nil && serving.Err() == nil {
 				cancel(err)
 			}
 		})
 	}
+	d.reloading.Lock()
+	d.runs = &run{ctx: ctx, fail: cancel}
+	for _, l := range d.linked.sorted() {
+		d.startLink(ctx, l, cancel)
+	}
+	d.reloading.Unlock()
 	d.serve(serving, keep, func() {
-		d.api.health.Started(len(d.cfg.Connect) + len(d.cfg.ConnectClassic))
+		d.reloading.Lock()
+		d.api.health.Started(d.cfg.dialled())
+		d.reloading.Unlock()
 		if ready != nil {
 			ready()
 		}
@@ -198,15 +216,17 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	if d.links != nil {
 		keep(func() error { return d.links.run(serving) })
 	}
-	d.dial(ctx, &dialling)
 
 	<-ctx.Done()
 	close(d.draining)
+	d.reloading.Lock() // until one that is under way has ended
+	d.runs = nil
+	d.reloading.Unlock()
 	d.drain(serving)
-	dialling.Wait()
+	d.dialling.Wait()
 	stop()
 	d.shut()
-	running.Wait()
+	d.running.Wait()
 	why := context.Cause(ctx)
 	if errors.Is(why, limpet.ErrTerminated) || parent.Err() != nil {
 		d.cfg.Log.Info("limpetd stops", "reason", why)
@@ -217,14 +237,8 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 
 // serve starts everything that is reached from outside.
 func (d *Daemon) serve(ctx context.Context, keep func(func() error), ready func()) {
-	for _, l := range d.at.peers {
-		keep(func() error { return serveGRPC(d.peers, l) })
-	}
 	for _, l := range d.at.api {
 		keep(func() error { return serveGRPC(d.api, l) })
-	}
-	for _, l := range d.at.classic {
-		keep(func() error { return d.host.ServeClassic(l) })
 	}
 	if d.at.metrics != nil {
 		keep(func() error { return serveMetrics(ctx, d.at.metrics, d.registry) })
@@ -245,29 +259,17 @@ func serveGRPC(s *grpcServer, l net.Listener) error {
 	return nil
 }
 
-func (d *Daemon) dial(ctx context.Context, dialling *sync.WaitGroup) {
-	for _, x := range []struct {
-		all     []sockaddr.Address
-		classic bool
-	}{{d.cfg.Connect, false}, {d.cfg.ConnectClassic, true}} {
-		for _, addr := range x.all {
-			p := &peer.Dialler{Node: d.node, Address: addr, Classic: x.classic, Limpet: d.cfg.Limpet}
-			dialling.Go(func() { p.Run(ctx) })
-		}
-	}
-}
-
 // drain ends all links in good order.
 func (d *Daemon) drain(ctx context.Context) {
 	d.peers.health.Stop()
 	d.api.health.Stop()
-	timeout := d.cfg.Limpet.DrainTimeout
-	if timeout == 0 {
-		timeout = 5 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout+drainMargin)
+	ctx, cancel := context.WithTimeout(ctx, d.drainTimeout()+drainMargin)
 	defer cancel()
 	d.node.Close(ctx, stopReason)
+}
+
+func (d *Daemon) drainTimeout() time.Duration {
+	return cmp.Or(d.cfg.Limpet.DrainTimeout, 5*time.Second)
 }
 
 // lastAnswers is how long the answers to programs' calls may take to get out.
@@ -283,6 +285,10 @@ func (d *Daemon) shut() {
 	d.api.GracefulStop()
 	late.Stop()
 	d.at.close()
+	for _, l := range d.linked.sorted() {
+		l.ended.Store(true)
+		l.close()
+	}
 	d.host.Stop()
 	d.peers.Stop()
 	d.api.Stop()
@@ -290,12 +296,6 @@ func (d *Daemon) shut() {
 
 func (d *Daemon) sayStart() {
 	log := d.cfg.Log
-	for _, l := range d.at.peers {
-		log.Info("listening for peers", "address", l.Addr().String())
-	}
-	for _, l := range d.at.classic {
-		log.Info("listening for peers of the classic protocol", "address", l.Addr().String())
-	}
 	for _, l := range d.at.api {
 		log.Info("offering the local API", "address", l.Addr().String())
 	}

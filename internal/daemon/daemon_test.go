@@ -69,8 +69,9 @@ func start(t *testing.T, cfg daemon.Config) *running {
 func pair(t *testing.T, a, b daemon.Config) (*running, *running) {
 	t.Helper()
 	a.NetworkID, b.NetworkID = 1, 2
-	a.Listen = []sockaddr.Address{unix(filepath.Join(t.TempDir(), "link"))}
-	b.Connect = a.Listen
+	link := unix(filepath.Join(t.TempDir(), "link"))
+	a.Links = append(a.Links, daemon.Accept(link))
+	b.Links = append(b.Links, daemon.Dial(link))
 	x, y := start(t, a), start(t, b)
 	x.wait(limpet.Up)
 	y.wait(limpet.Up)
@@ -111,7 +112,7 @@ func TestStopIsQuickWhateverIsOpen(t *testing.T) {
 	dir := t.TempDir()
 	link, classic := unix(filepath.Join(dir, "link")), unix(filepath.Join(dir, "classic"))
 	r := start(t, daemon.Config{
-		NetworkID: 1, Listen: []sockaddr.Address{link}, ListenClassic: []sockaddr.Address{classic}, Metrics: "127.0.0.1:0",
+		NetworkID: 1, Links: []daemon.LinkConfig{daemon.Accept(link), {Address: classic, Listen: true, Classic: true}}, Metrics: "127.0.0.1:0",
 	})
 	if _, err := r.bus.Listen(t.Context(), client.ListenConfig{Names: []string{"$.*"}}); err != nil {
 		t.Fatal(err)
@@ -197,7 +198,7 @@ func TestOpenFails(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := daemon.Open(t.Context(), daemon.Config{Bus: daemon.Embedded, NetworkID: 1, Listen: []sockaddr.Address{unix(file)}})
+	_, err := daemon.Open(t.Context(), daemon.Config{Bus: daemon.Embedded, NetworkID: 1, Links: []daemon.LinkConfig{daemon.Accept(unix(file))}})
 	if !errors.Is(err, sockaddr.ErrInUse) || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("a file in the way: %v", err)
 	}
@@ -207,7 +208,7 @@ func TestOpenFails(t *testing.T) {
 // Peers' sockets and the API's are for this user alone.
 func TestSocketsArePrivate(t *testing.T) {
 	link := unix(filepath.Join(t.TempDir(), "link"))
-	r := start(t, daemon.Config{NetworkID: 1, Listen: []sockaddr.Address{link}})
+	r := start(t, daemon.Config{NetworkID: 1, Links: []daemon.LinkConfig{daemon.Accept(link)}})
 	for _, path := range []string{link.Address, r.api} {
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != 0o600 {
@@ -219,10 +220,10 @@ func TestSocketsArePrivate(t *testing.T) {
 // Counts and the name of a link stay when its daemon at the other end is another one.
 func TestMetricsOutliveEpochs(t *testing.T) {
 	link := unix(filepath.Join(t.TempDir(), "link"))
-	a := start(t, daemon.Config{NetworkID: 1, Connect: []sockaddr.Address{link}, Metrics: "127.0.0.1:0"})
+	a := start(t, daemon.Config{NetworkID: 1, Links: []daemon.LinkConfig{daemon.Dial(link)}, Metrics: "127.0.0.1:0"})
 	name := "connect " + link.Address
 	for epoch := 1; epoch <= 2; epoch++ {
-		b := start(t, daemon.Config{NetworkID: 2, Listen: []sockaddr.Address{link}})
+		b := start(t, daemon.Config{NetworkID: 2, Links: []daemon.LinkConfig{daemon.Accept(link)}})
 		a.wait(limpet.Up)
 		r, err := b.bus.Serve(t.Context(), 0, "$.Ask")
 		if err != nil {

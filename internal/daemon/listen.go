@@ -6,27 +6,25 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"slices"
 
 	"github.com/kbus-limpet/limpet/internal/counted"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-// listeners are where a daemon is reached.
+// listeners are where a daemon is reached, but for peers.
 type listeners struct {
-	peers, api []*counted.Listener
-	classic    []net.Listener
-	metrics    net.Listener // nil if there are none
-	control    net.Listener // for questions about the exposed device
+	api     []*counted.Listener
+	metrics net.Listener // nil if there are none
+	control net.Listener // for questions about the exposed device
 }
 
 // close closes all, and every connection that was accepted for gRPC.
 func (l *listeners) close() {
-	for _, x := range slices.Concat(l.peers, l.api) {
+	for _, x := range l.api {
 		x.CloseAll()
 	}
-	for _, x := range append(slices.Clone(l.classic), l.metrics, l.control) {
+	for _, x := range []net.Listener{l.metrics, l.control} {
 		if x != nil {
 			_ = x.Close()
 		}
@@ -44,20 +42,6 @@ func listen(ctx context.Context, cfg *Config) (*listeners, error) {
 }
 
 func (l *listeners) open(ctx context.Context, cfg *Config) error {
-	for _, addr := range cfg.Listen {
-		p, err := cfg.listenAt(ctx, SocketPeer, addr, sockaddr.Config{})
-		if err != nil {
-			return fmt.Errorf("--listen: %w", err)
-		}
-		l.peers = append(l.peers, counted.Listen(p))
-	}
-	for _, addr := range cfg.ListenClassic {
-		p, err := cfg.listenAt(ctx, SocketClassic, addr, sockaddr.Config{})
-		if err != nil {
-			return fmt.Errorf("--listen-classic: %w", err)
-		}
-		l.classic = append(l.classic, p)
-	}
 	if cfg.API != nil {
 		a, err := cfg.listenAt(ctx, SocketAPI, *cfg.API, sockaddr.Config{Private: true})
 		if errors.Is(err, sockaddr.ErrInUse) {

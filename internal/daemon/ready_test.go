@@ -9,15 +9,14 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/kbus-limpet/limpet/internal/daemon"
-	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/limpet"
 )
 
 // A daemon is ready once its links have been up; a link that breaks later is told by its own
 // health, and one that is told to stop is alive while it drains, but not ready.
 func TestReady(t *testing.T) {
-	at := []sockaddr.Address{unix(filepath.Join(t.TempDir(), "link"))}
-	b := start(t, daemon.Config{NetworkID: 2, Connect: at})
+	at := unix(filepath.Join(t.TempDir(), "link"))
+	b := start(t, daemon.Config{NetworkID: 2, Links: []daemon.LinkConfig{daemon.Dial(at)}})
 	conn, err := grpc.NewClient("unix:"+b.api, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +31,7 @@ func TestReady(t *testing.T) {
 		}
 	}
 	const is, isNot = healthpb.HealthCheckResponse_SERVING, healthpb.HealthCheckResponse_NOT_SERVING
-	link := "link/connect " + at[0].String()
+	link := "link/connect " + at.String()
 	b.wait(limpet.Connecting)
 	want("", is)
 	want("ready", isNot)
@@ -49,7 +48,7 @@ func TestReady(t *testing.T) {
 	}
 	watched(isNot)
 
-	a := start(t, daemon.Config{NetworkID: 1, Listen: at})
+	a := start(t, daemon.Config{NetworkID: 1, Links: []daemon.LinkConfig{daemon.Accept(at)}})
 	b.wait(limpet.Up)
 	watched(is)
 	want("ready", is)

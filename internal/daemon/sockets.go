@@ -15,8 +15,8 @@ import (
 // The names of sockets that a service manager may hand over, as FileDescriptorName= in a
 // socket unit gives them.
 const (
-	SocketPeer    = "peer"    // for Listen
-	SocketClassic = "classic" // for ListenClassic
+	SocketPeer    = "peer"    // for links that are accepted
+	SocketClassic = "classic" // the same, with upstream's limpets
 	SocketAPI     = "api"     // for API
 	SocketMetrics = "metrics" // for Metrics
 )
@@ -32,10 +32,10 @@ type adopted struct {
 	address sockaddr.Address
 }
 
-// Adopt has the daemon listen on sockets that it was handed. One at an address of Listen or
-// ListenClassic stands for it, others are in addition; one for the API or for metrics takes
-// the place of API or Metrics. It is called before Open, whose daemon closes the sockets.
-// The error is a *ConfigError.
+// Adopt has the daemon listen on sockets that it was handed. One at an address of Links
+// stands for it, others are in addition; one for the API or for metrics takes the place of
+// API or Metrics. It is called before Open, whose daemon closes the sockets, and with the
+// same sockets by Load. The error is a *ConfigError.
 func (c *Config) Adopt(all Sockets) error {
 	for name, sockets := range all {
 		for i, l := range sockets {
@@ -44,7 +44,7 @@ func (c *Config) Adopt(all Sockets) error {
 				err = errors.New("there can be only one of this name")
 			}
 			if err != nil {
-				return &ConfigError{fmt.Errorf("socket %s, handed over with FileDescriptorName=%s: %w", l.Addr(), name, err)}
+				return &ConfigError{"", fmt.Errorf("socket %s, handed over with FileDescriptorName=%s: %w", l.Addr(), name, err)}
 			}
 		}
 	}
@@ -57,10 +57,8 @@ func (c *Config) adopt(name string, l net.Listener) error {
 		return fmt.Errorf("it is of sort %s; only TCP and Unix stream sockets are used", addr.Network)
 	}
 	switch name {
-	case SocketPeer:
-		c.Listen = withAddress(c.Listen, addr)
-	case SocketClassic:
-		c.ListenClassic = withAddress(c.ListenClassic, addr)
+	case SocketPeer, SocketClassic:
+		c.Links = withSocket(c.Links, LinkConfig{Address: addr, Listen: true, Classic: name == SocketClassic})
 	case SocketAPI:
 		c.API = &addr
 	case SocketMetrics:
@@ -78,17 +76,25 @@ func (c *Config) adopt(name string, l net.Listener) error {
 	return nil
 }
 
-// withAddress returns a copy of all that has addr, in the place of the address that means
-// the same if there is one.
-func withAddress(all []sockaddr.Address, addr sockaddr.Address) []sockaddr.Address {
+// socket returns the name that a socket for such links is handed over with.
+func (c *LinkConfig) socket() string {
+	if c.Classic {
+		return SocketClassic
+	}
+	return SocketPeer
+}
+
+// withSocket returns a copy of the links in which those of the socket l are accepted. They
+// behave as those at the same address in all, if it is there.
+func withSocket(all []LinkConfig, l LinkConfig) []LinkConfig {
 	all = slices.Clone(all)
-	for i, a := range all {
-		if sameSocket(a, addr) {
-			all[i] = addr
+	for i := range all {
+		if is := &all[i]; is.Listen && is.Classic == l.Classic && sameSocket(is.Address, l.Address) {
+			is.Address = l.Address
 			return all
 		}
 	}
-	return append(all, addr)
+	return append(all, l)
 }
 
 // sameSocket reports whether two addresses to listen on are certainly the same.

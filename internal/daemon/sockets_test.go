@@ -41,12 +41,24 @@ func TestAdoptedAddresses(t *testing.T) {
 		{[]sockaddr.Address{{Network: "unix", Address: "/run//x"}}, at("unix", "/run/x"), []sockaddr.Address{{Network: "unix", Address: "/run/x"}}},
 		{[]sockaddr.Address{{Network: "unix", Address: "/run/y"}}, at("unix", "/run/x"), []sockaddr.Address{{Network: "unix", Address: "/run/y"}, {Network: "unix", Address: "/run/x"}}},
 	} {
-		c := Config{Listen: x.listen, ListenClassic: x.listen}
+		c := Config{Links: []LinkConfig{Dial(tcp("[::]:7000"))}}
+		for _, a := range x.listen {
+			c.Links = append(c.Links, LinkConfig{Address: a, Listen: true, Classic: true}, Accept(a))
+		}
 		if err := c.Adopt(Sockets{SocketPeer: {x.socket}, SocketClassic: {x.socket}}); err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(c.Listen, x.want) || !reflect.DeepEqual(c.ListenClassic, x.want) {
-			t.Errorf("%v with %v: %v and %v, want %v", x.listen, x.socket.Addr(), c.Listen, c.ListenClassic, x.want)
+		var peers, classic []sockaddr.Address
+		for _, l := range c.Links {
+			switch {
+			case l.Listen && l.Classic:
+				classic = append(classic, l.Address)
+			case l.Listen:
+				peers = append(peers, l.Address)
+			}
+		}
+		if !reflect.DeepEqual(peers, x.want) || !reflect.DeepEqual(classic, x.want) {
+			t.Errorf("%v with %v: %v and %v, want %v", x.listen, x.socket.Addr(), peers, classic, x.want)
 		}
 	}
 	for _, s := range []Sockets{

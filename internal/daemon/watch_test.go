@@ -7,7 +7,6 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/daemon"
-	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
 )
@@ -15,11 +14,10 @@ import (
 // Over a chain of three buses a program on the first hears at once of a replier that
 // comes to the last, and goes. Nothing polls: each step is one change told.
 func TestRepliersAreWatchedOverAChain(t *testing.T) {
-	listen := func() []sockaddr.Address { return []sockaddr.Address{unix(filepath.Join(t.TempDir(), "link"))} }
-	atA, atB := listen(), listen()
-	a := start(t, daemon.Config{NetworkID: 1, Listen: atA})
-	start(t, daemon.Config{NetworkID: 2, Connect: atA, Listen: atB})
-	c := start(t, daemon.Config{NetworkID: 3, Connect: atB})
+	atA, atB := unix(filepath.Join(t.TempDir(), "link")), unix(filepath.Join(t.TempDir(), "link"))
+	a := start(t, daemon.Config{NetworkID: 1, Links: []daemon.LinkConfig{daemon.Accept(atA)}})
+	start(t, daemon.Config{NetworkID: 2, Links: []daemon.LinkConfig{daemon.Dial(atA), daemon.Accept(atB)}})
+	c := start(t, daemon.Config{NetworkID: 3, Links: []daemon.LinkConfig{daemon.Dial(atB)}})
 	c.wait(limpet.Up)
 	link := a.wait(limpet.Up)
 	w, err := a.bus.WatchRepliers(t.Context(), "$.Far.*")

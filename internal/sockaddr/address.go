@@ -16,23 +16,32 @@ type Address struct {
 }
 
 // String gives the address as ParseAddress takes it.
-func (a Address) String() string { return a.Address }
+func (a Address) String() string {
+	if a.Network == "unix" && !strings.Contains(a.Address, "/") {
+		return unixPrefix + a.Address
+	}
+	return a.Address
+}
+
+const unixPrefix = "unix:"
 
 // maxSocketPath is what fits into a Unix socket address on Linux.
 const maxSocketPath = 107
 
-// ParseAddress works out what sort of address a word is: host:port is TCP,
-// anything else the path of a Unix socket. A word with a slash, or that starts
-// with "unix:", is a path whatever else is in it.
+// ParseAddress works out what sort of address a word is: one with a slash, or that starts
+// with "unix:", is the path of a Unix socket whatever else is in it; host:port is TCP. A
+// host without a port is neither.
 func ParseAddress(word string) (Address, error) {
-	path, isUnix := strings.CutPrefix(word, "unix:")
+	path, isUnix := strings.CutPrefix(word, unixPrefix)
 	if !isUnix && !strings.Contains(word, "/") {
-		if host, port, err := net.SplitHostPort(word); err == nil {
-			if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-				return Address{}, fmt.Errorf("address %q: port %q is not a number from 0 to 65535", word, port)
-			}
-			return Address{Network: "tcp", Address: net.JoinHostPort(host, port)}, nil
+		host, port, err := net.SplitHostPort(word)
+		if err != nil {
+			return Address{}, fmt.Errorf("address %q: give host:port, or the path of a Unix socket with a slash in it, or unix:PATH", word)
 		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return Address{}, fmt.Errorf("address %q: port %q is not a number from 0 to 65535", word, port)
+		}
+		return Address{Network: "tcp", Address: net.JoinHostPort(host, port)}, nil
 	}
 	switch {
 	case path == "":

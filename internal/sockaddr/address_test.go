@@ -13,7 +13,7 @@ func TestParseAddress(t *testing.T) {
 		":7000":              {Network: "tcp", Address: ":7000"},
 		"[::1]:7000":         {Network: "tcp", Address: "[::1]:7000"},
 		"/run/limpet.sock":   {Network: "unix", Address: "/run/limpet.sock"},
-		"limpet.sock":        {Network: "unix", Address: "limpet.sock"},
+		"unix:limpet.sock":   {Network: "unix", Address: "limpet.sock"},
 		"./a:1":              {Network: "unix", Address: "./a:1"},
 		"unix:a:1":           {Network: "unix", Address: "a:1"},
 		"unix:/run/x":        {Network: "unix", Address: "/run/x"},
@@ -27,9 +27,11 @@ func TestParseAddress(t *testing.T) {
 		"":                             "host:port",
 		"host:port":                    `port "port"`,
 		"host:65536":                   `port "65536"`,
-		strings.Repeat("a", 108):       "at most 107 bytes",
+		"host":                         "give host:port, or the path",
+		"limpet.sock":                  "unix:PATH",
+		strings.Repeat("/", 108):       "at most 107 bytes",
 		"unix:":                        "host:port",
-		"a\x00b":                       "NUL",
+		"/a\x00b":                      "NUL",
 		"/" + strings.Repeat("a/", 60): "at most 107 bytes",
 	} {
 		if got, err := sockaddr.ParseAddress(word); err == nil || !strings.Contains(err.Error(), words) {
@@ -47,12 +49,13 @@ func FuzzParseAddress(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if again, err := sockaddr.ParseAddress(a.String()); err != nil || again != a {
+			t.Errorf("%q gives %+v, which gives %+v, %v", word, a, again, err)
+		}
 		if a.Network == "tcp" {
-			again, err := sockaddr.ParseAddress(a.String())
-			if err != nil || again != a {
-				t.Errorf("%q gives %+v, which gives %+v, %v", word, a, again, err)
-			}
-		} else if a.Network != "unix" || a.Address == "" {
+			return
+		}
+		if a.Network != "unix" || a.Address == "" {
 			t.Errorf("%q gives %+v", word, a)
 		}
 	})

@@ -29,6 +29,9 @@ type Service struct {
 	Started time.Time
 	// Missed returns what programs that listen through the API have missed; nil is 0.
 	Missed func() uint64
+	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it
+	// cannot be.
+	Reloads func(ctx context.Context, dry bool) ([]*pb.ConfigChange, error)
 
 	ending sync.Once // makes over
 	close  sync.Once // closes it

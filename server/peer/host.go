@@ -24,7 +24,7 @@ var (
 // concurrent use.
 type Host struct {
 	node  *limpet.Node
-	cfg   limpet.Config
+	cfg   func(from net.Addr) limpet.Config
 	ctx   context.Context // of all streams
 	stop  context.CancelCauseFunc
 	slots chan struct{} // bounds the streams
@@ -34,9 +34,9 @@ type Host struct {
 	serving sync.WaitGroup
 }
 
-// NewHost returns a host. cfg is how the limpets of accepted links behave. Stop must
-// be called.
-func NewHost(node *limpet.Node, cfg limpet.Config) *Host {
+// NewHost returns a host. cfg returns how the limpet of a link behaves that comes from an
+// address over gRPC; it may be called by many goroutines at once. Stop must be called.
+func NewHost(node *limpet.Node, cfg func(from net.Addr) limpet.Config) *Host {
 	h := &Host{node: node, cfg: cfg, slots: make(chan struct{}, maxStreams)}
 	h.ctx, h.stop = context.WithCancelCause(context.Background())
 	return h
@@ -92,8 +92,8 @@ func name(a net.Addr) string {
 }
 
 // ServeClassic accepts links of upstream's limpets until the listener is closed. It
-// returns nil then, else the error of Accept.
-func (h *Host) ServeClassic(l net.Listener) error {
+// returns nil then, else the error of Accept. cfg returns how their limpets behave.
+func (h *Host) ServeClassic(l net.Listener, cfg func() limpet.Config) error {
 	for {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -104,7 +104,7 @@ func (h *Host) ServeClassic(l net.Listener) error {
 		}
 		from := conn.RemoteAddr()
 		_, err = h.accept(func(ctx context.Context) error {
-			err := h.node.AcceptClassic(ctx, classic.NewStream(conn, h.node.MaxMessageSize()), h.cfg)
+			err := h.node.AcceptClassic(ctx, classic.NewStream(conn, h.node.MaxMessageSize()), cfg())
 			h.refused(from, err)
 			return err
 		})

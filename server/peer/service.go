@@ -35,7 +35,7 @@ func (s *service) Link(rpc grpc.BidiStreamingServer[pb.LinkRequest, pb.LinkRespo
 	}
 	st := &stream{Server: rpcstream.NewServer(rpc.Context()), rpc: rpc}
 	ended, err := s.host.accept(func(ctx context.Context) error {
-		err := s.host.node.Accept(ctx, st, s.host.cfg)
+		err := s.host.node.Accept(ctx, st, s.host.cfg(from))
 		s.host.refused(from, err)
 		return err
 	})

@@ -49,7 +49,7 @@ func serve(t *testing.T, node *limpet.Node, at sockaddr.Address, cfg limpet.Conf
 		t.Fatal(err)
 	}
 	l := counted.Listen(inner)
-	host := peer.NewHost(node, cfg)
+	host := peer.NewHost(node, func(net.Addr) limpet.Config { return cfg })
 	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec))
 	host.Register(server)
 	done := make(chan error)
@@ -70,7 +70,7 @@ func dialler(node *limpet.Node, a sockaddr.Address, cfg limpet.Config) (stop fun
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		(&clientpeer.Dialler{Node: node, Address: a, Limpet: cfg}).Run(ctx)
+		(&clientpeer.Dialler{Node: node, Name: "connect " + a.String(), Address: a, Limpet: cfg}).Run(ctx)
 	}()
 	return func(cause error) { cancel(cause); <-ended }
 }

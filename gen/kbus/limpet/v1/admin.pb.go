@@ -85,6 +85,163 @@ func (LinkState) EnumDescriptor() ([]byte, []int) {
 	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
+// How to reload.
+type ReloadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only tell what would change.
+	DryRun        bool `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadRequest) Reset() {
+	*x = ReloadRequest{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadRequest) ProtoMessage() {}
+
+func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
+func (*ReloadRequest) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ReloadRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// What has changed, or would.
+type ReloadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sorted by what they are about; empty if everything stays as it is.
+	Changes       []*ConfigChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadResponse) Reset() {
+	*x = ReloadResponse{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadResponse) ProtoMessage() {}
+
+func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
+func (*ReloadResponse) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ReloadResponse) GetChanges() []*ConfigChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// A difference between what the daemon does and its configuration.
+type ConfigChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A setting, or a link: "connect ADDRESS", "listen ADDRESS", and either of them with
+	// "-classic".
+	What string `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	// The values, for people. A link that is added has no before, one that is removed no
+	// after.
+	Before        string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigChange) Reset() {
+	*x = ConfigChange{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigChange) ProtoMessage() {}
+
+func (x *ConfigChange) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
+func (*ConfigChange) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ConfigChange) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 // What to watch.
 type WatchLinksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -96,7 +253,7 @@ type WatchLinksRequest struct {
 
 func (x *WatchLinksRequest) Reset() {
 	*x = WatchLinksRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -108,7 +265,7 @@ func (x *WatchLinksRequest) String() string {
 func (*WatchLinksRequest) ProtoMessage() {}
 
 func (x *WatchLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -121,7 +278,7 @@ func (x *WatchLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLinksRequest.ProtoReflect.Descriptor instead.
 func (*WatchLinksRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *WatchLinksRequest) GetLink() string {
@@ -146,7 +303,7 @@ type WatchLinksResponse struct {
 
 func (x *WatchLinksResponse) Reset() {
 	*x = WatchLinksResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -158,7 +315,7 @@ func (x *WatchLinksResponse) String() string {
 func (*WatchLinksResponse) ProtoMessage() {}
 
 func (x *WatchLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -171,7 +328,7 @@ func (x *WatchLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLinksResponse.ProtoReflect.Descriptor instead.
 func (*WatchLinksResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WatchLinksResponse) GetRemoved() []string {
@@ -206,7 +363,7 @@ type FindInterestRequest struct {
 
 func (x *FindInterestRequest) Reset() {
 	*x = FindInterestRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -218,7 +375,7 @@ func (x *FindInterestRequest) String() string {
 func (*FindInterestRequest) ProtoMessage() {}
 
 func (x *FindInterestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -231,7 +388,7 @@ func (x *FindInterestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindInterestRequest.ProtoReflect.Descriptor instead.
 func (*FindInterestRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FindInterestRequest) GetName() string {
@@ -252,7 +409,7 @@ type FindInterestResponse struct {
 
 func (x *FindInterestResponse) Reset() {
 	*x = FindInterestResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +421,7 @@ func (x *FindInterestResponse) String() string {
 func (*FindInterestResponse) ProtoMessage() {}
 
 func (x *FindInterestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +434,7 @@ func (x *FindInterestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindInterestResponse.ProtoReflect.Descriptor instead.
 func (*FindInterestResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FindInterestResponse) GetLinks() []string {
@@ -305,7 +462,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -317,7 +474,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -330,7 +487,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetStatusRequest) GetLink() string {
@@ -375,7 +532,7 @@ type DrainLinkRequest struct {
 
 func (x *DrainLinkRequest) Reset() {
 	*x = DrainLinkRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -387,7 +544,7 @@ func (x *DrainLinkRequest) String() string {
 func (*DrainLinkRequest) ProtoMessage() {}
 
 func (x *DrainLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -400,7 +557,7 @@ func (x *DrainLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainLinkRequest.ProtoReflect.Descriptor instead.
 func (*DrainLinkRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DrainLinkRequest) GetName() string {
@@ -428,7 +585,7 @@ type DrainLinkResponse struct {
 
 func (x *DrainLinkResponse) Reset() {
 	*x = DrainLinkResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +597,7 @@ func (x *DrainLinkResponse) String() string {
 func (*DrainLinkResponse) ProtoMessage() {}
 
 func (x *DrainLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +610,7 @@ func (x *DrainLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainLinkResponse.ProtoReflect.Descriptor instead.
 func (*DrainLinkResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DrainLinkResponse) GetUnfinished() uint64 {
@@ -492,7 +649,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +661,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +674,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -619,7 +776,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +788,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +801,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LinkStatus) GetName() string {
@@ -757,7 +914,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +926,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +939,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Drop) GetTime() *timestamppb.Timestamp {
@@ -877,7 +1034,7 @@ type LinkCounts struct {
 
 func (x *LinkCounts) Reset() {
 	*x = LinkCounts{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +1046,7 @@ func (x *LinkCounts) String() string {
 func (*LinkCounts) ProtoMessage() {}
 
 func (x *LinkCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1059,7 @@ func (x *LinkCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkCounts.ProtoReflect.Descriptor instead.
 func (*LinkCounts) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LinkCounts) GetRequests() uint64 {
@@ -1063,7 +1220,15 @@ var File_kbus_limpet_v1_admin_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckbus/limpet/v1/message.proto\"'\n" +
+	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckbus/limpet/v1/message.proto\"(\n" +
+	"\rReloadRequest\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\"H\n" +
+	"\x0eReloadResponse\x126\n" +
+	"\achanges\x18\x01 \x03(\v2\x1c.kbus.limpet.v1.ConfigChangeR\achanges\"P\n" +
+	"\fConfigChange\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"'\n" +
 	"\x11WatchLinksRequest\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\"v\n" +
 	"\x12WatchLinksResponse\x12\x18\n" +
@@ -1166,13 +1331,14 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x15LINK_STATE_CONNECTING\x10\x01\x12\x11\n" +
 	"\rLINK_STATE_UP\x10\x02\x12\x17\n" +
 	"\x13LINK_STATE_DRAINING\x10\x03\x12\x17\n" +
-	"\x13LINK_STATE_DETACHED\x10\x042\xe4\x02\n" +
+	"\x13LINK_STATE_DETACHED\x10\x042\xad\x03\n" +
 	"\fAdminService\x12P\n" +
 	"\tGetStatus\x12 .kbus.limpet.v1.GetStatusRequest\x1a!.kbus.limpet.v1.GetStatusResponse\x12P\n" +
 	"\tDrainLink\x12 .kbus.limpet.v1.DrainLinkRequest\x1a!.kbus.limpet.v1.DrainLinkResponse\x12Y\n" +
 	"\fFindInterest\x12#.kbus.limpet.v1.FindInterestRequest\x1a$.kbus.limpet.v1.FindInterestResponse\x12U\n" +
 	"\n" +
-	"WatchLinks\x12!.kbus.limpet.v1.WatchLinksRequest\x1a\".kbus.limpet.v1.WatchLinksResponse0\x01B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"WatchLinks\x12!.kbus.limpet.v1.WatchLinksRequest\x1a\".kbus.limpet.v1.WatchLinksResponse0\x01\x12G\n" +
+	"\x06Reload\x12\x1d.kbus.limpet.v1.ReloadRequest\x1a\x1e.kbus.limpet.v1.ReloadResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_admin_proto_rawDescOnce sync.Once
@@ -1187,54 +1353,60 @@ func file_kbus_limpet_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_kbus_limpet_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_kbus_limpet_v1_admin_proto_goTypes = []any{
 	(LinkState)(0),                // 0: kbus.limpet.v1.LinkState
-	(*WatchLinksRequest)(nil),     // 1: kbus.limpet.v1.WatchLinksRequest
-	(*WatchLinksResponse)(nil),    // 2: kbus.limpet.v1.WatchLinksResponse
-	(*FindInterestRequest)(nil),   // 3: kbus.limpet.v1.FindInterestRequest
-	(*FindInterestResponse)(nil),  // 4: kbus.limpet.v1.FindInterestResponse
-	(*GetStatusRequest)(nil),      // 5: kbus.limpet.v1.GetStatusRequest
-	(*DrainLinkRequest)(nil),      // 6: kbus.limpet.v1.DrainLinkRequest
-	(*DrainLinkResponse)(nil),     // 7: kbus.limpet.v1.DrainLinkResponse
-	(*GetStatusResponse)(nil),     // 8: kbus.limpet.v1.GetStatusResponse
-	(*LinkStatus)(nil),            // 9: kbus.limpet.v1.LinkStatus
-	(*Drop)(nil),                  // 10: kbus.limpet.v1.Drop
-	(*LinkCounts)(nil),            // 11: kbus.limpet.v1.LinkCounts
-	nil,                           // 12: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	nil,                           // 13: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	nil,                           // 14: kbus.limpet.v1.LinkCounts.LostEntry
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*Message)(nil),               // 17: kbus.limpet.v1.Message
+	(*ReloadRequest)(nil),         // 1: kbus.limpet.v1.ReloadRequest
+	(*ReloadResponse)(nil),        // 2: kbus.limpet.v1.ReloadResponse
+	(*ConfigChange)(nil),          // 3: kbus.limpet.v1.ConfigChange
+	(*WatchLinksRequest)(nil),     // 4: kbus.limpet.v1.WatchLinksRequest
+	(*WatchLinksResponse)(nil),    // 5: kbus.limpet.v1.WatchLinksResponse
+	(*FindInterestRequest)(nil),   // 6: kbus.limpet.v1.FindInterestRequest
+	(*FindInterestResponse)(nil),  // 7: kbus.limpet.v1.FindInterestResponse
+	(*GetStatusRequest)(nil),      // 8: kbus.limpet.v1.GetStatusRequest
+	(*DrainLinkRequest)(nil),      // 9: kbus.limpet.v1.DrainLinkRequest
+	(*DrainLinkResponse)(nil),     // 10: kbus.limpet.v1.DrainLinkResponse
+	(*GetStatusResponse)(nil),     // 11: kbus.limpet.v1.GetStatusResponse
+	(*LinkStatus)(nil),            // 12: kbus.limpet.v1.LinkStatus
+	(*Drop)(nil),                  // 13: kbus.limpet.v1.Drop
+	(*LinkCounts)(nil),            // 14: kbus.limpet.v1.LinkCounts
+	nil,                           // 15: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	nil,                           // 16: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	nil,                           // 17: kbus.limpet.v1.LinkCounts.LostEntry
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*Message)(nil),               // 20: kbus.limpet.v1.Message
 }
 var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
-	9,  // 0: kbus.limpet.v1.WatchLinksResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	15, // 1: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
-	16, // 2: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	9,  // 3: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	0,  // 4: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
-	16, // 5: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
-	11, // 6: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
-	10, // 7: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
-	16, // 8: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
-	17, // 9: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
-	12, // 10: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	13, // 11: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	14, // 12: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
-	5,  // 13: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
-	6,  // 14: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
-	3,  // 15: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
-	1,  // 16: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
-	8,  // 17: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	7,  // 18: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
-	4,  // 19: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
-	2,  // 20: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	3,  // 0: kbus.limpet.v1.ReloadResponse.changes:type_name -> kbus.limpet.v1.ConfigChange
+	12, // 1: kbus.limpet.v1.WatchLinksResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	18, // 2: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
+	19, // 3: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	12, // 4: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	0,  // 5: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
+	19, // 6: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
+	14, // 7: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
+	13, // 8: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
+	19, // 9: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
+	20, // 10: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
+	15, // 11: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	16, // 12: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	17, // 13: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
+	8,  // 14: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
+	9,  // 15: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
+	6,  // 16: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
+	4,  // 17: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
+	1,  // 18: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
+	11, // 19: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	10, // 20: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	7,  // 21: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
+	5,  // 22: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
+	2,  // 23: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
+	19, // [19:24] is the sub-list for method output_type
+	14, // [14:19] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_admin_proto_init() }
@@ -1249,7 +1421,7 @@ func file_kbus_limpet_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_admin_proto_rawDesc), len(file_kbus_limpet_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

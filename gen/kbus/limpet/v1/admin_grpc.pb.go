@@ -23,6 +23,7 @@ const (
 	AdminService_DrainLink_FullMethodName    = "/kbus.limpet.v1.AdminService/DrainLink"
 	AdminService_FindInterest_FullMethodName = "/kbus.limpet.v1.AdminService/FindInterest"
 	AdminService_WatchLinks_FullMethodName   = "/kbus.limpet.v1.AdminService/WatchLinks"
+	AdminService_Reload_FullMethodName       = "/kbus.limpet.v1.AdminService/Reload"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -45,6 +46,11 @@ type AdminServiceClient interface {
 	// it is not up, until the caller ends it. The counts are as of then. A caller that reads
 	// slowly is told the latest only.
 	WatchLinks(ctx context.Context, in *WatchLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLinksResponse], error)
+	// Reads the configuration again, and makes the daemon what it says: all of it or, with
+	// an error, nothing. Links that are the same in both stay up; those that are removed or
+	// changed are drained first, and those that are changed begin anew. FAILED_PRECONDITION
+	// if the configuration is wrong, or has changed in what needs another start.
+	Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (*ReloadResponse, error)
 }
 
 type adminServiceClient struct {
@@ -104,6 +110,16 @@ func (c *adminServiceClient) WatchLinks(ctx context.Context, in *WatchLinksReque
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_WatchLinksClient = grpc.ServerStreamingClient[WatchLinksResponse]
 
+func (c *adminServiceClient) Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (*ReloadResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReloadResponse)
+	err := c.cc.Invoke(ctx, AdminService_Reload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -124,6 +140,11 @@ type AdminServiceServer interface {
 	// it is not up, until the caller ends it. The counts are as of then. A caller that reads
 	// slowly is told the latest only.
 	WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error
+	// Reads the configuration again, and makes the daemon what it says: all of it or, with
+	// an error, nothing. Links that are the same in both stay up; those that are removed or
+	// changed are drained first, and those that are changed begin anew. FAILED_PRECONDITION
+	// if the configuration is wrong, or has changed in what needs another start.
+	Reload(context.Context, *ReloadRequest) (*ReloadResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -145,6 +166,9 @@ func (UnimplementedAdminServiceServer) FindInterest(context.Context, *FindIntere
 }
 func (UnimplementedAdminServiceServer) WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchLinks not implemented")
+}
+func (UnimplementedAdminServiceServer) Reload(context.Context, *ReloadRequest) (*ReloadResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Reload not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -232,6 +256,24 @@ func _AdminService_WatchLinks_Handler(srv interface{}, stream grpc.ServerStream)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_WatchLinksServer = grpc.ServerStreamingServer[WatchLinksResponse]
 
+func _AdminService_Reload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReloadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Reload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Reload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Reload(ctx, req.(*ReloadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -250,6 +292,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FindInterest",
 			Handler:    _AdminService_FindInterest_Handler,
+		},
+		{
+			MethodName: "Reload",
+			Handler:    _AdminService_Reload_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,0 +1,133 @@
+package daemon
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/kbus-limpet/limpet/limpet"
+)
+
+// A Change is one difference between two configurations.
+type Change struct {
+	// What is a setting, or a link's Title.
+	What string
+	// Before and After are its values, for people. A link that is added has no Before,
+	// one that is removed no After.
+	Before, After string
+}
+
+// String returns the change as a line for people.
+func (c Change) String() string {
+	switch {
+	case c.Before == "":
+		return fmt.Sprintf("add %s: %s", c.What, c.After)
+	case c.After == "":
+		return "remove " + c.What
+	default:
+		return fmt.Sprintf("change %s: %s -> %s", c.What, c.Before, c.After)
+	}
+}
+
+// fixed are the settings with which a daemon lives from its start to its end.
+var fixed = []struct {
+	name string
+	of   func(*Config) any
+}{
+	{"bus", func(c *Config) any { return c.Bus }},
+	{"expose", func(c *Config) any { return c.Expose }},
+	{"network-id", func(c *Config) any { return c.NetworkID }},
+	{"api", func(c *Config) any {
+		if c.API == nil {
+			return "none"
+		}
+		return *c.API
+	}},
+	{"program-grace", func(c *Config) any { return c.ProgramGrace }},
+	{"metrics", func(c *Config) any { return c.Metrics }},
+	{"interest-poll", func(c *Config) any { return c.InterestPoll }},
+	{"announce-links", func(c *Config) any { return c.AnnounceLinks }},
+	{"termination-message", func(c *Config) any { return c.Limpet.Termination }},
+}
+
+// Compare returns what is to change for a daemon that runs with the first configuration
+// to be one with the second, sorted. The error is a *ConfigError: of the second one alone,
+// or of a setting that needs another start of the daemon.
+func Compare(from, to *Config) ([]Change, error) {
+	if err := to.Validate(); err != nil {
+		return nil, err
+	}
+	for _, f := range fixed {
+		if before, after := f.of(from), f.of(to); before != after {
+			return nil, &ConfigError{f.name, fmt.Errorf("it is %v, and cannot become %v while limpetd runs: start it again for that", before, after)}
+		}
+	}
+	changes := compareLinks(from.links(), to.links())
+	if from.Level != to.Level {
+		changes = append(changes, Change{"verbosity", from.Level.String(), to.Level.String()})
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.What, b.What) })
+	return changes, nil
+}
+
+// links returns the links by their titles.
+func (c *Config) links() map[string]described {
+	all := make(map[string]described)
+	for _, l := range c.resolved() {
+		cfg := *l.Limpet
+		cfg.Trace = false // it is no reason to begin a link anew
+		all[l.Title()] = described{name: l.Name, limpet: cfg}
+	}
+	return all
+}
+
+// described is what matters of a link.
+type described struct {
+	name   string
+	limpet limpet.Config
+}
+
+// String returns what is set, with the names of the flags.
+func (l described) String() string {
+	var words []string
+	say := func(setting string, value any) { words = append(words, fmt.Sprintf("%s %v", setting, value)) }
+	c := &l.limpet
+	if l.name != "" {
+		say("name", l.name)
+	}
+	if c.Pattern != "" {
+		say("message-name", c.Pattern)
+	}
+	if c.Grace != 0 {
+		say("grace", max(c.Grace, 0))
+	}
+	if c.RequestHold != 0 {
+		say("request-hold", c.RequestHold)
+	}
+	if c.AllInterest {
+		say("interest", "off")
+	}
+	if len(words) == 0 {
+		return "as by default"
+	}
+	return strings.Join(words, ", ")
+}
+
+func compareLinks(from, to map[string]described) (changes []Change) {
+	for title, before := range from {
+		after, stays := to[title]
+		switch {
+		case !stays:
+			changes = append(changes, Change{What: title, Before: before.String()})
+		case before != after:
+			changes = append(changes, Change{title, before.String(), after.String()})
+		}
+	}
+	for title := range maps.Keys(to) {
+		if _, was := from[title]; !was {
+			changes = append(changes, Change{What: title, After: to[title].String()})
+		}
+	}
+	return changes
+}

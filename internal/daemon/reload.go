@@ -1,0 +1,125 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+)
+
+// ErrNoReload is why a daemon that was given its configuration once cannot read it again.
+var ErrNoReload = errors.New("this daemon was not started with a configuration that can be read again")
+
+// Reload reads the configuration again, and makes the daemon what it says: all of it, or,
+// with an error, nothing. Links that are the same in both stay up. Those that are removed
+// or changed are drained first, which takes at most their drain timeout; those that are
+// changed begin anew. With dry only what would change is returned. A wrong configuration
+// is a *ConfigError. It may be called by many goroutines: one after the other is served.
+func (d *Daemon) Reload(ctx context.Context, dry bool) ([]Change, error) {
+	if d.cfg.Load == nil {
+		return nil, ErrNoReload
+	}
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	if d.runs == nil {
+		return nil, errNotRunning
+	}
+	to, err := d.cfg.Load()
+	if err != nil {
+		return nil, err
+	}
+	changes, err := Compare(&d.cfg, &to)
+	if err != nil || dry {
+		return changes, err
+	}
+	if err := d.become(ctx, &to, changes); err != nil {
+		return nil, err
+	}
+	for _, c := range changes {
+		d.cfg.Log.Info("configuration changed", "change", c.String())
+	}
+	if d.cfg.LevelVar != nil {
+		d.cfg.LevelVar.Set(d.cfg.Level)
+	}
+	return changes, nil
+}
+
+var errNotRunning = errors.New("the daemon is stopping, or not running yet")
+
+// A run is what Run lends to Reload, which starts links.
+type run struct {
+	ctx  context.Context // links are dialled until it ends
+	fail context.CancelCauseFunc
+}
+
+// become applies changes. d.reloading is held.
+func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error {
+	wanted := make(map[string]LinkConfig)
+	for _, c := range to.resolved() {
+		wanted[c.Title()] = c
+	}
+	added, err := d.openAdded(ctx, wanted, changes) // first, for it can fail
+	if err != nil {
+		return err
+	}
+	d.cfg.Links, d.cfg.Limpet, d.cfg.Level = to.Links, to.Limpet, to.Level
+	d.api.health.Started(d.cfg.dialled())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.drainTimeout()+drainMargin) // all or nothing, whoever asked
+	defer cancel()
+	defer context.AfterFunc(d.runs.ctx, cancel)()
+	var ending sync.WaitGroup
+	for _, ch := range changes {
+		l := d.linked.get(ch.What)
+		c, stays := wanted[ch.What]
+		switch {
+		case l == nil: // added, or no link
+		case !stays:
+			d.linked.remove(l)
+			ending.Go(func() { d.endLink(ctx, l, "the link is no longer configured") })
+		case c.Listen:
+			l.cfg.Store(&c)
+			ending.Go(func() { d.closeAccepted(ctx, l, "the settings of the link have changed") })
+		default:
+			again := new(configuredLink)
+			again.cfg.Store(&c)
+			added = append(added, again)
+			ending.Go(func() { d.endLink(ctx, l, "the settings of the link have changed") })
+		}
+	}
+	ending.Wait()
+	for _, l := range added {
+		d.linked.put(l)
+		d.startLink(d.runs.ctx, l, d.runs.fail)
+	}
+	return nil
+}
+
+// openAdded opens the links that are new, or none: the error is a *ConfigError then.
+func (d *Daemon) openAdded(ctx context.Context, wanted map[string]LinkConfig, changes []Change) (added []*configuredLink, err error) {
+	for _, ch := range changes {
+		c, isLink := wanted[ch.What]
+		if !isLink || ch.Before != "" {
+			continue
+		}
+		l, err := d.openLink(ctx, c)
+		if err != nil {
+			for _, l := range added {
+				l.close()
+			}
+			return nil, &ConfigError{"", err}
+		}
+		added = append(added, l)
+	}
+	return added, nil
+}
+
+// reloadFor is Reload for AdminService.
+func (d *Daemon) reloadFor(ctx context.Context, dry bool) ([]*pb.ConfigChange, error) {
+	changes, err := d.Reload(ctx, dry)
+	out := make([]*pb.ConfigChange, len(changes))
+	for i, c := range changes {
+		out[i] = &pb.ConfigChange{What: c.What, Before: c.Before, After: c.After}
+	}
+	return out, err
+}
