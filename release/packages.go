@@ -21,7 +21,7 @@ serves KBUS devices where there is no kernel module.`
 )
 
 // pack makes a package, for the packager "deb" or "rpm".
-func (s *source) pack(packager, arch, bin, out string) (err error) {
+func (s *source) pack(packager, arch, bin, out string) error {
 	info := nfpm.WithDefaults(&nfpm.Info{
 		Name: "limpetd", Arch: arch, Platform: "linux", Version: packageVersion(s.version), VersionSchema: "none", Release: "1",
 		Section: "net", Priority: "optional", Maintainer: "The limpet authors <limpet@users.noreply.github.com>",
@@ -33,7 +33,11 @@ func (s *source) pack(packager, arch, bin, out string) (err error) {
 	if packager == "deb" {
 		info.Depends, info.Recommends = []string{"systemd | systemd-standalone-sysusers | systemd-sysusers"}, []string{"fuse3"}
 	}
-	for _, f := range s.files(bin) {
+	all, err := s.files(bin)
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
 		c := &files.Content{
 			Source: f.source, Destination: f.target,
 			FileInfo: &files.ContentFileInfo{Owner: "root", Group: "root", Mode: os.FileMode(f.mode), MTime: s.time},

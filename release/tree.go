@@ -66,6 +66,10 @@ func (t *tree) add(prefix string, all []file) error {
 
 // archive makes a .tar.gz of what is installed, for machines without deb and rpm.
 func (s *source) archive(arch, bin, out string) error {
+	all, err := s.files(bin)
+	if err != nil {
+		return err
+	}
 	name := s.named(out, ".tar.gz", "limpetd", arch)
 	w, err := os.Create(name)
 	if err != nil {
@@ -73,7 +77,7 @@ func (s *source) archive(arch, bin, out string) error {
 	}
 	z := gzip.NewWriter(w)
 	t := newTree(z, s.time)
-	err = errors.Join(t.add("limpetd_"+packageVersion(s.version), s.files(bin)), t.w.Close(), z.Close(), w.Close())
+	err = errors.Join(t.add("limpetd_"+packageVersion(s.version), all), t.w.Close(), z.Close(), w.Close())
 	if err != nil {
 		return fmt.Errorf("making %s: %w", name, err)
 	}
