@@ -12,7 +12,6 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/rpcstream"
-	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/wire"
@@ -34,7 +33,7 @@ func DefaultAPIAddress() string {
 // concurrent use. Errors of the bus unwrap to the errno, so that
 // errors.Is(err, unix.EADDRNOTAVAIL) works as with a Ksock.
 type Bus struct {
-	addr  sockaddr.Address
+	to    rpcstream.Target
 	conn  *grpc.ClientConn
 	bus   pb.BusServiceClient
 	admin pb.AdminServiceClient
@@ -42,17 +41,19 @@ type Bus struct {
 }
 
 // Open makes a Bus of the API at address: host:port, or the path of a Unix socket. It
-// does not wait for the daemon; the first call does, or fails.
-func Open(address string) (*Bus, error) {
-	addr, err := sockaddr.ParseAddress(address)
+// does not wait for the daemon; the first call does, or fails. Over TCP it takes WithTLS,
+// unless the host is localhost or a loopback address; the error is also that of its files.
+// DefaultAPIAddress is dialled only if nobody else can have put a socket there.
+func Open(address string, opts ...Option) (*Bus, error) {
+	to, err := target(address, opts)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := rpcstream.NewConn(addr, rpcstream.ProgramWindow, nil)
+	conn, err := rpcstream.NewConn(to, rpcstream.ProgramWindow, nil)
 	if err != nil {
-		return nil, fmt.Errorf("dialling %s: %w", addr, err)
+		return nil, fmt.Errorf("dialling %s: %w", to, err)
 	}
-	return &Bus{addr: addr, conn: conn, bus: pb.NewBusServiceClient(conn), admin: pb.NewAdminServiceClient(conn)}, nil
+	return &Bus{to: to, conn: conn, bus: pb.NewBusServiceClient(conn), admin: pb.NewAdminServiceClient(conn)}, nil
 }
 
 // Close ends the connection, and with it every call.

@@ -33,4 +33,4 @@ func (d device) Bindings() ([]kbusdev.Binding, error) {
 	return d.bus.Bindings(ctx)
 }
 
-func (d device) String() string { return d.bus.addr.String() }
+func (d device) String() string { return d.bus.to.String() }

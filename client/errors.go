@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/kbus-limpet/limpet/internal/rpcstream"
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
@@ -40,7 +41,7 @@ func statusError(op, name string, err error) error {
 	if !ok {
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
-	e := &StatusError{Op: op, Name: name, Code: st.Code(), Message: st.Message(), err: err}
+	e := &StatusError{Op: op, Name: name, Code: st.Code(), Message: rpcstream.Words(st.Message()), err: err}
 	if errno, ok := kbusdev.ErrnoFromName(infoOf(err).GetMetadata()["errno"]); ok {
 		e.err = errno
 	}

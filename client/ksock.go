@@ -75,7 +75,7 @@ func (b *Bus) Ksock(ctx context.Context, mode kbusdev.Mode) (*Ksock, error) {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, &kbusdev.OpError{Op: "open", Name: b.addr.String(), Err: err}
+		return nil, &kbusdev.OpError{Op: "open", Name: b.to.String(), Err: err}
 	}
 	k.hello.Session, k.hello.Instance = w.Session, w.Instance
 	k.id, k.grace = w.Ksock, time.Duration(min(w.GraceMs, 1<<40))*time.Millisecond
@@ -83,7 +83,7 @@ func (b *Bus) Ksock(ctx context.Context, mode kbusdev.Mode) (*Ksock, error) {
 	if err := k.session.Attach(time.Now(), w.Expected); err != nil {
 		s.Close()
 		stop()
-		return nil, &kbusdev.OpError{Op: "open", Name: b.addr.String(), Err: err}
+		return nil, &kbusdev.OpError{Op: "open", Name: b.to.String(), Err: err}
 	}
 	go func() {
 		defer close(k.finished)
@@ -96,7 +96,7 @@ func (b *Bus) Ksock(ctx context.Context, mode kbusdev.Mode) (*Ksock, error) {
 func (k *Ksock) ID() kbusdev.KsockID { return k.id }
 
 // String gives the daemon's address and the id.
-func (k *Ksock) String() string { return fmt.Sprintf("%s ksock %d", k.bus.addr, k.id) }
+func (k *Ksock) String() string { return fmt.Sprintf("%s ksock %d", k.bus.to, k.id) }
 
 // Missed returns how many messages the bus had dropped, because this Ksock's queue was full,
 // when the daemon sent the last ones. Of a device it is always 0, for that does not tell.

@@ -37,16 +37,16 @@ func (e *sessionError) Unwrap() []error { return []error{net.ErrClosed, e.why} }
 
 // dial opens a stream and greets the daemon.
 func (k *Ksock) dial(ctx context.Context, h *program.Hello) (link.Stream, *program.Welcome, error) {
-	s, err := openStream(ctx, k.bus.addr, &k.missed)
+	s, err := openStream(ctx, k.bus.to, &k.missed)
 	if err != nil {
-		return nil, nil, fmt.Errorf("dialling the daemon at %s: %w", k.bus.addr, err)
+		return nil, nil, fmt.Errorf("dialling the daemon at %s: %w", k.bus.to, err)
 	}
 	greeting, cancel := context.WithTimeoutCause(ctx, greetTimeout, fmt.Errorf("no welcome within %v", greetTimeout))
 	defer cancel()
 	w, err := s.greet(greeting, h)
 	if err != nil {
 		s.Close()
-		return nil, nil, fmt.Errorf("attaching to the daemon at %s: %w", k.bus.addr, err)
+		return nil, nil, fmt.Errorf("attaching to the daemon at %s: %w", k.bus.to, err)
 	}
 	if k.bus.wrap != nil {
 		return k.bus.wrap(s), w, nil

@@ -12,7 +12,6 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/rpcstream"
-	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/program"
 	"github.com/kbus-limpet/limpet/limpet/wire"
@@ -30,10 +29,10 @@ type stream struct {
 	receiver wire.ResponseReceiver
 }
 
-// openStream dials addr and opens a stream on a connection of its own, which lives as long as
+// openStream dials the daemon and opens a stream on a connection of its own, which lives as long as
 // ctx. missed gets what the daemon tells.
-func openStream(ctx context.Context, addr sockaddr.Address, missed *atomic.Uint64) (*stream, error) {
-	c, err := rpcstream.Open(ctx, addr, rpcstream.ProgramWindow, func(ctx context.Context, conn *grpc.ClientConn) (rpc, error) {
+func openStream(ctx context.Context, to rpcstream.Target, missed *atomic.Uint64) (*stream, error) {
+	c, err := rpcstream.Open(ctx, to, rpcstream.ProgramWindow, func(ctx context.Context, conn *grpc.ClientConn) (rpc, error) {
 		return pb.NewBusServiceClient(conn).Attach(ctx, grpc.MaxCallRecvMsgSize(maxFrame), grpc.ForceCodecV2(wire.Codec))
 	})
 	if err != nil {

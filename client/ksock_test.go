@@ -17,6 +17,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/internal/leaks"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/bustest"
@@ -47,7 +48,7 @@ type host struct {
 	stop    func()
 }
 
-// serve offers an empty bus over a network until the test ends.
+// serve offers an empty bus over a network, which may be "tls", until the test ends.
 func serve(t testing.TB, network string, opts ...bus.Option) *host {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
@@ -55,13 +56,19 @@ func serve(t testing.TB, network string, opts ...bus.Option) *host {
 	if network == "unix" {
 		d.address = filepath.Join(t.TempDir(), "s")
 	}
+	credentials, how := identity.Server(nil, nil), []client.Option(nil)
+	if network == "tls" {
+		network = "tcp"
+		files := certificates(t, "localhost,127.0.0.1", "program")
+		credentials, how = identity.Server(files.server(t), nil), []client.Option{client.WithTLS(files.program())}
+	}
 	l, err := new(net.ListenConfig).Listen(t.Context(), network, d.address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.address = l.Addr().String()
 	service := bus.New(d.bus, opts...)
-	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec))
+	server := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec), grpc.Creds(credentials))
 	pb.RegisterBusServiceServer(server, service)
 	served := make(chan error)
 	go func() { served <- server.Serve(l) }()
@@ -72,7 +79,7 @@ func serve(t testing.TB, network string, opts ...bus.Option) *host {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	if d.client, err = client.Open(d.address); err != nil {
+	if d.client, err = client.Open(d.address, how...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -26,7 +26,7 @@ func (l *live) serve(ctx context.Context, release func(), stream link.Stream, pe
 		l.end(err, false)
 		link.Refuse(stream, err, false)
 	} else {
-		l.peering.attached(l)
+		l.peering.attached(l, stream)
 		l.wake()
 		err = link.Attach(ctx, stream, l)
 		l.mu.Lock()

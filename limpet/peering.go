@@ -11,6 +11,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 	"github.com/kbus-limpet/limpet/limpet/translate"
@@ -54,6 +55,8 @@ type Peering struct {
 	linkID   string // of the side that dials
 	current  *live
 	peer     *link.Greeting // the last one's
+	who      rules.Identity // of the other end of the last stream
+	over     string         // how that was kept from others
 	wanted   *table.Wanted  // nil unless there is an epoch
 	state    State
 	since    time.Time
@@ -174,10 +177,12 @@ func (p *Peering) setState(s State, err error) {
 
 // attached notes that a stream has been attached to the current epoch, and tells the
 // peer what we want to hear.
-func (p *Peering) attached(l *live) {
+func (p *Peering) attached(l *live, stream link.Stream) {
 	n := p.node
+	who, over := otherEnd(stream)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	p.who, p.over = who, over
 	resumed := l.streams > 0
 	l.streams++
 	p.changed()
@@ -202,7 +207,7 @@ func (p *Peering) attached(l *live) {
 		l.log.Info("link resumed")
 		return
 	}
-	l.log.Info("link up", "peer_instance", l.peer.Instance.String(), "ksock", l.ksock.ID(), "pattern", p.cfg.Pattern, "peer_pattern", l.peer.Pattern)
+	l.log.Info("link up", "peer_instance", l.peer.Instance.String(), "identity", who.String(), "transport", over, "ksock", l.ksock.ID(), "pattern", p.cfg.Pattern, "peer_pattern", l.peer.Pattern)
 }
 
 // broken notes that the stream of an epoch that lives has ended.
@@ -331,6 +336,10 @@ type Status struct {
 	LastErr error
 	// Peer is the peer's last greeting; nil if there was none.
 	Peer *link.Greeting
+	// Identity is who was at the other end of the last stream, and Transport how that was
+	// kept from others, see Identified; "" if there was none.
+	Identity  rules.Identity
+	Transport string
 	// Behind are the networks behind the peer; empty unless there is an epoch.
 	Behind []link.Network
 	// Counts are over all epochs.
@@ -355,7 +364,7 @@ func (p *Peering) Status() Status {
 	n := p.node
 	n.mu.Lock()
 	st := Status{
-		Name: p.name, State: p.state, Since: p.since, LastErr: p.lastErr, Peer: p.peer, Behind: fromTopology(n.reach.Brings(p.key)),
+		Name: p.name, State: p.state, Since: p.since, LastErr: p.lastErr, Peer: p.peer, Identity: p.who, Transport: p.over, Behind: fromTopology(n.reach.Brings(p.key)),
 		Epochs: p.epochs, Resumed: p.resumed,
 	}
 	l := p.current

@@ -30,8 +30,8 @@ import (
 //
 // "ceiling" is a bare gRPC stream of the same batches; "link" is a session over
 // such a stream, with sequence numbers, window and acks; "buses" is the whole way
-// from a program on one embedded bus to a program on another; "classic" is that over
-// the socket protocol of upstream's limpets.
+// from a program on one embedded bus to a program on another; "tls" is that over TLS, and
+// "classic" over the socket protocol of upstream's limpets.
 
 var (
 	transports = []string{"unix", "tcp"}
@@ -47,16 +47,31 @@ func BenchmarkLinkOneWay(b *testing.B) {
 			for _, kind := range []struct {
 				name string
 				run  func(*testing.B, string, int)
-			}{{"ceiling", ceiling}, {"link", linkOneWay}, {"buses", busesOneWay}, {"classic", classicOneWay}} {
+			}{{"ceiling", ceiling}, {"link", linkOneWay}, {"buses", busesOneWay}, {"tls", tlsOneWay}, {"classic", classicOneWay}} {
+				if kind.name == "tls" && network == "unix" {
+					continue
+				}
 				b.Run(fmt.Sprintf("%s/%s/%s", network, size.name, kind.name), func(b *testing.B) {
 					b.ReportAllocs()
 					b.SetBytes(int64(size.n))
+					before := ownCPU(b)
 					kind.run(b, network, size.n)
 					b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+					b.ReportMetric(float64((ownCPU(b)-before).Nanoseconds())/1000/float64(b.N), "cpu-µs/msg")
 				})
 			}
 		}
 	}
+}
+
+// ownCPU returns the CPU time that this process has had.
+func ownCPU(b *testing.B) time.Duration {
+	b.Helper()
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }
 
 // perBatch is how many messages of a size a link puts into one batch.
@@ -145,8 +160,6 @@ func ceiling(b *testing.B, network string, size int) {
 	}
 }
 
-const overClassic = "classic-" // before a network, for start
-
 func pairOf(b *testing.B, protocol, network string) (x, y *node) {
 	b.Helper()
 	y = start(b, 2, limpet.Config{}, protocol+network)
@@ -179,6 +192,7 @@ func open(b *testing.B, bus kbusdev.Bus, names []string, as kbusdev.Role) kbusde
 }
 
 func busesOneWay(b *testing.B, network string, size int)   { oneWay(b, "", network, size) }
+func tlsOneWay(b *testing.B, network string, size int)     { oneWay(b, overTLS, network, size) }
 func classicOneWay(b *testing.B, network string, size int) { oneWay(b, overClassic, network, size) }
 
 // oneWay keeps the sender at most some thousands of messages and 32 MiB ahead, so that
@@ -232,7 +246,10 @@ func oneWay(b *testing.B, protocol, network string, size int) {
 func BenchmarkLinkRoundTrip(b *testing.B) {
 	for _, network := range transports {
 		b.Run(network+"/ceiling", func(b *testing.B) { roundTrips(b, bareEcho(b, network)) })
-		for _, kind := range []struct{ name, protocol string }{{"buses", ""}, {"classic", overClassic}} {
+		for _, kind := range []struct{ name, protocol string }{{"buses", ""}, {"tls", overTLS}, {"classic", overClassic}} {
+			if kind.protocol == overTLS && network == "unix" {
+				continue
+			}
 			b.Run(network+"/"+kind.name, func(b *testing.B) {
 				x, y := pairOf(b, kind.protocol, network)
 				roundTrips(b, busEcho(b, x.bus, y.bus, "$.Ask"))

@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/certs"
 	"github.com/kbus-limpet/limpet/internal/daemon"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -28,7 +30,7 @@ type node struct {
 }
 
 // start runs a daemon until the test ends. It accepts links on listen ("tcp",
-// "unix", either of them with "classic-" before it, or "" for none) and dials
+// "unix", either of them with "classic-" before it, "tls-tcp", or "" for none) and dials
 // connect, with the same protocol.
 func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect ...sockaddr.Address) *node {
 	tb.Helper()
@@ -38,7 +40,11 @@ func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect .
 		Bus: daemon.Embedded, FirstSerial: 1, NetworkID: id, Limpet: cfg, Version: "test",
 		API: &sockaddr.Address{Network: "unix", Address: d.api},
 	}
-	network, old := strings.CutPrefix(listen, "classic-")
+	network, old := strings.CutPrefix(listen, overClassic)
+	network, encrypted := strings.CutPrefix(network, overTLS)
+	if encrypted {
+		c.TLS = localTLS(tb)
+	}
 	switch network {
 	case "tcp":
 		c.Links = append(c.Links, daemon.Accept(sockaddr.Address{Network: "tcp", Address: "127.0.0.1:0"}))
@@ -70,6 +76,24 @@ func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect .
 	})
 	tb.Cleanup(d.stop)
 	return d
+}
+
+// What stands before a network, for start.
+const (
+	overClassic = "classic-"
+	overTLS     = "tls-"
+)
+
+// localTLS returns the certificate that all daemons of this process show.
+func localTLS(tb testing.TB) *daemon.TLS {
+	tb.Helper()
+	f := certs.Folder{Dir: filepath.Join(binaries, "certs"), Life: time.Hour}
+	cert, key := f.Path("localhost")
+	ca, _ := f.Path("ca")
+	if _, err := f.Add([]string{"localhost,127.0.0.1"}); err != nil && !errors.Is(err, fs.ErrExist) {
+		tb.Fatal(err)
+	}
+	return &daemon.TLS{Cert: cert, Key: key, CA: ca}
 }
 
 func listenOn(tb testing.TB, addr sockaddr.Address) net.Listener {

@@ -63,7 +63,8 @@ func (c *cable) limpetd(host int, args ...string) *process {
 }
 
 // When the cable is cut nobody says so. Both ends find out, whether or not something
-// is on its way, answer what is open, and link again when it is mended.
+// is on its way, answer what is open, and link again when it is mended. Over gRPC the link
+// has TLS.
 func TestCutCable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes as long as a dead peer is waited for")
@@ -77,8 +78,12 @@ func TestCutCable(t *testing.T) {
 			t.Run(fmt.Sprintf("limpetd%s/busy=%v", protocol, busy), func(t *testing.T) {
 				t.Parallel()
 				c := newCable(t, fmt.Sprintf("%d%.1v", i, busy))
-				a := c.limpetd(0, "--listen"+protocol, "10.99.0.1:7000", "--grace", "5s")
-				b := c.limpetd(1, "--connect"+protocol, "10.99.0.1:7000", "--grace", "5s")
+				secrecy := func(string) []string { return []string{"--insecure"} }
+				if protocol == "" {
+					secrecy = certificates(t, "a,10.99.0.1", "b")
+				}
+				a := c.limpetd(0, append(secrecy("a"), "--listen"+protocol, "10.99.0.1:7000", "--grace", "5s")...)
+				b := c.limpetd(1, append(secrecy("b"), "--connect"+protocol, "10.99.0.1:7000", "--grace", "5s")...)
 				a.waitLinked(t, 1)
 				b.waitLinked(t, 1)
 				if _, err := a.bus.Serve(within(t), 0, "$.Far"); err != nil {

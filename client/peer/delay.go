@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/limpet/link"
 )
 
@@ -42,5 +43,6 @@ func (d *delay) next(err error, detached bool) time.Duration {
 // refusal reports whether one of the ends wants no link, which a person must mend.
 func refusal(err error) bool {
 	var verdict *link.Error
-	return errors.As(err, &verdict) && verdict.Refusal()
+	var stranger *identity.RefusedError
+	return errors.As(err, &verdict) && verdict.Refusal() || errors.As(err, &stranger)
 }

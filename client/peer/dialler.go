@@ -8,6 +8,10 @@ import (
 	"net"
 	"time"
 
+	"google.golang.org/grpc/credentials"
+
+	"github.com/kbus-limpet/limpet/internal/identity"
+	"github.com/kbus-limpet/limpet/internal/rpcstream"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/classic"
@@ -22,7 +26,9 @@ type Dialler struct {
 	Name string
 	// Address is the peer's. Required.
 	Address sockaddr.Address
-	// Classic says that the peer is one of upstream's limpets.
+	// Credentials are those of identity.Client; nil is those without TLS.
+	Credentials credentials.TransportCredentials
+	// Classic says that the peer is one of upstream's limpets. Then there is never TLS.
 	Classic bool
 	// Limpet is how the link behaves.
 	Limpet limpet.Config
@@ -70,13 +76,18 @@ func reasonOf(cause error) string {
 
 func (d *Dialler) open(ctx context.Context) (link.Stream, error) {
 	if !d.Classic {
-		return open(ctx, d.Address)
+		return open(ctx, rpcstream.Target{Address: d.Address, Credentials: d.Credentials})
 	}
 	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, d.Address.Network, d.Address.Address)
 	if err != nil {
 		return nil, fmt.Errorf("dialling: %w", err)
 	}
-	return classic.NewStream(conn, d.Node.MaxMessageSize()), nil
+	who, transport, err := identity.Of(conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return limpet.Identify(classic.NewStream(conn, d.Node.MaxMessageSize()), who, string(transport)), nil
 }
 
 // A keeper serves one stream after the other.

@@ -8,7 +8,6 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/rpcstream"
-	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/wire"
 )
@@ -16,9 +15,9 @@ import (
 // maxFrame bounds a frame from the peer, in encoded bytes.
 const maxFrame = 1 << 20
 
-// open dials addr and opens a stream on a connection of its own.
-func open(ctx context.Context, addr sockaddr.Address) (link.Stream, error) {
-	c, err := rpcstream.Open(ctx, addr, rpcstream.LinkWindow, func(ctx context.Context, conn *grpc.ClientConn) (rpc, error) {
+// open dials a peer and opens a stream on a connection of its own.
+func open(ctx context.Context, to rpcstream.Target) (link.Stream, error) {
+	c, err := rpcstream.Open(ctx, to, rpcstream.LinkWindow, func(ctx context.Context, conn *grpc.ClientConn) (rpc, error) {
 		return pb.NewLinkServiceClient(conn).Link(ctx, grpc.MaxCallRecvMsgSize(maxFrame), grpc.ForceCodecV2(wire.Codec))
 	})
 	if err != nil {

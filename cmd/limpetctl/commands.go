@@ -298,6 +298,9 @@ func (o *options) newStatus() *cobra.Command {
 				}
 				fmt.Fprintf(out, "limpetd %s on bus %s, network %d, %d bindings, since %s\n",
 					st.GetVersion(), st.GetBus(), st.GetNetworkId(), st.GetBindings(), st.GetStartTime().AsTime().Local().Format("2006-01-02 15:04:05"))
+				for _, where := range st.GetInsecure() {
+					fmt.Fprintf(out, "INSECURE: %s has no TLS, so anybody can join there, or read and change what is sent\n", where)
+				}
 				if n := st.GetApiMissed(); n > 0 {
 					fmt.Fprintf(out, "programs that listen through the API have missed %d messages\n", n)
 				}
@@ -309,6 +312,9 @@ func (o *options) newStatus() *cobra.Command {
 					}
 					if n := l.GetNetworksBehind(); len(n) > 0 {
 						fmt.Fprintf(out, " and behind it %v", n)
+					}
+					if l.GetTransport() != "" {
+						fmt.Fprintf(out, ", %s", otherEnd(l))
 					}
 					fmt.Fprintf(out, ", %d epochs, resumed %d times", l.GetEpochs(), l.GetResumed())
 					if l.GetLastError() != "" && state != "up" {

@@ -24,6 +24,14 @@ func stateOf(l *pb.LinkStatus) string {
 	return strings.ToLower(strings.TrimPrefix(l.GetState().String(), "LINK_STATE_"))
 }
 
+// otherEnd returns how the other end of a link was reached last, and who it is.
+func otherEnd(l *pb.LinkStatus) string {
+	if l.GetTransport() == "" {
+		return "-"
+	}
+	return l.GetTransport() + " " + l.GetIdentity()
+}
+
 // lost returns how many messages a link has lost.
 func lost(l *pb.LinkStatus) (n uint64) {
 	for _, v := range l.GetCounts().GetLost() {
@@ -79,8 +87,8 @@ func (o *options) newLinks() *cobra.Command {
 				if l.GetState() != pb.LinkState_LINK_STATE_UP {
 					why = l.GetLastError()
 				}
-				_, err := fmt.Fprintf(w, "%s\t%s\t%s\tfor %v\t%d open\t%d lost\t%s\n",
-					l.GetName(), stateOf(l), peer, since, l.GetCounts().GetOpen(), lost(l), why)
+				_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\tfor %v\t%d open\t%d lost\t%s\n",
+					l.GetName(), stateOf(l), peer, otherEnd(l), since, l.GetCounts().GetOpen(), lost(l), why)
 				return err
 			})
 			if err != nil {

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/buildinfo"
-	"github.com/kbus-limpet/limpet/internal/sockaddr"
 )
 
 // Exit codes, documented in the help.
@@ -59,6 +59,9 @@ type options struct {
 	api     string
 	json    bool
 	timeout time.Duration
+
+	tls      client.TLS
+	insecure bool
 }
 
 func newCommand() *cobra.Command {
@@ -74,12 +77,14 @@ Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	api := client.DefaultAPIAddress()
-	if env := os.Getenv("LIMPETD_API"); env != "" {
-		api = env
-	}
+	fromEnv := func(name, otherwise string) string { return cmp.Or(os.Getenv(name), otherwise) }
 	f := cmd.PersistentFlags()
-	f.StringVar(&o.api, "api", api, "the daemon's local API `ADDRESS` (also LIMPETD_API)")
+	f.StringVar(&o.api, "api", fromEnv("LIMPETD_API", client.DefaultAPIAddress()), "the daemon's local API `ADDRESS` (also LIMPETD_API)")
+	f.StringVar(&o.tls.Cert, "tls-cert", fromEnv("LIMPETCTL_TLS_CERT", ""), "for an API on TCP: the PEM `FILE` of our certificate (also LIMPETCTL_TLS_CERT)")
+	f.StringVar(&o.tls.Key, "tls-key", fromEnv("LIMPETCTL_TLS_KEY", ""), "its private key, a PEM `FILE` (also LIMPETCTL_TLS_KEY)")
+	f.StringVar(&o.tls.CA, "tls-ca", fromEnv("LIMPETCTL_TLS_CA", ""), "a PEM `FILE` of the CA that signs the daemon's certificate (also LIMPETCTL_TLS_CA)")
+	f.StringVar(&o.tls.Name, "tls-name", fromEnv("LIMPETCTL_TLS_NAME", ""), "the `NAME` that the daemon's certificate must have, in place of the address's host (also LIMPETCTL_TLS_NAME)")
+	f.BoolVar(&o.insecure, "insecure", false, "dial another machine's API without TLS")
 	f.BoolVar(&o.json, "json", false, "print JSON, one object a line")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
@@ -100,13 +105,11 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // withBus runs f with the daemon's bus.
 func (o *options) withBus(f func(*client.Bus) error) error {
-	if o.api == client.DefaultAPIAddress() { // another address is the user's own choice
-		if err := sockaddr.CheckFolder(o.api); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	bus, err := client.Open(o.api)
-	if err != nil {
+	bus, err := client.Open(o.api, o.how()...)
+	switch {
+	case errors.Is(err, fs.ErrPermission): // somebody else's folder
+		return err
+	case err != nil:
 		return &usageError{err}
 	}
 	defer bus.Close() //nolint:errcheck // nothing to be done about it
@@ -116,6 +119,17 @@ func (o *options) withBus(f func(*client.Bus) error) error {
 		return fmt.Errorf("no limpetd answers at %s: is it running, and is this its --api? (%w)", o.api, err)
 	}
 	return err
+}
+
+// how returns how the API is dialled.
+func (o *options) how() (opts []client.Option) {
+	if o.tls != (client.TLS{}) {
+		opts = append(opts, client.WithTLS(o.tls))
+	}
+	if o.insecure {
+		opts = append(opts, client.WithInsecure())
+	}
+	return opts
 }
 
 // limited bounds ctx by --timeout.

@@ -31,6 +31,11 @@ type config struct {
 	AnnounceLinks      bool
 	Verbosity          int
 	API, Metrics       string
+	TLSCert, TLSKey    string
+	TLSCA, TLSName     string
+	Insecure           bool
+	PeerGroup          string
+	APIGroup           string
 	LogFormat          string
 
 	set    *settings
@@ -60,6 +65,13 @@ func (c *config) settings() *pflag.FlagSet {
 	f.BoolVar(&c.AnnounceLinks, "announce-links", false, "announce on the bus when a link goes up or down or loses messages, as $.Limpet.Link.Up, $.Limpet.Link.Down and $.Limpet.Lost, and reply to $.Limpet.Links")
 	f.IntVarP(&c.Verbosity, "verbosity", "v", 1, "`LEVEL` 0: warnings; 1: changes of state; 2: every message as it is processed, without its data")
 	f.StringVar(&c.API, "api", client.DefaultAPIAddress(), "offer the local API at `ADDRESS`; \"none\" offers none")
+	f.StringVar(&c.TLSCert, "tls-cert", "", "encrypt connections over TCP, both ways authenticated, with the certificate in this PEM `FILE`; read again when it changes")
+	f.StringVar(&c.TLSKey, "tls-key", "", "the private key of --tls-cert, a PEM `FILE`")
+	f.StringVar(&c.TLSCA, "tls-ca", "", "believe peers and programs whose certificates a CA in this PEM `FILE` has signed")
+	f.StringVar(&c.TLSName, "tls-name", "", "the `NAME` that the certificates of dialled peers must have, a DNS name or a URI such as spiffe://example.org/limpetd, in place of their address's host")
+	f.BoolVar(&c.Insecure, "insecure", false, "allow addresses of other machines without TLS: anybody can join then, or read and change what is sent")
+	f.StringVar(&c.PeerGroup, "peer-group", "", "open the Unix sockets for peers to the `GROUP`, a name or an id")
+	f.StringVar(&c.APIGroup, "api-group", "", "open the local API's Unix socket to the `GROUP`, a name or an id")
 	f.StringVar(&c.Metrics, "metrics", "", "serve Prometheus metrics over HTTP at `HOST:PORT`/metrics")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
 	return f
@@ -80,6 +92,7 @@ func (c *config) validate() error {
 	}
 	d := daemon.Config{
 		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, Version: buildinfo.Read().Version,
+		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
 	}
 	if c.Interest == "poll" {
@@ -126,6 +139,9 @@ func (c *config) sayCheck(out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := d.TLS.Check(); err != nil {
+		return err
+	}
 	var b strings.Builder
 	say := func(what string, value any) { fmt.Fprintf(&b, "%-16s %v\n", what+":", value) }
 	b.WriteString("the configuration is good\n")
@@ -149,6 +165,20 @@ func (c *config) sayCheck(out io.Writer) error {
 		api = d.API.String()
 	}
 	say("api", api)
+	secrecy := "none, and only addresses of this machine"
+	switch {
+	case d.TLS != nil:
+		secrecy = fmt.Sprintf("certificate %s, key %s, CA %s", d.TLS.Cert, d.TLS.Key, d.TLS.CA)
+	case d.Insecure:
+		secrecy = "none, with --insecure"
+	}
+	say("tls", secrecy)
+	if c.PeerGroup != "" {
+		say("peer group", c.PeerGroup)
+	}
+	if c.APIGroup != "" {
+		say("api group", c.APIGroup)
+	}
 	if d.Expose != "" {
 		say("expose", d.Expose)
 	}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kbus-limpet/limpet/internal/daemon"
 )
 
 func loaderFor(t testing.TB, yaml string, args ...string) *loader {
@@ -29,7 +32,7 @@ func load(t testing.TB, yaml string, args ...string) (*config, error) {
 func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	t.Setenv("LIMPETD_CONNECT", "b:1,c:2")
 	t.Setenv("LIMPETD_NETWORK_ID", "5")
-	cfg, err := load(t, "network-id: 4\nverbosity: 2\nconnect: [a:1]\n", "--network-id", "6")
+	cfg, err := load(t, "network-id: 4\nverbosity: 2\nconnect: [a:1]\n", "--network-id", "6", "--insecure")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,14 +132,84 @@ func TestInterestPoll(t *testing.T) {
 }
 
 func TestCheckSaysWhatWouldBeDone(t *testing.T) {
-	l := loaderFor(t, "", "--bus", "embedded", "--network-id", "3", "--listen", ":7000", "--grace", "1m", "--interest", "off", "--api", "none")
+	l := loaderFor(t, "", "--bus", "embedded", "--network-id", "3", "--listen", "localhost:7000", "--grace", "1m", "--interest", "off", "--api", "none")
 	var out strings.Builder
 	if err := checkConfig(l, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"bus: embedded", "network id: 3", "listen: :7000", "grace: 1m0s", "request hold: 5s", "program grace: 10s", "interest: off", "api: none"} {
+	for _, want := range []string{"bus: embedded", "network id: 3", "listen: localhost:7000", "tls: none, and only addresses of this machine", "grace: 1m0s", "request hold: 5s", "program grace: 10s", "interest: off", "api: none"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
 			t.Errorf("--check does not say %q:\n%s", want, &out)
+		}
+	}
+}
+
+// Without TLS only this machine is at the other end, unless that is wanted.
+func TestAddressesWithoutTLS(t *testing.T) {
+	const (
+		files   = " --tls-cert c --tls-key k --tls-ca a"
+		refused = "or --insecure on a network that you trust"
+	)
+	for words, want := range map[string]string{
+		"--listen localhost:1":                                 "",
+		"--listen 127.0.0.2:1 --connect [::1]:2":               "",
+		"--listen /tmp/x --connect unix:y --api localhost:1":   "",
+		"--listen-classic 127.0.0.1:1":                         "",
+		"--listen :1":                                          "--listen: :1 is open to other machines, and without TLS",
+		"--listen 0.0.0.0:1":                                   refused,
+		"--listen [::]:1":                                      refused,
+		"--listen 192.0.2.1:1":                                 refused,
+		"--connect host:1":                                     "--connect: host:1 leads to another machine, and without TLS",
+		"--connect :1":                                         refused,
+		"--api :1":                                             "--api: :1 is open to other machines",
+		"--listen-classic :1":                                  "the classic protocol has no TLS",
+		"--connect-classic host:1":                             "--connect-classic: host:1 leads to another machine",
+		"--listen :1 --connect h:1 --api :2" + files:           "",
+		"--listen-classic :1" + files:                          "the classic protocol has no TLS",
+		"--listen-classic :1 --insecure" + files:               "",
+		"--listen :1 --connect h:1 --api :2 --insecure":        "",
+		"--connect-classic h:1 --listen-classic :1 --insecure": "",
+		"--tls-cert c --tls-ca a":                              "all of --tls-cert, --tls-key and --tls-ca",
+		"--listen :1 --insecure --tls-ca a":                    "all of --tls-cert, --tls-key and --tls-ca",
+		"--tls-name example.org":                               "all of --tls-cert, --tls-key and --tls-ca",
+	} {
+		args := append([]string{"--network-id", "1"}, strings.Fields(words)...)
+		_, err := load(t, "", args...)
+		var bad *daemon.ConfigError
+		if want == "" && err != nil || want != "" && (!errors.As(err, &bad) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", words, err, want)
+		}
+	}
+}
+
+// What no flag names comes from the credentials that systemd passes on.
+func TestTLSFromSystemd(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	if cfg, err := load(t, ""); err != nil || cfg.daemon.TLS != nil {
+		t.Errorf("none of them: %+v, %v", cfg.daemon.TLS, err)
+	}
+	for _, name := range []string{"tls-cert", "tls-key", "tls-ca"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := load(t, "", "--tls-ca", "mine", "--tls-name", "n")
+	if want := (daemon.TLS{Cert: filepath.Join(dir, "tls-cert"), Key: filepath.Join(dir, "tls-key"), CA: "mine", Name: "n"}); err != nil || *cfg.daemon.TLS != want {
+		t.Errorf("%+v, %v, want %+v", cfg.daemon.TLS, err, want)
+	}
+}
+
+func TestGroups(t *testing.T) {
+	for words, want := range map[string]string{
+		"--peer-group 12345 --api-group 12345": "",
+		"--peer-group no-such-group":           `--peer-group: there is no group "no-such-group"`,
+		"--api-group -1":                       `--api-group: there is no group "-1"`,
+		"--api-group 0":                        "root's group",
+		"--api-group 4294967296":               "there is no group",
+	} {
+		if _, err := load(t, "", strings.Fields(words)...); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", words, err, want)
 		}
 	}
 }

@@ -34,13 +34,15 @@ func TestFileIsStrict(t *testing.T) {
 		"network-id: 1\nlinks: [{connect: 'a:1', grace: 1000h}]\n":                       "connect a:1: grace: 1000h0m0s is too long",
 		"network-id: 1\nlinks: {connect: 'a:1'}\n":                                       "links: it is a list",
 		"network-id: 1\nlinks: [a]\n":                                                    "links: a link is made of settings",
-		"a: b: c\n":                                                                      "configuration file",
+		"network-id: 1\nconnect: a:1\n":                                                  "limpetd.yaml:2: connect: a:1 leads to another machine, and without TLS",
+		"network-id: 1\nlinks: [{listen: '[::1]:1', tls-name: x}]\n":                     "listen [::1]:1: tls-name is for daemons that are dialled",
+		"a: b: c\n": "configuration file",
 	} {
 		if _, err := load(t, yaml); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", yaml, err, want)
 		}
 	}
-	if _, err := load(t, "interest: on\nnetwork-id: 0x10\nconnect: a:1\n"); err != nil {
+	if _, err := load(t, "interest: on\nnetwork-id: 0x10\nconnect: a:1\ninsecure: true\n"); err != nil {
 		t.Errorf("what YAML takes for a truth or another sort of number: %v", err)
 	}
 }
@@ -48,6 +50,7 @@ func TestFileIsStrict(t *testing.T) {
 const linkedFile = `
 network-id: 4
 grace: 1m
+insecure: true
 links:
   - connect: hosta:7000
     name: north
@@ -89,7 +92,7 @@ func TestShow(t *testing.T) {
 	words := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
 		"network-id: 4 # conf.yaml:2", "grace: 1m0s # conf.yaml:3", "request-hold: 2s # LIMPETD_REQUEST_HOLD", "bus: embedded # --bus", "interest: on # default",
-		"- connect: hosta:7000 # conf.yaml:5 name: north # conf.yaml:6 message-name: $.North.* # conf.yaml:7 grace: 1m0s # as above",
+		"- connect: hosta:7000 # conf.yaml:6 name: north # conf.yaml:7 message-name: $.North.* # conf.yaml:8 grace: 1m0s # as above",
 	} {
 		if !strings.Contains(words, want) {
 			t.Errorf("it does not show %q:\n%s", want, &out)

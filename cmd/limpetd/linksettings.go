@@ -18,7 +18,7 @@ import (
 type linkSettings struct {
 	Connect, Listen, ConnectClassic, ListenClassic string
 
-	Name               string
+	Name, TLSName      string
 	MessageName        string
 	Grace, RequestHold time.Duration
 	Interest           string
@@ -41,6 +41,7 @@ func (l *linkSettings) settings() *pflag.FlagSet {
 	f.StringVar(&l.ConnectClassic, "connect-classic", "", "keep a link up to an upstream limpet at `ADDRESS`")
 	f.StringVar(&l.ListenClassic, "listen-classic", "", "accept links from upstream's limpets at `ADDRESS`")
 	f.StringVar(&l.Name, "name", "", "the `NAME` of a link that is dialled, in place of its address")
+	f.StringVar(&l.TLSName, "tls-name", "", "the `NAME` that the dialled peer's certificate must have")
 	f.StringVar(&l.MessageName, "message-name", l.MessageName, "forward only messages of this `NAME`, perhaps a wildcard")
 	f.DurationVar(&l.Grace, "grace", l.Grace, "keep what is under way for this `DURATION` after the link has broken; 0 keeps nothing")
 	f.DurationVar(&l.RequestHold, "request-hold", l.RequestHold, "keep a request that has not left for this `DURATION` while the link is broken")
@@ -89,7 +90,7 @@ var errWhere = errors.New("a link has one of connect, listen, connect-classic an
 
 // link returns the link of an item.
 func (l *linkSettings) link(c *config) (daemon.LinkConfig, error) {
-	out := daemon.LinkConfig{Name: l.Name}
+	out := daemon.LinkConfig{Name: l.Name, TLSName: l.TLSName}
 	for _, a := range l.addresses() {
 		if a.word == "" {
 			continue

@@ -63,8 +63,9 @@ read again.
 
 Exit codes: 0 stopped by SIGTERM, SIGINT or the termination message; 1 failed
 while running; 2 wrong flags, configuration or environment.`,
-		Example: `  limpetd --network-id 1 --listen :7000
-  limpetd --network-id 2 --connect otherhost:7000 --bus embedded
+		Example: `  limpetd --network-id 1 --listen :7000 --tls-cert a.pem --tls-key a.key --tls-ca ca.pem
+  limpetd --network-id 2 --connect hostA:7000 --tls-cert b.pem --tls-key b.key --tls-ca ca.pem
+  limpetd cert hostA hostB
   limpetd demo`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
@@ -80,7 +81,7 @@ while running; 2 wrong flags, configuration or environment.`,
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	cmd.Flags().AddFlagSet(commandLine())
 	cmd.Flags().Bool("check", false, "check the configuration, say what would be done, and stop")
-	cmd.AddCommand(newDemo(), newConfigure())
+	cmd.AddCommand(newDemo(), newConfigure(), newCert())
 	buildinfo.AddTo(cmd)
 	return cmd
 }

@@ -37,6 +37,9 @@ func (c *counting) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// NetConn returns the connection inside, as that of tls.Conn does.
+func (c *counting) NetConn() net.Conn { return c.Conn }
+
 func (c *counting) Close() error {
 	if c.closed != nil {
 		c.once.Do(c.closed)

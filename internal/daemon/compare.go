@@ -44,6 +44,12 @@ var fixed = []struct {
 		}
 		return *c.API
 	}},
+	{"tls-cert", func(c *Config) any { return c.TLS.files().Cert }},
+	{"tls-key", func(c *Config) any { return c.TLS.files().Key }},
+	{"tls-ca", func(c *Config) any { return c.TLS.files().CA }},
+	{"insecure", func(c *Config) any { return c.Insecure }},
+	{"peer-group", func(c *Config) any { return c.PeerGroup }},
+	{"api-group", func(c *Config) any { return c.APIGroup }},
 	{"program-grace", func(c *Config) any { return c.ProgramGrace }},
 	{"metrics", func(c *Config) any { return c.Metrics }},
 	{"interest-poll", func(c *Config) any { return c.InterestPoll }},
@@ -77,15 +83,15 @@ func (c *Config) links() map[string]described {
 	for _, l := range c.resolved() {
 		cfg := *l.Limpet
 		cfg.Trace = false // it is no reason to begin a link anew
-		all[l.Title()] = described{name: l.Name, limpet: cfg}
+		all[l.Title()] = described{name: l.Name, tlsName: l.TLSName, limpet: cfg}
 	}
 	return all
 }
 
 // described is what matters of a link.
 type described struct {
-	name   string
-	limpet limpet.Config
+	name, tlsName string
+	limpet        limpet.Config
 }
 
 // String returns what is set, with the names of the flags.
@@ -95,6 +101,9 @@ func (l described) String() string {
 	c := &l.limpet
 	if l.name != "" {
 		say("name", l.name)
+	}
+	if l.tlsName != "" {
+		say("tls-name", l.tlsName)
 	}
 	if c.Pattern != "" {
 		say("message-name", c.Pattern)

@@ -39,6 +39,14 @@ type Config struct {
 	Links []LinkConfig
 	// API is where local programs and operators are served; nil is nowhere.
 	API *sockaddr.Address
+	// PeerGroup and APIGroup are the groups, by name or id, that may use the Unix sockets at
+	// which links are accepted, and that of API; "" is nobody but the daemon's user.
+	PeerGroup, APIGroup string
+	// TLS is what connections over TCP are made with, but those of the classic protocol; nil
+	// is without TLS, which then only this machine's loopback addresses are good for.
+	TLS *TLS
+	// Insecure allows addresses of other machines without TLS all the same.
+	Insecure bool
 	// ProgramGrace is how long the session of a program, with its Ksock, is kept after its
 	// stream has broken; 0 is bus.DefaultProgramGrace, less than 0 is not at all.
 	ProgramGrace time.Duration
@@ -95,7 +103,7 @@ const (
 // by itself, and what to do.
 func (c *Config) Validate() error {
 	for _, check := range []func() error{
-		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkMetrics, c.checkDurations,
+		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations,
 		func() error { return checkLimpet(&c.Limpet) },
 	} {
 		if err := check(); err != nil {

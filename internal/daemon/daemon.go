@@ -9,11 +9,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -44,9 +46,11 @@ type Daemon struct {
 	api      *grpcServer
 	alive    prober
 	draining chan struct{} // closed when the stop begins
+	tls      *identity.TLS // nil without TLS
 	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
 	links    *announcer    // nil without AnnounceLinks
 	linked   configuredLinks
+	exposed  atomic.Pointer[[]string] // what Insecure allows
 
 	running, dialling sync.WaitGroup // what serves, and what dials
 
@@ -104,9 +108,15 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	d.peers = peerServer(cfg.Log, rpcs, d.host)
-	d.admin = &admin.Service{Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Reloads: d.reloadFor}
-	d.api = apiServer(cfg.Log, rpcs, d.node, d.programs, d.admin)
+	if d.tls, err = cfg.TLS.load(cfg.Log); err != nil {
+		return err
+	}
+	who := identity.Server(d.tls, cfg.Log)
+	d.peers = peerServer(cfg.Log, who, rpcs, d.host)
+	d.admin = &admin.Service{
+		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Reloads: d.reloadFor, Insecure: d.insecure,
+	}
+	d.api = apiServer(cfg.Log, who, rpcs, d.node, d.programs, d.admin)
 	d.api.health.Alive = d.Alive
 	if err := d.openLinks(ctx); err != nil {
 		return err
@@ -299,5 +309,9 @@ func (d *Daemon) sayStart() {
 	for _, l := range d.at.api {
 		log.Info("offering the local API", "address", l.Addr().String())
 	}
+	if d.tls != nil {
+		log.Info("connections over TCP are encrypted", "certificate_of", d.tls.Identity())
+	}
+	d.sayInsecure()
 	log.Info("limpetd is running", "version", d.cfg.Version, "bus", d.node.Bus().String(), "network_id", d.cfg.NetworkID, "instance", d.node.Instance().String())
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/server/admin"
@@ -44,7 +45,7 @@ func TestStoppedClientKeepsItsBindings(t *testing.T) {
 			t.Fatal(err)
 		}
 		programs := bus.New(node.Bus())
-		server := apiServer(log, grpcprom.NewServerMetrics(), node, programs, &admin.Service{Node: node})
+		server := apiServer(log, identity.Server(nil, nil), grpcprom.NewServerMetrics(), node, programs, &admin.Service{Node: node})
 		l := bufconn.Listen(1 << 20)
 		ended := make(chan error, 1)
 		go func() { ended <- server.Serve(l) }()

@@ -18,6 +18,9 @@ type LinkConfig struct {
 	Address sockaddr.Address
 	// Listen says that links are accepted, Classic that they are with upstream's limpets.
 	Listen, Classic bool
+	// TLSName is whose certificate a daemon must have that is dialled with TLS, see
+	// identity.Client; "" is TLS.Name of the Config.
+	TLSName string
 	// Limpet is how the links behave; nil is Config.Limpet.
 	Limpet *limpet.Config
 }
@@ -69,6 +72,9 @@ func (c *Config) resolved() []LinkConfig {
 		if all[i].Limpet == nil {
 			all[i].Limpet = &c.Limpet
 		}
+		if l := &all[i]; c.TLS != nil && !l.Listen && !l.Classic && l.TLSName == "" {
+			l.TLSName = c.TLS.Name
+		}
 	}
 	return all
 }
@@ -85,6 +91,9 @@ func (c *Config) checkLinks() error {
 		titles[title] = true
 		if l.Name != "" && l.Listen {
 			return &ConfigError{"links", fmt.Errorf("%s: links that are accepted have the names of their peers' networks; leave name %q out", title, l.Name)}
+		}
+		if l.TLSName != "" && (l.Listen || l.Classic) {
+			return &ConfigError{"links", fmt.Errorf("%s: tls-name is for daemons that are dialled; leave it out", title)}
 		}
 		if other := names[l.name()]; !l.Listen && other != "" {
 			return &ConfigError{"links", fmt.Errorf("%s and %s have both the name %q", other, title, l.name())}

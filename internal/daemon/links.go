@@ -11,6 +11,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client/peer"
 	"github.com/kbus-limpet/limpet/internal/counted"
+	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/limpet"
 )
@@ -28,14 +29,14 @@ type configuredLink struct {
 	done  chan struct{}           // closed when dialling is over
 }
 
-// openLink opens the listener of a link that has one.
-func (d *Daemon) openLink(ctx context.Context, c LinkConfig) (*configuredLink, error) {
+// openLink opens the listener of a link that has one; group is for its Unix socket.
+func (d *Daemon) openLink(ctx context.Context, c LinkConfig, group int) (*configuredLink, error) {
 	l := new(configuredLink)
 	l.cfg.Store(&c)
 	if !c.Listen {
 		return l, nil
 	}
-	listener, err := d.cfg.listenAt(ctx, c.socket(), c.Address, sockaddr.Config{})
+	listener, err := d.cfg.listenAt(ctx, c.socket(), c.Address, sockaddr.Config{Group: group})
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", c.Kind(), err)
 	}
@@ -130,8 +131,12 @@ func (s *configuredLinks) limpetFor(from net.Addr) limpet.Config {
 // openLinks opens those of the configuration, in its order. With an error some may be
 // open.
 func (d *Daemon) openLinks(ctx context.Context) error {
+	group, _, err := d.cfg.groups()
+	if err != nil {
+		return err
+	}
 	for _, c := range d.cfg.Links {
-		l, err := d.openLink(ctx, c)
+		l, err := d.openLink(ctx, c, group)
 		if err != nil {
 			return err
 		}
@@ -147,7 +152,9 @@ func (d *Daemon) startLink(ctx context.Context, l *configuredLink, fail context.
 	if !c.Listen {
 		ctx, stop := context.WithCancelCause(ctx)
 		l.stop, l.done = stop, make(chan struct{})
-		dialler := &peer.Dialler{Node: d.node, Name: c.name(), Address: c.Address, Classic: c.Classic, Limpet: l.limpet()}
+		dialler := &peer.Dialler{
+			Node: d.node, Name: c.name(), Address: c.Address, Credentials: identity.Client(d.tls, c.TLSName), Classic: c.Classic, Limpet: l.limpet(),
+		}
 		d.dialling.Go(func() {
 			defer close(l.done)
 			defer stop(nil)

@@ -42,8 +42,12 @@ func listen(ctx context.Context, cfg *Config) (*listeners, error) {
 }
 
 func (l *listeners) open(ctx context.Context, cfg *Config) error {
+	_, group, err := cfg.groups()
+	if err != nil {
+		return err
+	}
 	if cfg.API != nil {
-		a, err := cfg.listenAt(ctx, SocketAPI, *cfg.API, sockaddr.Config{Private: true})
+		a, err := cfg.listenAt(ctx, SocketAPI, *cfg.API, sockaddr.Config{Private: true, Group: group})
 		if errors.Is(err, sockaddr.ErrInUse) {
 			return fmt.Errorf("%w (or give this daemon its own with --api)", err)
 		}

@@ -65,6 +65,7 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 	}
 	d.cfg.Links, d.cfg.Limpet, d.cfg.Level = to.Links, to.Limpet, to.Level
 	d.api.health.Started(d.cfg.dialled())
+	d.sayInsecure()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.drainTimeout()+drainMargin) // all or nothing, whoever asked
 	defer cancel()
 	defer context.AfterFunc(d.runs.ctx, cancel)()
@@ -97,12 +98,16 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 
 // openAdded opens the links that are new, or none: the error is a *ConfigError then.
 func (d *Daemon) openAdded(ctx context.Context, wanted map[string]LinkConfig, changes []Change) (added []*configuredLink, err error) {
+	group, _, err := d.cfg.groups()
+	if err != nil {
+		return nil, err
+	}
 	for _, ch := range changes {
 		c, isLink := wanted[ch.What]
 		if !isLink || ch.Before != "" {
 			continue
 		}
-		l, err := d.openLink(ctx, c)
+		l, err := d.openLink(ctx, c, group)
 		if err != nil {
 			for _, l := range added {
 				l.close()

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
@@ -37,7 +38,7 @@ const (
 	keepaliveTimeout = 20 * time.Second
 	keepaliveMinTime = 5 * time.Second
 
-	// connectionTimeout is how long a new connection may be silent.
+	// connectionTimeout is how long a new connection may take for its handshake, TLS's included.
 	connectionTimeout = 5 * time.Second
 	// maxRequest bounds what one message of a client may have, in encoded bytes.
 	maxRequest = 1 << 20
@@ -46,22 +47,22 @@ const (
 )
 
 // peerServer returns the server that peers dial. It does not show who else is linked.
-func peerServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, host *peer.Host) *grpcServer {
-	return newServer(log, metrics, nil, rpcstream.LinkWindow, host.Register, grpc.MaxConcurrentStreams(maxPeerStreams))
+func peerServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, host *peer.Host) *grpcServer {
+	return newServer(log, who, metrics, nil, rpcstream.LinkWindow, host.Register, grpc.MaxConcurrentStreams(maxPeerStreams))
 }
 
 // apiServer returns the server of the local API.
-func apiServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, programs *bus.Service, operators *admin.Service) *grpcServer {
-	return newServer(log, metrics, node, rpcstream.ProgramWindow, func(r grpc.ServiceRegistrar) {
+func apiServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, node *limpet.Node, programs *bus.Service, operators *admin.Service) *grpcServer {
+	return newServer(log, who, metrics, node, rpcstream.ProgramWindow, func(r grpc.ServiceRegistrar) {
 		pb.RegisterBusServiceServer(r, programs)
 		pb.RegisterAdminServiceServer(r, operators)
 		channelz.RegisterChannelzServiceToServer(r)
 	})
 }
 
-// newServer returns a server with what both have. node, unless nil, is whose links
+// newServer returns a server with what both have. who is for its connections; node, unless nil, is whose links
 // stand in its health; window is one of rpcstream's.
-func newServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.Node, window int32, register func(grpc.ServiceRegistrar), more ...grpc.ServerOption) *grpcServer {
+func newServer(log *slog.Logger, who credentials.TransportCredentials, metrics *grpcprom.ServerMetrics, node *limpet.Node, window int32, register func(grpc.ServiceRegistrar), more ...grpc.ServerOption) *grpcServer {
 	panicked := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
 		log.ErrorContext(ctx, "panic in a call", "panic", p)
 		return status.Error(codes.Internal, "the daemon made a mistake; its log says more")
@@ -72,6 +73,7 @@ func newServer(log *slog.Logger, metrics *grpcprom.ServerMetrics, node *limpet.N
 		grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), calls.stream, recovery.StreamServerInterceptor(panicked)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
+		grpc.Creds(who),
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.MaxRecvMsgSize(maxRequest),
 	), more...)...)

@@ -13,7 +13,9 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // closeGrace is how long a stream that has been closed may take to say why.
@@ -21,6 +23,7 @@ const closeGrace = 100 * time.Millisecond
 
 // A Server is the end of a stream whose side was dialled, but for its frames.
 type Server struct {
+	ctx    context.Context             // the call's
 	heard  interface{ Heard() uint64 } // nil if the connection is not counted
 	frames atomic.Uint64               // what has been heard then
 
@@ -31,7 +34,7 @@ type Server struct {
 // NewServer returns the end of the call that has the context ctx. On a connection of a
 // counted.Listener it can tell a slow peer from a dead one in the middle of a frame.
 func NewServer(ctx context.Context) *Server {
-	s := &Server{closed: make(chan struct{})}
+	s := &Server{ctx: ctx, closed: make(chan struct{})}
 	if p, ok := peer.FromContext(ctx); ok {
 		s.heard, _ = p.Addr.(interface{ Heard() uint64 })
 	}
@@ -51,6 +54,12 @@ func (s *Server) Heard() uint64 {
 	}
 	return s.frames.Load()
 }
+
+// Identity is limpet.Identified's.
+func (s *Server) Identity() rules.Identity { return identity.FromContext(s.ctx) }
+
+// Transport is limpet.Identified's.
+func (s *Server) Transport() string { return string(identity.TransportOf(s.ctx)) }
 
 // CloseSend is link.Stream's: the handler's return does it.
 func (s *Server) CloseSend() error { return nil }

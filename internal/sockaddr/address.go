@@ -3,6 +3,7 @@ package sockaddr
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -24,6 +25,23 @@ func (a Address) String() string {
 }
 
 const unixPrefix = "unix:"
+
+// IsLocal reports whether only this machine can be at the other end: the address is a Unix
+// socket, or its host is localhost or a loopback address.
+func (a Address) IsLocal() bool {
+	if a.Network == "unix" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(a.Address)
+	if err != nil {
+		return false
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
 
 // maxSocketPath is what fits into a Unix socket address on Linux.
 const maxSocketPath = 107

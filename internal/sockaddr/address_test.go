@@ -40,6 +40,23 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
+func TestIsLocal(t *testing.T) {
+	for word, want := range map[string]bool{
+		"/run/limpet.sock": true, "unix:limpet.sock": true,
+		"localhost:7000": true, "LocalHost:7000": true, "127.0.0.1:7000": true, "127.9.9.9:0": true, "[::1]:7000": true, "[::ffff:127.0.0.1]:1": true,
+		":7000": false, "0.0.0.0:7000": false, "[::]:7000": false, "192.0.2.1:7000": false, "[2001:db8::1]:7000": false,
+		"host:7000": false, "localhost.example.org:7000": false, "127.0.0.1.example.org:1": false, "[fe80::1%lo]:1": false,
+	} {
+		addr, err := sockaddr.ParseAddress(word)
+		if got := addr.IsLocal(); err != nil || got != want {
+			t.Errorf("%s: %v, %v; want %v", word, got, err, want)
+		}
+	}
+	if (sockaddr.Address{Network: "tcp", Address: "nonsense"}).IsLocal() {
+		t.Error("what is no address is local")
+	}
+}
+
 func FuzzParseAddress(f *testing.F) {
 	for _, s := range []string{"a:1", "/x", "unix:/x", "[::1]:2", ":", "a:b:c"} {
 		f.Add(s)

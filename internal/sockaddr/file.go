@@ -19,10 +19,10 @@ type bound struct {
 }
 
 // bind listens at path. The socket is bound in a new folder that is closed to
-// others, gets its mode there, and only then appears at path.
+// others, gets its mode and group there, and only then appears at path.
 func bind(ctx context.Context, path string, cfg Config) (*bound, error) {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeFolder(dir, cfg.Group); err != nil {
 		return nil, fmt.Errorf("making the folder of socket %s: %w", path, err)
 	}
 	if cfg.Private {
@@ -38,7 +38,7 @@ func bind(ctx context.Context, path string, cfg Config) (*bound, error) {
 		return nil, fmt.Errorf("making socket %s: %w", path, err)
 	}
 	defer os.RemoveAll(private) //nolint:errcheck // a left-over folder does no harm
-	b, err := bindIn(ctx, private, cfg.Mode)
+	b, err := bindIn(ctx, private, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", path, err)
 	}
@@ -49,9 +49,28 @@ func bind(ctx context.Context, path string, cfg Config) (*bound, error) {
 	return b, nil
 }
 
+// makeFolder makes a folder, and those above it, that only this user can use, unless it is
+// there. A group, unless 0, may then go through it to the socket.
+func makeFolder(dir string, group int) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	err := os.Mkdir(dir, 0o700)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return os.MkdirAll(dir, 0o700) // it says so if that is no folder
+	case err != nil || group == 0:
+		return err
+	}
+	if err := os.Chown(dir, -1, group); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o750)
+}
+
 const socketName = "s"
 
-func bindIn(ctx context.Context, private string, mode fs.FileMode) (*bound, error) {
+func bindIn(ctx context.Context, private string, cfg Config) (*bound, error) {
 	at := filepath.Join(private, socketName)
 	name, release, err := shorten(private, at)
 	if err != nil {
@@ -64,7 +83,13 @@ func bindIn(ctx context.Context, private string, mode fs.FileMode) (*bound, erro
 	}
 	b := &bound{UnixListener: l.(*net.UnixListener)}
 	b.SetUnlinkOnClose(false) // it would unlink the name it was bound to
-	if err = os.Chmod(at, mode); err == nil {
+	if cfg.Group != 0 {
+		err = os.Chown(at, -1, cfg.Group)
+	}
+	if err == nil {
+		err = os.Chmod(at, cfg.Mode)
+	}
+	if err == nil {
 		b.file, err = os.Lstat(at)
 	}
 	if err != nil {

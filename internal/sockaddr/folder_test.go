@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -76,4 +77,34 @@ func TestPrivateSocketNeedsItsOwnFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = l.Close()
+}
+
+// A socket's group is there before the socket is, and a folder that is made lets it through.
+func TestSocketOfAGroup(t *testing.T) {
+	group := os.Getegid()
+	if os.Geteuid() == 0 {
+		group = 12345
+	}
+	if group == 0 {
+		t.Skip("neither root nor of a group but root's")
+	}
+	dir := filepath.Join(t.TempDir(), "made")
+	path := filepath.Join(dir, "api.sock")
+	l, err := Listen(t.Context(), unix(path), Config{Private: true, Group: group})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for at, want := range map[string]fs.FileMode{dir: fs.ModeDir | 0o750, path: fs.ModeSocket | 0o660} {
+		info, err := os.Lstat(at)
+		if err != nil || info.Mode() != want || int(info.Sys().(*syscall.Stat_t).Gid) != group {
+			t.Errorf("%s: %v, %v; want %v of group %d", at, info.Mode(), err, want, group)
+		}
+	}
+	if os.Geteuid() == 0 {
+		return
+	}
+	if _, err := Listen(t.Context(), unix(filepath.Join(dir, "other")), Config{Group: 1}); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a group that is not this user's: %v", err)
+	}
 }

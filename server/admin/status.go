@@ -27,6 +27,9 @@ type Service struct {
 	Version string
 	// Started is when the daemon started.
 	Started time.Time
+	// Insecure returns the addresses beyond this machine that are served or dialled without
+	// TLS; nil is none.
+	Insecure func() []string
 	// Missed returns what programs that listen through the API have missed; nil is 0.
 	Missed func() uint64
 	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it
@@ -73,6 +76,9 @@ func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetS
 		InstanceId: s.Node.Instance().String(),
 		StartTime:  timestamppb.New(s.Started),
 		Bindings:   uint32(bindings),
+	}
+	if s.Insecure != nil {
+		r.Insecure = s.Insecure()
 	}
 	if s.Missed != nil {
 		r.ApiMissed = s.Missed()
@@ -167,6 +173,9 @@ func linkStatus(p *limpet.Peering, drops uint32) *pb.LinkStatus {
 	out := &pb.LinkStatus{
 		Name: st.Name, State: states[st.State], Since: timestamppb.New(st.Since), Ksock: uint32(st.Ksock),
 		Epochs: st.Epochs, Resumed: st.Resumed, Counts: counts(&st.Counts),
+	}
+	if st.Transport != "" {
+		out.Transport, out.Identity = st.Transport, st.Identity.String()
 	}
 	if st.LastErr != nil {
 		out.LastError = st.LastErr.Error()

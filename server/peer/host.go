@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/classic"
 	"github.com/kbus-limpet/limpet/limpet/link"
@@ -104,7 +105,13 @@ func (h *Host) ServeClassic(l net.Listener, cfg func() limpet.Config) error {
 		}
 		from := conn.RemoteAddr()
 		_, err = h.accept(func(ctx context.Context) error {
-			err := h.node.AcceptClassic(ctx, classic.NewStream(conn, h.node.MaxMessageSize()), cfg())
+			who, transport, err := identity.Of(conn)
+			if err != nil {
+				_ = conn.Close()
+				h.refused(from, err)
+				return err
+			}
+			err = h.node.AcceptClassic(ctx, limpet.Identify(classic.NewStream(conn, h.node.MaxMessageSize()), who, string(transport)), cfg())
 			h.refused(from, err)
 			return err
 		})

@@ -642,7 +642,11 @@ type GetStatusResponse struct {
 	// How many messages programs that listen through the API have missed, since the daemon
 	// started, because their queues on the bus were full. Only the embedded bus knows; of a
 	// device it is 0.
-	ApiMissed     uint64 `protobuf:"varint,9,opt,name=api_missed,json=apiMissed,proto3" json:"api_missed,omitempty"`
+	ApiMissed uint64 `protobuf:"varint,9,opt,name=api_missed,json=apiMissed,proto3" json:"api_missed,omitempty"`
+	// The addresses of other machines that are served or dialled without TLS, as --insecure
+	// allows: whoever reaches them, or the way to them, can join, and read and change what is
+	// sent. Empty if there are none.
+	Insecure      []string `protobuf:"bytes,10,rep,name=insecure,proto3" json:"insecure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -740,6 +744,13 @@ func (x *GetStatusResponse) GetApiMissed() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetInsecure() []string {
+	if x != nil {
+		return x.Insecure
+	}
+	return nil
+}
+
 // One link, up or not.
 type LinkStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -769,7 +780,13 @@ type LinkStatus struct {
 	// How often a stream broke and the next one went on where it had stopped.
 	Resumed uint64 `protobuf:"varint,12,opt,name=resumed,proto3" json:"resumed,omitempty"`
 	// The latest messages that were lost, oldest first; only if asked for.
-	Drops         []*Drop `protobuf:"bytes,13,rep,name=drops,proto3" json:"drops,omitempty"`
+	Drops []*Drop `protobuf:"bytes,13,rep,name=drops,proto3" json:"drops,omitempty"`
+	// How the latest stream is kept from others: "tls"; "unix", a socket on that machine; or
+	// "plain". Empty if there has been none.
+	Transport string `protobuf:"bytes,14,opt,name=transport,proto3" json:"transport,omitempty"`
+	// Who is at its other end, for people: the first name of the certificate, escaped, or
+	// "uid 1000 (pid 77)", or "unknown". Empty if there has been no stream.
+	Identity      string `protobuf:"bytes,15,opt,name=identity,proto3" json:"identity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -893,6 +910,20 @@ func (x *LinkStatus) GetDrops() []*Drop {
 		return x.Drops
 	}
 	return nil
+}
+
+func (x *LinkStatus) GetTransport() string {
+	if x != nil {
+		return x.Transport
+	}
+	return ""
+}
+
+func (x *LinkStatus) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
 }
 
 // A message that was lost, without its data.
@@ -1251,7 +1282,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x11DrainLinkResponse\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x01 \x01(\x04R\n" +
-	"unfinished\"\xcf\x02\n" +
+	"unfinished\"\xeb\x02\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03bus\x18\x02 \x01(\tR\x03bus\x12\x1d\n" +
@@ -1265,7 +1296,9 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\bbindings\x18\a \x01(\rR\bbindings\x12&\n" +
 	"\x0fnext_page_token\x18\b \x01(\tR\rnextPageToken\x12\x1d\n" +
 	"\n" +
-	"api_missed\x18\t \x01(\x04R\tapiMissed\"\xe4\x03\n" +
+	"api_missed\x18\t \x01(\x04R\tapiMissed\x12\x1a\n" +
+	"\binsecure\x18\n" +
+	" \x03(\tR\binsecure\"\x9e\x04\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1283,7 +1316,9 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	" \x01(\tR\tsessionId\x12\x16\n" +
 	"\x06epochs\x18\v \x01(\x04R\x06epochs\x12\x18\n" +
 	"\aresumed\x18\f \x01(\x04R\aresumed\x12*\n" +
-	"\x05drops\x18\r \x03(\v2\x14.kbus.limpet.v1.DropR\x05drops\"\xbb\x01\n" +
+	"\x05drops\x18\r \x03(\v2\x14.kbus.limpet.v1.DropR\x05drops\x12\x1c\n" +
+	"\ttransport\x18\x0e \x01(\tR\ttransport\x12\x1a\n" +
+	"\bidentity\x18\x0f \x01(\tR\bidentity\"\xbb\x01\n" +
 	"\x04Drop\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
 	"\tfrom_peer\x18\x02 \x01(\bR\bfromPeer\x12\x16\n" +

@@ -1,0 +1,2 @@
+// Package certs makes a private CA and certificates, for a first try and for tests.
+package certs
