@@ -112,6 +112,7 @@ type IDs interface {
 
 // NewEpoch returns an epoch that is detached at now, and wants a snapshot.
 func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
+	setDefault(&cfg.MaxNames, defaultMaxNames)
 	setDefault(&cfg.DigestEvery, digestEvery)
 	return &Epoch{
 		cfg: cfg,

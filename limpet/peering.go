@@ -117,6 +117,13 @@ func (p *Peering) Origin() string { return p.cfg.Origin }
 // Dialled reports whether we dial the peer, else it dials us.
 func (p *Peering) Dialled() bool { return p.dialled }
 
+// HasBeenUp reports whether there has been an epoch.
+func (p *Peering) HasBeenUp() bool {
+	p.node.mu.Lock()
+	defer p.node.mu.Unlock()
+	return p.epochs > 0
+}
+
 // dropped keeps a lost message for people to look at.
 func (p *Peering) dropped(fromPeer bool, why translate.Reason, m *kbusdev.Message) {
 	d := Dropped{At: time.Now(), FromPeer: fromPeer, Reason: why, Message: *m, Size: m.Size() - len(m.Name)}

@@ -16,10 +16,11 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kbus-limpet/limpet/internal/buildinfo"
+	"github.com/kbus-limpet/limpet/internal/notify"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
@@ -80,6 +81,7 @@ that programs point to in their own memory; what is missing is said at the start
 			return o.ask(cmd.Context(), q.word, cmd.OutOrStdout())
 		}})
 	}
+	buildinfo.AddTo(cmd)
 	return cmd
 }
 
@@ -142,11 +144,12 @@ func (o *options) run(ctx context.Context, errOut io.Writer) error {
 	}
 	srv := kbusfs.New(o.cfg)
 	g, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, notify.Stopping)()
 	g.Go(func() error { return srv.ServeControl(ctx, control) })
 	g.Go(func() error {
 		return srv.Run(ctx, func() {
 			o.cfg.Log.Info("kbusd is serving", "dir", o.cfg.Dir, "devices", o.cfg.Devices)
-			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+			notify.Ready()
 		})
 	})
 	return g.Wait()

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/buildinfo"
 	"github.com/kbus-limpet/limpet/internal/printable"
 )
 
@@ -101,6 +102,7 @@ Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules())
+	buildinfo.AddTo(cmd)
 	return cmd
 }
 

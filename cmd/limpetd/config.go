@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kbus-limpet/limpet/client"
+	"github.com/kbus-limpet/limpet/internal/buildinfo"
 	"github.com/kbus-limpet/limpet/internal/daemon"
 	"github.com/kbus-limpet/limpet/internal/printable"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
@@ -101,7 +102,7 @@ func (c *config) validate() error {
 	all, tests := c.set.rules.forDaemon()
 	d := daemon.Config{
 		Rules: all, Tests: tests,
-		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, Version: version(),
+		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, Version: buildinfo.Read().Version,
 		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
 		Reflection: c.Reflection, PeerNames: c.PeerNames,

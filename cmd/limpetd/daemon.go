@@ -8,11 +8,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 
-	systemd "github.com/coreos/go-systemd/v22/daemon"
-
 	"github.com/kbus-limpet/limpet/internal/daemon"
+	"github.com/kbus-limpet/limpet/internal/notify"
 )
 
 // runDaemon runs the daemon until ctx ends. SIGHUP has it read its configuration again.
@@ -22,7 +22,14 @@ func runDaemon(ctx context.Context, l *loader, errOut io.Writer) error {
 		return &usageError{err}
 	}
 	defer runtime.KeepAlive(heapFloor())
+	sockets, err := inherited()
+	if err != nil {
+		return err
+	}
 	c := cfg.daemon
+	if err := c.Adopt(sockets); err != nil {
+		return usage(err)
+	}
 	c.LevelVar = new(slog.LevelVar)
 	c.LevelVar.Set(c.Level)
 	c.Log = cfg.newLog(errOut, c.LevelVar)
@@ -31,7 +38,7 @@ func runDaemon(ctx context.Context, l *loader, errOut io.Writer) error {
 		if err != nil {
 			return daemon.Config{}, err
 		}
-		return now.daemon, nil
+		return now.daemon, now.daemon.Adopt(sockets)
 	}
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, syscall.SIGHUP) // before it can be told that we are there
@@ -40,10 +47,13 @@ func runDaemon(ctx context.Context, l *loader, errOut io.Writer) error {
 	if err != nil {
 		return usage(err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go reloadAt(ctx, hangUp, d, c.Log)
-	return d.Run(ctx, func() { _, _ = systemd.SdNotify(false, systemd.SdNotifyReady) })
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx)) // until Run has ended, which drains first
+	var all sync.WaitGroup
+	all.Go(func() { reloadAt(beside, hangUp, d, c.Log) })
+	all.Go(func() { attend(beside, d, c.Log) })
+	defer all.Wait()
+	defer stop()
+	return d.Run(ctx, notify.Ready)
 }
 
 // reloadAt reloads the configuration at each signal, until ctx ends. What is wrong with
@@ -55,7 +65,9 @@ func reloadAt(ctx context.Context, hangUp <-chan os.Signal, d *daemon.Daemon, lo
 			return
 		case <-hangUp:
 		}
+		notify.Reloading()
 		changes, err := d.Reload(ctx, false)
+		notify.Ready()
 		if err != nil {
 			log.Error("the configuration is not reloaded; everything stays as it was", "reason", err)
 			continue

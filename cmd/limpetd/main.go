@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/kbus-limpet/limpet/internal/buildinfo"
 )
 
 // Exit codes, documented in the help.
@@ -67,7 +68,6 @@ while running; 2 wrong flags, configuration or environment.`,
   limpetd cert hostA hostB
   limpetd demo`,
 		Args:          cobra.NoArgs,
-		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -82,12 +82,6 @@ while running; 2 wrong flags, configuration or environment.`,
 	cmd.Flags().AddFlagSet(commandLine())
 	cmd.Flags().Bool("check", false, "check the configuration, say what would be done, and stop")
 	cmd.AddCommand(newDemo(), newConfigure(), newCert())
+	buildinfo.AddTo(cmd)
 	return cmd
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }

@@ -87,6 +87,8 @@ type Config struct {
 	Load func() (Config, error)
 	// Log gets a line for each change of state; nil logs nothing.
 	Log *slog.Logger
+
+	adopted map[adopted]net.Listener // see Adopt
 }
 
 // A ConfigError is what the person who starts a daemon can mend.

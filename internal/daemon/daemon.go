@@ -48,6 +48,8 @@ type Daemon struct {
 	admin    *admin.Service
 	peers    *grpcServer
 	api      *grpcServer
+	alive    prober
+	draining chan struct{} // closed when the stop begins
 	tls      *identity.TLS // nil without TLS
 	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
 	links    *announcer    // nil without AnnounceLinks
@@ -92,6 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	d.node.BoundNames(cmp.Or(cfg.PeerNames, defaultPeerNames), 2*cmp.Or(cfg.PeerNames, defaultPeerNames))
+	d.draining, d.alive.question = make(chan struct{}), func() error { return touch(d.node) }
 	if err := d.open(ctx); err != nil {
 		d.closeEarly()
 		return nil, err
@@ -136,6 +139,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		Explain: d.rules.explain, Reloads: d.reloadFor, Insecure: d.insecure,
 	}
 	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, d.guards.programs.ServerOptions(wire.Codec)...)
+	d.api.health.Alive = d.Alive
 	if err := d.openLinks(ctx); err != nil {
 		return err
 	}
@@ -185,6 +189,9 @@ func (d *Daemon) closeKsocks() {
 
 // Node returns the daemon's node.
 func (d *Daemon) Node() *limpet.Node { return d.node }
+
+// Draining returns a channel that is closed when Run begins to stop.
+func (d *Daemon) Draining() <-chan struct{} { return d.draining }
 
 // PeerAddrs returns where peers can dial, in the order of Config.Links.
 func (d *Daemon) PeerAddrs() []net.Addr {
@@ -236,7 +243,14 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 		d.startLink(ctx, l, cancel)
 	}
 	d.reloading.Unlock()
-	d.serve(serving, keep, ready)
+	d.serve(serving, keep, func() {
+		d.reloading.Lock()
+		d.api.health.Started(d.cfg.dialled())
+		d.reloading.Unlock()
+		if ready != nil {
+			ready()
+		}
+	})
 	if d.stopping != nil {
 		keep(func() error { return awaitTermination(serving, d.stopping) })
 	}
@@ -245,6 +259,7 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	}
 
 	<-ctx.Done()
+	close(d.draining)
 	d.reloading.Lock() // until one that is under way has ended
 	d.runs = nil
 	d.reloading.Unlock()
@@ -273,7 +288,7 @@ func (d *Daemon) serve(ctx context.Context, keep func(func() error), ready func(
 		devices := kbusfs.New(d.cfg.devices(d.set, d.cfg.Log))
 		keep(func() error { return devices.Run(ctx, ready) })
 		keep(func() error { return devices.ServeControl(ctx, d.at.control) })
-	} else if ready != nil {
+	} else {
 		ready()
 	}
 }

@@ -47,6 +47,16 @@ func (c *LinkConfig) Kind() string {
 // that makes it, and the address.
 func (c *LinkConfig) Title() string { return c.Kind() + " " + c.Address.String() }
 
+// dialled counts the links that are dialled.
+func (c *Config) dialled() (n int) {
+	for i := range c.Links {
+		if !c.Links[i].Listen {
+			n++
+		}
+	}
+	return n
+}
+
 // name returns the name of a link that is dialled.
 func (c *LinkConfig) name() string {
 	if c.Name != "" {

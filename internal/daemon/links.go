@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"slices"
@@ -31,20 +30,20 @@ type configuredLink struct {
 }
 
 // openLink opens the listener of a link that has one; group is for its Unix socket.
-func openLink(ctx context.Context, c LinkConfig, group int, guards *guards, log *slog.Logger) (*configuredLink, error) {
+func (d *Daemon) openLink(ctx context.Context, c LinkConfig, group int) (*configuredLink, error) {
 	l := new(configuredLink)
 	l.cfg.Store(&c)
 	if !c.Listen {
 		return l, nil
 	}
-	listener, err := sockaddr.Listen(ctx, c.Address, sockaddr.Config{Group: group, Log: log})
+	listener, err := d.cfg.listenAt(ctx, c.socket(), c.Address, sockaddr.Config{Group: group})
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", c.Kind(), err)
 	}
 	if c.Classic {
-		l.classic = guards.classic.Listen(listener)
+		l.classic = d.guards.classic.Listen(listener)
 	} else {
-		l.peers = counted.Listen(guards.peers.Listen(listener))
+		l.peers = counted.Listen(d.guards.peers.Listen(listener))
 	}
 	return l, nil
 }
@@ -137,7 +136,7 @@ func (d *Daemon) openLinks(ctx context.Context) error {
 		return err
 	}
 	for _, c := range d.cfg.Links {
-		l, err := openLink(ctx, c, group, d.guards, d.cfg.Log)
+		l, err := d.openLink(ctx, c, group)
 		if err != nil {
 			return err
 		}

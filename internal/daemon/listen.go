@@ -47,7 +47,7 @@ func (l *listeners) open(ctx context.Context, cfg *Config, guards *guards) error
 		return err
 	}
 	if cfg.API != nil {
-		a, err := sockaddr.Listen(ctx, *cfg.API, sockaddr.Config{Private: true, Group: group, Log: cfg.Log})
+		a, err := cfg.listenAt(ctx, SocketAPI, *cfg.API, sockaddr.Config{Private: true, Group: group})
 		if errors.Is(err, sockaddr.ErrInUse) {
 			return fmt.Errorf("%w (or give this daemon its own with --api)", err)
 		}
@@ -57,11 +57,11 @@ func (l *listeners) open(ctx context.Context, cfg *Config, guards *guards) error
 		l.api = append(l.api, counted.Listen(guards.programs.Listen(a)))
 	}
 	if cfg.Metrics != "" {
-		m, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Metrics)
+		m, err := cfg.listenAt(ctx, SocketMetrics, sockaddr.Address{Network: "tcp", Address: cfg.Metrics}, sockaddr.Config{})
 		if err != nil {
 			return fmt.Errorf("--metrics: %w", err)
 		}
-		l.metrics = sockaddr.Retry(m, cfg.Log)
+		l.metrics = m
 	}
 	if cfg.Expose == "" {
 		return nil

@@ -6,22 +6,39 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/kbus-limpet/limpet/internal/buildinfo"
 )
 
 // newRegistry returns a registry with metrics of the process and what more there is.
 func newRegistry(more ...prometheus.Collector) (*prometheus.Registry, error) {
 	r := prometheus.NewRegistry()
-	for _, c := range append(more, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
+	for _, c := range append(more, buildMetric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}
 	}
 	return r, nil
+}
+
+// buildMetric tells which build the daemon is, in its labels; its value is always 1.
+func buildMetric() prometheus.Collector {
+	info := buildinfo.Read()
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "limpetd_build_info",
+		Help: "Which build the daemon is; always 1.",
+		ConstLabels: prometheus.Labels{
+			"version": info.Version, "revision": info.Revision, "modified": strconv.FormatBool(info.Modified), "goversion": info.Go,
+		},
+	})
+	g.Set(1)
+	return g
 }
 
 // serveMetrics serves /metrics until ctx ends.

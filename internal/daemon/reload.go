@@ -70,6 +70,7 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 		}
 	}
 	d.cfg.Links, d.cfg.Limpet, d.cfg.Level, d.cfg.Rules, d.cfg.Tests = to.Links, to.Limpet, to.Level, to.Rules, to.Tests
+	d.api.health.Started(d.cfg.dialled())
 	d.sayInsecure()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.drainTimeout()+drainMargin) // all or nothing, whoever asked
 	defer cancel()
@@ -112,7 +113,7 @@ func (d *Daemon) openAdded(ctx context.Context, wanted map[string]LinkConfig, ch
 		if !isLink || ch.Before != "" {
 			continue
 		}
-		l, err := openLink(ctx, c, group, d.guards, d.cfg.Log)
+		l, err := d.openLink(ctx, c, group)
 		if err != nil {
 			for _, l := range added {
 				l.close()

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package notify
+
+// monotonic is for systemd alone.
+func monotonic() string { return "" }
