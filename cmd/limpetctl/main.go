@@ -24,6 +24,8 @@ const (
 	exitFailed   = 1
 	exitUsage    = 2
 	exitNoAnswer = 3 // the reply says that no replier will answer
+
+	exitInterrupted = 130 // by SIGINT or SIGTERM
 )
 
 func main() { os.Exit(run()) }
@@ -32,15 +34,33 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	err := newCommand().ExecuteContext(ctx)
-	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return exitOK
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return exitInterrupted
 	}
-	fmt.Fprintf(os.Stderr, "limpetctl: %v\n", err)
+	var said *saidError
+	var check *checkError
+	switch {
+	case err == nil, errors.As(err, &said):
+	case errors.As(err, &check):
+		fmt.Fprintln(os.Stdout, check.line) // monitoring reads it there
+	default:
+		fmt.Fprintf(os.Stderr, "limpetctl: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+// exitCode returns what the program ends with.
+func exitCode(err error) int {
 	var usage *usageError
 	var none *client.NoAnswerError
+	var check *checkError
 	switch {
+	case err == nil:
+		return exitOK
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &check):
+		return int(check.health)
 	case errors.As(err, &none) && none.Reply != nil:
 		return exitNoAnswer
 	default:
@@ -53,11 +73,47 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// A saidError is one that has been printed already.
+type saidError struct{ err error }
+
+func (e *saidError) Error() string { return e.err.Error() }
+func (e *saidError) Unwrap() error { return e.err }
+
 // options are the flags that every command has.
 type options struct {
 	api     string
-	json    bool
+	json    bool // a short form of the format
+	format  string
 	timeout time.Duration
+}
+
+// The formats of what is printed.
+const (
+	formatText = "text" // for people
+	formatJSON = "json" // one object a line
+	formatRaw  = "raw"  // of messages the data alone; else as text
+)
+
+// chooseFormat settles the format when the flags are known.
+func (o *options) chooseFormat(terminal bool) error {
+	switch {
+	case o.json:
+		o.format = formatJSON
+	case o.format == "" && terminal:
+		o.format = formatText
+	case o.format == "":
+		o.format = formatRaw
+	case o.format != formatText && o.format != formatJSON && o.format != formatRaw:
+		return &usageError{fmt.Errorf("--format %q is not text, json or raw", o.format)}
+	}
+	o.json = o.format == formatJSON
+	return nil
+}
+
+// isTerminal reports whether a person sees what is written to the program's output.
+func isTerminal() bool {
+	info, err := os.Stdout.Stat()
+	return err == nil && info.Mode()&fs.ModeCharDevice != 0
 }
 
 func newCommand() *cobra.Command {
@@ -69,9 +125,11 @@ func newCommand() *cobra.Command {
 limpetd on this machine, through its local API.
 
 Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
-2 wrong flags or arguments; 3 the reply says that no replier will answer.`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+2 wrong flags or arguments; 3 the reply says that no replier will answer; 130
+interrupted. Those of limpetctl check are its own.`,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return o.chooseFormat(isTerminal()) },
+		SilenceErrors:     true,
+		SilenceUsage:      true,
 	}
 	api := client.DefaultAPIAddress()
 	if env := os.Getenv("LIMPETD_API"); env != "" {
@@ -79,10 +137,11 @@ Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
 	}
 	f := cmd.PersistentFlags()
 	f.StringVar(&o.api, "api", api, "the daemon's local API `ADDRESS` (also LIMPETD_API)")
-	f.BoolVar(&o.json, "json", false, "print JSON, one object a line")
+	f.StringVar(&o.format, "format", "", "print `FORMAT`: text for people; json, one object a line; raw, the data of messages alone (default text on a terminal, else raw)")
+	f.BoolVar(&o.json, "json", false, "short for --format json")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch())
+	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newCheck(), o.newLatency())
 	return cmd
 }
 

@@ -769,7 +769,9 @@ type LinkStatus struct {
 	// How often a stream broke and the next one went on where it had stopped.
 	Resumed uint64 `protobuf:"varint,12,opt,name=resumed,proto3" json:"resumed,omitempty"`
 	// The latest messages that were lost, oldest first; only if asked for.
-	Drops         []*Drop `protobuf:"bytes,13,rep,name=drops,proto3" json:"drops,omitempty"`
+	Drops []*Drop `protobuf:"bytes,13,rep,name=drops,proto3" json:"drops,omitempty"`
+	// Whether this daemon dials the link, else its peer does.
+	Dialled       bool `protobuf:"varint,16,opt,name=dialled,proto3" json:"dialled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -893,6 +895,13 @@ func (x *LinkStatus) GetDrops() []*Drop {
 		return x.Drops
 	}
 	return nil
+}
+
+func (x *LinkStatus) GetDialled() bool {
+	if x != nil {
+		return x.Dialled
+	}
+	return false
 }
 
 // A message that was lost, without its data.
@@ -1265,7 +1274,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\bbindings\x18\a \x01(\rR\bbindings\x12&\n" +
 	"\x0fnext_page_token\x18\b \x01(\tR\rnextPageToken\x12\x1d\n" +
 	"\n" +
-	"api_missed\x18\t \x01(\x04R\tapiMissed\"\xe4\x03\n" +
+	"api_missed\x18\t \x01(\x04R\tapiMissed\"\xfe\x03\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1283,7 +1292,8 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	" \x01(\tR\tsessionId\x12\x16\n" +
 	"\x06epochs\x18\v \x01(\x04R\x06epochs\x12\x18\n" +
 	"\aresumed\x18\f \x01(\x04R\aresumed\x12*\n" +
-	"\x05drops\x18\r \x03(\v2\x14.kbus.limpet.v1.DropR\x05drops\"\xbb\x01\n" +
+	"\x05drops\x18\r \x03(\v2\x14.kbus.limpet.v1.DropR\x05drops\x12\x18\n" +
+	"\adialled\x18\x10 \x01(\bR\adialled\"\xbb\x01\n" +
 	"\x04Drop\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
 	"\tfrom_peer\x18\x02 \x01(\bR\bfromPeer\x12\x16\n" +
