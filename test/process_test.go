@@ -53,7 +53,12 @@ func limpetd(t testing.TB, id int, args ...string) *process {
 
 func startLimpetd(t testing.TB, program string, id int, args ...string) *process {
 	t.Helper()
-	p := &process{api: filepath.Join(t.TempDir(), "api.sock"), log: new(lockedBuffer)}
+	return startLimpetdAt(t, program, filepath.Join(t.TempDir(), "api.sock"), id, args...)
+}
+
+func startLimpetdAt(t testing.TB, program, api string, id int, args ...string) *process {
+	t.Helper()
+	p := &process{api: api, log: new(lockedBuffer)}
 	args = append([]string{"--bus", "embedded", "--network-id", fmt.Sprint(id), "--api", p.api}, args...)
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Stderr = p.log

@@ -60,8 +60,8 @@ type shown struct {
 	OrigFrom  string             `json:"orig_from,omitempty"`
 	FinalTo   string             `json:"final_to,omitempty"`
 	Flags     string             `json:"flags,omitempty"`
-	Text      string             `json:"text,omitempty"`
-	Hex       string             `json:"hex,omitempty"`
+	Text      string             `json:"text,omitempty"` // the data, if it is text
+	Data      []byte             `json:"data,omitempty"` // the data, in base64
 	BindEvent *kbusdev.BindEvent `json:"bind_event,omitempty"`
 	Outcome   string             `json:"outcome,omitempty"` // of a request that no replier answered
 	Reason    string             `json:"reason,omitempty"`
@@ -85,10 +85,9 @@ func show(m *kbusdev.Message) shown {
 		s.BindEvent = m.Event
 		return s
 	}
+	s.Data = m.Data
 	if utf8.Valid(m.Data) {
 		s.Text = string(m.Data)
-	} else {
-		s.Hex = hex.EncodeToString(m.Data)
 	}
 	return s
 }
@@ -96,8 +95,12 @@ func show(m *kbusdev.Message) shown {
 // print writes one message for a person or a program.
 func (o *options) print(w io.Writer, m *kbusdev.Message) error {
 	s := show(m)
-	if o.json {
+	switch o.format {
+	case formatJSON:
 		return o.printJSON(w, s)
+	case formatRaw:
+		_, err := w.Write(m.Data)
+		return err
 	}
 	var b strings.Builder
 	printable.Fprintf(&b, "%s %s id %s", s.Name, s.Kind, s.ID)
@@ -116,12 +119,21 @@ func (o *options) print(w io.Writer, m *kbusdev.Message) error {
 			did = "bound"
 		}
 		printable.Fprintf(&b, ": %s %s by %d", s.BindEvent.Name, did, s.BindEvent.Binder)
-	case s.Hex != "":
-		printable.Fprintf(&b, ": hex %s", s.Hex)
 	case s.Text != "":
 		printable.Fprintf(&b, ": %q", s.Text)
+	case len(s.Data) > 0:
+		printable.Fprintf(&b, ": hex %x", s.Data)
 	}
 	_, err := fmt.Fprintln(w, b.String())
+	return err
+}
+
+// printLine is print for one message of many: raw data ends with a line's end, too.
+func (o *options) printLine(w io.Writer, m *kbusdev.Message) error {
+	err := o.print(w, m)
+	if err == nil && o.format == formatRaw {
+		_, err = fmt.Fprintln(w)
+	}
 	return err
 }
 

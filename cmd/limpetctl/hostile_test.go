@@ -75,7 +75,7 @@ func (hostileDaemon) Listen(_ *pb.ListenRequest, s grpc.ServerStreamingServer[pb
 }
 
 // Whatever a daemon, a peer or a program says, limpetctl prints nothing that a terminal
-// obeys, and no line more than it would for other words.
+// obeys, and no line more than it would for other words; but for raw data, as asked for.
 func TestHostileWords(t *testing.T) {
 	api := filepath.Join(t.TempDir(), "api")
 	l, err := net.Listen("unix", api)
@@ -94,7 +94,7 @@ func TestHostileWords(t *testing.T) {
 		{"status", 9}, {"links", 1}, {"drops", 1}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
 		{"watch --once repliers $.A", 2}, {"call $.A", 1}, {"send $.A", 0}, {"listen --count 1 $.*", 1},
 	} {
-		for _, args := range []string{c.args, "--json " + c.args} {
+		for _, args := range []string{"--format text " + c.args, "--json " + c.args} {
 			t.Run(args, func(t *testing.T) {
 				cmd := newCommand()
 				var out, errOut bytes.Buffer

@@ -27,6 +27,8 @@ const (
 	exitFailed   = 1
 	exitUsage    = 2
 	exitNoAnswer = 3 // the reply says that no replier will answer
+
+	exitInterrupted = 130 // by SIGINT or SIGTERM
 )
 
 func main() { os.Exit(run()) }
@@ -36,15 +38,33 @@ func run() int {
 	defer stop()
 	root := newCommand()
 	ran, err := root.ExecuteContextC(ctx)
-	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return exitOK
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return exitInterrupted
 	}
-	complain(os.Stderr, err, ran == root)
+	var said *saidError
+	var check *checkError
+	switch {
+	case err == nil, errors.As(err, &said):
+	case errors.As(err, &check):
+		printable.Fprintf(os.Stdout, "%s\n", check.line) // monitoring reads it there
+	default:
+		complain(os.Stderr, err, ran == root)
+	}
+	return exitCode(err)
+}
+
+// exitCode returns what the program ends with.
+func exitCode(err error) int {
 	var usage *usageError
 	var none *client.NoAnswerError
+	var check *checkError
 	switch {
+	case err == nil:
+		return exitOK
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &check):
+		return int(check.health)
 	case errors.As(err, &none) && none.Reply != nil:
 		return exitNoAnswer
 	default:
@@ -67,14 +87,50 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// A saidError is one that has been printed already.
+type saidError struct{ err error }
+
+func (e *saidError) Error() string { return e.err.Error() }
+func (e *saidError) Unwrap() error { return e.err }
+
 // options are the flags that every command has.
 type options struct {
 	api     string
-	json    bool
+	json    bool // a short form of the format
+	format  string
 	timeout time.Duration
 
 	tls      client.TLS
 	insecure bool
+}
+
+// The formats of what is printed.
+const (
+	formatText = "text" // for people
+	formatJSON = "json" // one object a line
+	formatRaw  = "raw"  // of messages the data alone; else as text
+)
+
+// chooseFormat settles the format when the flags are known.
+func (o *options) chooseFormat(terminal bool) error {
+	switch {
+	case o.json:
+		o.format = formatJSON
+	case o.format == "" && terminal:
+		o.format = formatText
+	case o.format == "":
+		o.format = formatRaw
+	case o.format != formatText && o.format != formatJSON && o.format != formatRaw:
+		return &usageError{fmt.Errorf("--format %q is not text, json or raw", o.format)}
+	}
+	o.json = o.format == formatJSON
+	return nil
+}
+
+// isTerminal reports whether a person sees what is written to the program's output.
+func isTerminal() bool {
+	info, err := os.Stdout.Stat()
+	return err == nil && info.Mode()&fs.ModeCharDevice != 0
 }
 
 func newCommand() *cobra.Command {
@@ -86,9 +142,11 @@ func newCommand() *cobra.Command {
 limpetd on this machine, through its local API.
 
 Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
-2 wrong flags or arguments; 3 the reply says that no replier will answer.`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+2 wrong flags or arguments; 3 the reply says that no replier will answer; 130
+interrupted. Those of limpetctl check are its own.`,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return o.chooseFormat(isTerminal()) },
+		SilenceErrors:     true,
+		SilenceUsage:      true,
 	}
 	fromEnv := func(name, otherwise string) string { return cmp.Or(os.Getenv(name), otherwise) }
 	f := cmd.PersistentFlags()
@@ -98,10 +156,11 @@ Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
 	f.StringVar(&o.tls.CA, "tls-ca", fromEnv("LIMPETCTL_TLS_CA", ""), "a PEM `FILE` of the CA that signs the daemon's certificate (also LIMPETCTL_TLS_CA)")
 	f.StringVar(&o.tls.Name, "tls-name", fromEnv("LIMPETCTL_TLS_NAME", ""), "the `NAME` that the daemon's certificate must have, in place of the address's host (also LIMPETCTL_TLS_NAME)")
 	f.BoolVar(&o.insecure, "insecure", false, "dial another machine's API without TLS")
-	f.BoolVar(&o.json, "json", false, "print JSON, one object a line")
+	f.StringVar(&o.format, "format", "", "print `FORMAT`: text for people; json, one object a line; raw, the data of messages alone (default text on a terminal, else raw)")
+	f.BoolVar(&o.json, "json", false, "short for --format json")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules())
+	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules(), o.newCheck(), o.newLatency())
 	buildinfo.AddTo(cmd)
 	return cmd
 }

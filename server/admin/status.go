@@ -199,7 +199,7 @@ func linkStatus(p *limpet.Peering, drops uint32) *pb.LinkStatus {
 	st := p.Status()
 	out := &pb.LinkStatus{
 		Name: st.Name, State: states[st.State], Since: timestamppb.New(st.Since), Ksock: uint32(st.Ksock),
-		Epochs: st.Epochs, Resumed: st.Resumed, Counts: counts(&st.Counts),
+		Epochs: st.Epochs, Resumed: st.Resumed, Dialled: p.Dialled(), Counts: counts(&st.Counts),
 	}
 	if st.Transport != "" {
 		out.Transport, out.Identity = st.Transport, st.Identity.String()

@@ -1065,7 +1065,9 @@ type LinkStatus struct {
 	Transport string `protobuf:"bytes,14,opt,name=transport,proto3" json:"transport,omitempty"`
 	// Who is at its other end, for people: the first name of the certificate, escaped, or
 	// "uid 1000 (pid 77)", or "unknown". Empty if there has been no stream.
-	Identity      string `protobuf:"bytes,15,opt,name=identity,proto3" json:"identity,omitempty"`
+	Identity string `protobuf:"bytes,15,opt,name=identity,proto3" json:"identity,omitempty"`
+	// Whether this daemon dials the link, else its peer does.
+	Dialled       bool `protobuf:"varint,16,opt,name=dialled,proto3" json:"dialled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1203,6 +1205,13 @@ func (x *LinkStatus) GetIdentity() string {
 		return x.Identity
 	}
 	return ""
+}
+
+func (x *LinkStatus) GetDialled() bool {
+	if x != nil {
+		return x.Dialled
+	}
+	return false
 }
 
 // A message that was lost, without its data.
@@ -1596,7 +1605,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\fBoundReached\x12\x10\n" +
 	"\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n" +
 	"\x05bound\x18\x02 \x01(\tR\x05bound\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x04R\x05count\"\x9e\x04\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\xb8\x04\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1616,7 +1625,8 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\aresumed\x18\f \x01(\x04R\aresumed\x12*\n" +
 	"\x05drops\x18\r \x03(\v2\x14.kbus.limpet.v1.DropR\x05drops\x12\x1c\n" +
 	"\ttransport\x18\x0e \x01(\tR\ttransport\x12\x1a\n" +
-	"\bidentity\x18\x0f \x01(\tR\bidentity\"\xbb\x01\n" +
+	"\bidentity\x18\x0f \x01(\tR\bidentity\x12\x18\n" +
+	"\adialled\x18\x10 \x01(\bR\adialled\"\xbb\x01\n" +
 	"\x04Drop\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
 	"\tfrom_peer\x18\x02 \x01(\bR\bfromPeer\x12\x16\n" +
