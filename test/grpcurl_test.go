@@ -56,7 +56,7 @@ func (h *hearing) Write(p []byte) (int, error) {
 // A person with grpcurl sees and does everything.
 func TestGrpcurl(t *testing.T) {
 	run := grpcurl(t)
-	a := limpetd(t, 1, "--listen", "127.0.0.1:0")
+	a := limpetd(t, 1, "--listen", "127.0.0.1:0", "--reflection", "peers")
 	addr := a.listensAt(t)
 	b := limpetd(t, 2, "--connect", addr)
 	a.waitLinked(t, 1)

@@ -17,7 +17,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
-var siegeTime = flag.Duration("siege", 0, "how long each attack of TestHostile goes on; 0 is 50ms of two of them, or 20s with LIMPET_TEST=long")
+var siegeTime = flag.Duration("siege", 0, "how long each attack of TestHostile goes on; 0 is 50ms of two of them, or 5s with LIMPET_TEST=long")
 
 // A siege is a daemon that somebody hostile attacks, while an ordinary program calls
 // another one on it.
@@ -103,7 +103,7 @@ func TestHostile(t *testing.T) {
 	switch {
 	case d > 0:
 	case long():
-		d = 20 * time.Second
+		d = 5 * time.Second
 	default:
 		d, play = 50*time.Millisecond, attacks[:2]
 	}

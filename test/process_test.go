@@ -534,7 +534,7 @@ func TestBadCommandLines(t *testing.T) {
 func TestConfigurationSources(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "c.yaml")
-	if err := os.WriteFile(file, []byte("network-id: 3\nbus: embedded\nlisten: [':0']\nmessage-name: $.A.*\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("network-id: 3\nbus: embedded\nlisten: ['127.0.0.1:0']\nmessage-name: $.A.*\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(within(t), filepath.Join(binaries, "limpetd"), "--config", file, "--check", "--message-name", "$.B.*")
@@ -543,7 +543,7 @@ func TestConfigurationSources(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, words := range []string{"network id:      4", "message name:    $.B.*", "listen:          :0", "bus:             embedded"} {
+	for _, words := range []string{"network id:      4", "message name:    $.B.*", "listen:          127.0.0.1:0", "bus:             embedded"} {
 		if !strings.Contains(string(out), words) {
 			t.Errorf("the check does not say %q:\n%s", words, out)
 		}

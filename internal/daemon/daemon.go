@@ -225,7 +225,6 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	d.node.OnTerminated(func() { cancel(limpet.ErrTerminated) })
-	d.sayStart()
 
 	// What serves goes on during the drain.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -243,6 +242,7 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 		d.startLink(ctx, l, cancel)
 	}
 	d.reloading.Unlock()
+	d.sayStart()
 	d.serve(serving, keep, func() {
 		d.reloading.Lock()
 		d.api.health.Started(d.cfg.dialled())

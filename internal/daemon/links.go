@@ -166,7 +166,7 @@ func (d *Daemon) startLink(ctx context.Context, l *configuredLink, fail context.
 	if c.Classic {
 		serve = func() error { return d.host.ServeClassic(l.classic, l.limpet) }
 	}
-	d.cfg.Log.Info("listening for peers", "address", l.addr().String(), "classic", c.Classic)
+	d.cfg.Log.Info("listening for peers", "classic", c.Classic, "address", l.addr().String())
 	d.running.Go(func() {
 		if err := serve(); err != nil && !l.ended.Load() {
 			fail(err)

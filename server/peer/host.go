@@ -39,14 +39,14 @@ type Host struct {
 	ctx    context.Context // of all streams
 	stop   context.CancelCauseFunc
 
-	mu        sync.Mutex
-	stopped   bool
-	links     int            // whose peer has greeted
-	greeting  int            // whose peer has not
-	bySource  map[string]int // of greeting
-	serving   sync.WaitGroup
-	refusedAt time.Time // of the last line in the log about a refusal
-	refusals  int       // since then
+	mu       sync.Mutex
+	stopped  bool
+	links    int            // whose peer has greeted
+	greeting int            // whose peer has not
+	bySource map[string]int // of greeting
+	serving  sync.WaitGroup
+	sayAfter time.Time // when there are lines in the log for refusals again
+	refusals int       // since the last line
 }
 
 // NewHost returns a host. cfg returns how the limpet of a link behaves that comes from an
@@ -119,8 +119,12 @@ func (h *Host) serve(stream link.Stream, from net.Addr, source string, cfg limpe
 	return err
 }
 
-// refusalEvery is how often the log has a line about a link that was refused, at most.
-const refusalEvery = time.Second
+// The log has a line for each link that was refused, but in the long run at most one every
+// refusalEvery, and refusalsAtOnce together.
+const (
+	refusalEvery   = time.Second
+	refusalsAtOnce = 16
+)
 
 // refused logs a stream that did not become a link. A broken or ended link has been
 // logged by its peering.
@@ -133,12 +137,16 @@ func (h *Host) refused(from net.Addr, err error) {
 	now := time.Now()
 	h.mu.Lock()
 	h.refusals++
-	n, late := h.refusals, now.Sub(h.refusedAt) >= refusalEvery
-	if late {
-		h.refusals, h.refusedAt = 0, now
+	n, say := h.refusals, !now.Before(h.sayAfter)
+	if say {
+		h.refusals = 0
+		if full := now.Add(-refusalsAtOnce * refusalEvery); h.sayAfter.Before(full) {
+			h.sayAfter = full
+		}
+		h.sayAfter = h.sayAfter.Add(refusalEvery)
 	}
 	h.mu.Unlock()
-	if !late {
+	if !say {
 		return
 	}
 	more := []any{"from", name(from), "reason", err}
