@@ -183,9 +183,9 @@ type ConfigChange struct {
 	// A setting, or a link: "connect ADDRESS", "listen ADDRESS", and either of them with
 	// "-classic".
 	What string `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
-	// The values, for people. A link that is added has no before, one that is removed no
-	// after.
-	Before        string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	// The value there was, for people; empty for a link that is added.
+	Before string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	// The value there is now, for people; empty for a link that is removed.
 	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
