@@ -310,7 +310,7 @@ func TestManyRepliersDie(t *testing.T) {
 		names := 5000
 		cfg := limpet.Config{MaxMessages: 3000} // less than there are names, so that unbind events are lost
 		if isLong() {
-			names, cfg.MaxMessages = 100000, 0
+			names, cfg.MaxMessages, cfg.MaxNames = 100000, 0, 100001
 		}
 		a, b := membus.New(membus.WithMaxMessages(10)), membus.New(membus.WithMaxMessages(10))
 		na, nb := node(t, a, 1), node(t, b, 2)
