@@ -37,7 +37,7 @@ func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect .
 	dir := tb.TempDir()
 	d := &node{api: filepath.Join(dir, "api")}
 	c := daemon.Config{
-		Bus: daemon.Embedded, FirstSerial: 1, NetworkID: id, Limpet: cfg, Version: "test",
+		Bus: daemon.Embedded, FirstSerial: 1, NetworkID: id, Limpet: cfg, Version: "test", PeerNames: 1 << 17, // benchmarks bind many
 		API: &sockaddr.Address{Network: "unix", Address: d.api},
 	}
 	network, old := strings.CutPrefix(listen, overClassic)
