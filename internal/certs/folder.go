@@ -98,7 +98,7 @@ func (f Folder) absent(name string) error {
 	cert, key := f.Path(name)
 	for _, path := range []string{cert, key} {
 		if _, err := os.Lstat(path); err == nil {
-			return &fs.PathError{Op: "making certificates, and leaving alone what is there (move it away for a new one)", Path: path, Err: fs.ErrExist}
+			return fmt.Errorf("%s is left alone: %w; move it away to make a new one", path, fs.ErrExist)
 		}
 	}
 	return nil

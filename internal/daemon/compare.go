@@ -3,7 +3,6 @@ package daemon
 import (
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -154,9 +153,9 @@ func compareLinks(from, to map[string]described) (changes []Change) {
 			changes = append(changes, Change{title, before.String(), after.String()})
 		}
 	}
-	for title := range maps.Keys(to) {
+	for title, after := range to {
 		if _, was := from[title]; !was {
-			changes = append(changes, Change{What: title, After: to[title].String()})
+			changes = append(changes, Change{What: title, After: after.String()})
 		}
 	}
 	return changes

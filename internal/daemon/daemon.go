@@ -111,10 +111,10 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		cfg.IdentityOf = identity.FromContext
 	}
 	d.programs.IdentityOf, d.programs.PolicyOf = cfg.IdentityOf, d.rules.program
+	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links) // before what can fail: closeEarly stops it
 	if err := d.SetRules(cfg.Rules, cfg.Tests); err != nil {
 		return &ConfigError{"rules", err}
 	}
-	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links)
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
 	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached}); err != nil {
 		return err
@@ -169,9 +169,7 @@ func linkOf(n *limpet.Node) func(kbusdev.KsockID) (bus.Link, bool) {
 
 // closeEarly gives back what open has made.
 func (d *Daemon) closeEarly() {
-	for _, l := range d.linked.sorted() {
-		l.close()
-	}
+	closeLinks(d.linked.sorted())
 	d.closeKsocks()
 	d.node.Close(context.Background(), stopReason)
 	d.host.Stop()

@@ -66,6 +66,7 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 	}
 	if slices.ContainsFunc(changes, func(c Change) bool { return c.What == rulesChange }) {
 		if err := d.SetRules(to.Rules, to.Tests); err != nil { // which Validate has looked for
+			closeLinks(added)
 			return err
 		}
 	}
@@ -82,8 +83,10 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 		switch {
 		case l == nil: // added, or no link
 		case !stays:
-			d.linked.remove(l)
-			ending.Go(func() { d.endLink(ctx, l, "the link is no longer configured") })
+			ending.Go(func() {
+				d.endLink(ctx, l, "the link is no longer configured")
+				d.linked.remove(l) // only now, so that a peer that it has just let in is drained as its own
+			})
 		case c.Listen:
 			l.cfg.Store(&c)
 			ending.Go(func() { d.closeAccepted(ctx, l, "the settings of the link have changed") })
@@ -115,14 +118,18 @@ func (d *Daemon) openAdded(ctx context.Context, wanted map[string]LinkConfig, ch
 		}
 		l, err := d.openLink(ctx, c, group)
 		if err != nil {
-			for _, l := range added {
-				l.close()
-			}
+			closeLinks(added)
 			return nil, &ConfigError{"", err}
 		}
 		added = append(added, l)
 	}
 	return added, nil
+}
+
+func closeLinks(all []*configuredLink) {
+	for _, l := range all {
+		l.close()
+	}
 }
 
 // reloadFor is Reload for AdminService.

@@ -84,7 +84,7 @@ func (g *Guard) begin(c *conn, method string) (*call, error) {
 		err = exhausted("%d %s are open here, no more are allowed at once", l.InAll, l.Bound)
 	case over(c.calls[i], l.OfConnection):
 		err = exhausted("%d %s are open on this connection, no more are allowed at once", l.OfConnection, l.Bound)
-	case !c.source.opening[i].take(l.Opening, now):
+	case !c.source.opening[i].Take(l.Opening, now):
 		err = exhausted("%s are opened too fast, more than %d a second; wait, and try again", l.Bound, l.Opening.PerSecond)
 	default:
 		g.calls[i]++
@@ -99,7 +99,7 @@ func (g *Guard) begin(c *conn, method string) (*call, error) {
 // givenUp counts a call that was given up or refused; it has the connection closed when there
 // are too many. g.mu is held.
 func (g *Guard) givenUp(c *conn, now time.Time) {
-	if !c.gone && !c.source.givenUp.take(g.limits.GivenUp, now) {
+	if !c.gone && !c.source.givenUp.Take(g.limits.GivenUp, now) {
 		go c.cut(boundGivenUp) // gRPC holds a lock of its own
 	}
 }

@@ -35,9 +35,9 @@ type Guard struct {
 // A source is who may have so much; see sourceOf.
 type source struct {
 	conns      int
-	connecting bucket
-	givenUp    bucket
-	opening    []bucket // by index in Limits.Calls
+	connecting Bucket
+	givenUp    Bucket
+	opening    []Bucket // by index in Limits.Calls
 }
 
 // New returns a guard. log gets a line when a bound is reached, about one a minute for each.
@@ -70,7 +70,7 @@ func (g *Guard) source(name string, now time.Time) *source {
 	s := g.sources[name]
 	if s == nil {
 		g.forget(now)
-		s = &source{opening: make([]bucket, len(g.limits.Calls))}
+		s = &source{opening: make([]Bucket, len(g.limits.Calls))}
 		g.sources[name] = s
 	}
 	return s
@@ -129,7 +129,7 @@ func (g *Guard) admit(inner net.Conn) *conn {
 		bound = boundConnections
 	case over(s.conns, g.limits.OfSource):
 		bound = boundOfSource
-	case !s.connecting.take(g.limits.Connecting, now):
+	case !s.connecting.Take(g.limits.Connecting, now):
 		bound = boundConnecting
 	}
 	if bound != "" {

@@ -57,14 +57,15 @@ type Calls struct {
 	OwnWindow bool
 }
 
-// A bucket has room for what a Rate allows.
-type bucket struct {
+// A Bucket has room for what a Rate allows. The zero value is full. It is not safe for
+// concurrent use.
+type Bucket struct {
 	used float64
 	at   time.Time
 }
 
-// take takes one, and reports whether there was one.
-func (b *bucket) take(r Rate, now time.Time) bool {
+// Take takes one, and reports whether there was one. Of the zero Rate there always is.
+func (b *Bucket) Take(r Rate, now time.Time) bool {
 	if r == (Rate{}) {
 		return true
 	}
@@ -78,7 +79,7 @@ func (b *bucket) take(r Rate, now time.Time) bool {
 }
 
 // full reports whether nothing is missing, so that a fresh bucket is the same.
-func (b *bucket) full(r Rate, now time.Time) bool {
+func (b *Bucket) full(r Rate, now time.Time) bool {
 	return b.used <= now.Sub(b.at).Seconds()*float64(r.PerSecond)
 }
 

@@ -45,8 +45,8 @@ type Host struct {
 	greeting int            // whose peer has not
 	bySource map[string]int // of greeting
 	serving  sync.WaitGroup
-	sayAfter time.Time // when there are lines in the log for refusals again
-	refusals int       // since the last line
+	lines    guard.Bucket // of the log, for refusals
+	refusals int          // since the last line
 }
 
 // NewHost returns a host. cfg returns how the limpet of a link behaves that comes from an
@@ -119,12 +119,8 @@ func (h *Host) serve(stream link.Stream, from net.Addr, source string, cfg limpe
 	return err
 }
 
-// The log has a line for each link that was refused, but in the long run at most one every
-// refusalEvery, and refusalsAtOnce together.
-const (
-	refusalEvery   = time.Second
-	refusalsAtOnce = 16
-)
+// refusalLines is how many lines the log has about links that were refused, at most.
+var refusalLines = guard.Rate{PerSecond: 1, AtOnce: 16}
 
 // refused logs a stream that did not become a link. A broken or ended link has been
 // logged by its peering.
@@ -134,16 +130,11 @@ func (h *Host) refused(from net.Addr, err error) {
 		h.node.Log().Debug("a stream has ended", "from", name(from), "reason", err)
 		return
 	}
-	now := time.Now()
 	h.mu.Lock()
 	h.refusals++
-	n, say := h.refusals, !now.Before(h.sayAfter)
+	n, say := h.refusals, h.lines.Take(refusalLines, time.Now())
 	if say {
 		h.refusals = 0
-		if full := now.Add(-refusalsAtOnce * refusalEvery); h.sayAfter.Before(full) {
-			h.sayAfter = full
-		}
-		h.sayAfter = h.sayAfter.Add(refusalEvery)
 	}
 	h.mu.Unlock()
 	if !say {
