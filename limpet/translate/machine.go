@@ -1,9 +1,11 @@
 package translate
 
 import (
+	"syscall"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/rename"
 )
 
 // Config is what a machine has to know. NetworkID, PeerNetworkID and Ksock are
@@ -18,6 +20,9 @@ type Config struct {
 	Pattern string
 	// Rights are what the peer may do; nil is everything.
 	Rights Rights
+	// Renames are how names differ at the peer; nil is not at all. The machine renames
+	// bindings. Messages it takes and gives by their names on our bus.
+	Renames *rename.Map
 	// Classic is true for a peer that is one of upstream's limpets: a copy of a request
 	// for its listeners must not look like one, for it would ask again and keep the
 	// answer waited for.
@@ -99,6 +104,8 @@ type Facts struct {
 	Denied bool
 	// Foreign: its id or its origin is of a network for which the peer does not speak.
 	Foreign bool
+	// Nameless says why it can have no name on our bus; 0: it has one.
+	Nameless syscall.Errno
 }
 
 // A Machine applies the rules for one epoch. It is not safe for concurrent use.
@@ -117,7 +124,8 @@ type Machine struct {
 	asked    asked
 
 	outward, inward narrowing // of what we tell the peer, and of what it tells us
-	told, heard     roster
+	there, here     renaming  // likewise
+	told, heard     roster    // by the names that they have at the peer
 	binds           proxies
 }
 
@@ -133,6 +141,8 @@ func New(cfg Config) *Machine {
 		asked:   newAsked(cfg.MaxAsked),
 		outward: narrowing{pattern: cfg.Pattern},
 		inward:  narrowing{pattern: cfg.Pattern},
+		there:   newRenaming(cfg.Renames.BindThere),
+		here:    newRenaming(cfg.Renames.BindHere),
 		told:    newRoster(),
 		heard:   newRoster(),
 		binds:   newProxies(),
