@@ -122,6 +122,7 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 			Ksock:         cfg.Ksock,
 			Pattern:       cfg.Pattern,
 			Rights:        rightsOf(cfg.Rules),
+			Renames:       cfg.Renames,
 			Classic:       cfg.Session.NoAcks,
 			Termination:   cfg.Termination,
 			MaxAsked:      int(cfg.MaxMessages / 2),
