@@ -15,6 +15,7 @@ import (
 // one.
 func (l *live) read(ctx context.Context) error {
 	var memory [readBatch]*kbusdev.Message
+	waits := l.newWait(ctx)
 	for ctx.Err() == nil {
 		l.mu.Lock()
 		n, snapshot := l.epoch.Appetite(), l.epoch.WantsSnapshot()
@@ -32,7 +33,11 @@ func (l *live) read(ctx context.Context) error {
 			}
 			continue
 		}
-		got, err := l.ksock.RecvBatch(ctx, memory[:n])
+		got, err := l.ksock.RecvBatch(waits, memory[:n])
+		if err != nil && waits.Err() != nil {
+			waits = l.newWait(ctx)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -53,6 +58,22 @@ func (l *live) read(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// newWait returns the context in which the reader waits for messages, until stopWaiting.
+func (l *live) newWait(ctx context.Context) context.Context {
+	ctx, stop := context.WithCancel(ctx) //nolint:govet // stopWaiting, or the end of ctx, cancels it
+	if old := l.stopWait.Swap(&stop); old != nil {
+		(*old)()
+	}
+	return ctx
+}
+
+// stopWaiting has a reader that waits for messages look at what the epoch wants of it.
+func (l *live) stopWaiting() {
+	if stop := l.stopWait.Load(); stop != nil {
+		(*stop)()
+	}
 }
 
 // readRest reads what waits in our queue when the epoch is over: closing the Ksock would

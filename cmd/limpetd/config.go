@@ -25,6 +25,7 @@ type config struct {
 	Bus, Expose        string
 	NetworkID          uint32
 	MessageName        string
+	Rename             []string
 	Termination        string
 	Grace, RequestHold time.Duration
 	ProgramGrace       time.Duration
@@ -60,6 +61,7 @@ func (c *config) settings() *pflag.FlagSet {
 	f.StringVar(&c.Expose, "expose", "", "serve the embedded bus to local programs as the device `FILE`, /dev/kbus0 or kbus0 in another folder, as kbusd does (root)")
 	f.Uint32Var(&c.NetworkID, "network-id", 0, "the network `ID` of the bus, above 0 and different on every bus that is linked")
 	f.StringVar(&c.MessageName, "message-name", "$.*", "forward only messages of this `NAME`, perhaps a wildcard: the short form of rules, for whoever the peer is")
+	f.StringSliceVar(&c.Rename, "rename", nil, "names at or below one prefix here are at or below another one at the peers, both ways: `HERE=THERE`, such as $.Plant=$.Site7.Plant (repeatable)")
 	f.StringVar(&c.Termination, "termination-message", "", "stop when a message of this `NAME` is sent on the bus")
 	f.DurationVar(&c.Grace, "grace", 30*time.Second, "keep what is under way for this `DURATION` after a link has broken, so that the link can be resumed; 0 keeps nothing")
 	f.DurationVar(&c.RequestHold, "request-hold", 5*time.Second, "keep a request that has not left for this `DURATION` while a link is broken, then answer that it was not delivered")
@@ -164,6 +166,9 @@ func (c *config) sayCheck(out io.Writer) error {
 		say(l.Kind(), l.Address)
 	}
 	say("message name", d.Limpet.Pattern)
+	if d.Limpet.Renames != nil {
+		say("rename", d.Limpet.Renames)
+	}
 	say("grace", c.Grace)
 	say("request hold", c.RequestHold)
 	say("program grace", c.ProgramGrace)

@@ -25,6 +25,7 @@ func fileSchema() schema {
 		one = append(one, schema{"required": []string{kind}})
 	}
 	link["oneOf"] = one
+	link["properties"].(schema)["rules"], _ = rulesSchema()
 	file["properties"].(schema)["links"] = schema{
 		"type": "array", "items": link,
 		"description": "links with settings of their own: what they do not say holds as above",

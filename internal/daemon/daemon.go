@@ -133,10 +133,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	who := identity.Server(d.tls, cfg.Log)
-	d.peers = peerServer(cfg.Log, who, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
+	peers := identity.ServerBy(func(c net.Conn) *identity.TLS { return d.linked.tlsFor(c.RemoteAddr()) }, cfg.Log)
+	d.peers = peerServer(cfg.Log, peers, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached,
-		Explain: d.rules.explain, Reloads: d.reloadFor, Insecure: d.insecure,
+		Explain: d.explain, Reloads: d.reloadFor, Insecure: d.insecure,
 	}
 	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, d.guards.programs.ServerOptions(wire.Codec)...)
 	d.api.health.Alive = d.Alive

@@ -39,7 +39,7 @@ type Service struct {
 	Denied func() uint64
 	// Explain returns what the rules make of somebody and a name, and how many there are;
 	// nil is for a daemon without rules.
-	Explain func(id rules.Identity, network uint32, name string) ([]rules.Explained, int)
+	Explain func(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error)
 	// Reached returns how often each bound was reached, by who met it and the bound; nil is
 	// never.
 	Reached func() map[string]map[string]uint64

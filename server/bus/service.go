@@ -57,7 +57,7 @@ type Service struct {
 	listening map[kbusdev.Ksock]struct{}
 	ksocks    map[kbusdev.KsockID]*judged // those that are open
 	missed    uint64                      // by the streams that have ended
-	watches   int
+	watchers  map[*watcher]struct{}
 
 	denied atomic.Uint64
 }
@@ -89,7 +89,7 @@ func (s *Service) Reached() map[string]uint64 { return s.tally.Counts() }
 // New returns the service of a bus. Close must be called.
 func New(bus kbusdev.Bus, opts ...Option) *Service {
 	s := &Service{
-		bus: bus, listening: make(map[kbusdev.Ksock]struct{}), ksocks: make(map[kbusdev.KsockID]*judged), sessions: newSessions(DefaultProgramGrace),
+		bus: bus, listening: make(map[kbusdev.Ksock]struct{}), ksocks: make(map[kbusdev.KsockID]*judged), watchers: make(map[*watcher]struct{}), sessions: newSessions(DefaultProgramGrace),
 		maxNames: DefaultNames, tally: guard.NewTally("programs", slog.New(slog.DiscardHandler)),
 	}
 	for _, o := range opts {

@@ -250,7 +250,10 @@ type ExplainRulesRequest struct {
 	Identity string `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
 	// A name, perhaps with a wildcard: then it is judged whether all of its names are allowed,
 	// but to listen whether any is.
-	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The link by which somebody comes, which may have rules of its own: the name of one that is
+	// dialled, or "listen ADDRESS"; empty is by none of those, as programs come.
+	Link          string `protobuf:"bytes,10,opt,name=link,proto3" json:"link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -295,6 +298,13 @@ func (x *ExplainRulesRequest) GetIdentity() string {
 func (x *ExplainRulesRequest) GetName() string {
 	if x != nil {
 		return x.Name
+	}
+	return ""
+}
+
+func (x *ExplainRulesRequest) GetLink() string {
+	if x != nil {
+		return x.Link
 	}
 	return ""
 }
@@ -366,6 +376,8 @@ type RuleVerdict struct {
 	Allowed bool `protobuf:"varint,3,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	// The rule that decides, counted from 1; 0 if none matches, and if there are none.
 	Rule uint32 `protobuf:"varint,4,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Whether it is one of the link's own, which are counted by themselves.
+	OfLink bool `protobuf:"varint,10,opt,name=of_link,json=ofLink,proto3" json:"of_link,omitempty"`
 	// That rule on one line, or in words that there is none.
 	Text          string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -428,6 +440,13 @@ func (x *RuleVerdict) GetRule() uint32 {
 		return x.Rule
 	}
 	return 0
+}
+
+func (x *RuleVerdict) GetOfLink() bool {
+	if x != nil {
+		return x.OfLink
+	}
+	return false
 }
 
 func (x *RuleVerdict) GetText() string {
@@ -1547,18 +1566,22 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\fConfigChange\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\tR\x05after\"E\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"Y\n" +
 	"\x13ExplainRulesRequest\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"e\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04link\x18\n" +
+	" \x01(\tR\x04link\"e\n" +
 	"\x14ExplainRulesResponse\x127\n" +
 	"\bverdicts\x18\x01 \x03(\v2\x1b.kbus.limpet.v1.RuleVerdictR\bverdicts\x12\x14\n" +
-	"\x05rules\x18\x02 \x01(\rR\x05rules\"\x7f\n" +
+	"\x05rules\x18\x02 \x01(\rR\x05rules\"\x98\x01\n" +
 	"\vRuleVerdict\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x16\n" +
 	"\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n" +
 	"\aallowed\x18\x03 \x01(\bR\aallowed\x12\x12\n" +
-	"\x04rule\x18\x04 \x01(\rR\x04rule\x12\x12\n" +
+	"\x04rule\x18\x04 \x01(\rR\x04rule\x12\x17\n" +
+	"\aof_link\x18\n" +
+	" \x01(\bR\x06ofLink\x12\x12\n" +
 	"\x04text\x18\x05 \x01(\tR\x04text\"'\n" +
 	"\x11WatchLinksRequest\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\"v\n" +
