@@ -35,7 +35,7 @@ func (l *live) read(ctx context.Context) error {
 		}
 		got, err := l.ksock.RecvBatch(waits, memory[:n])
 		if err != nil && waits.Err() != nil {
-			waits = l.newWait(ctx)
+			waits = l.newWait(ctx) //nolint:fatcontext // it is a child of ctx, not of the last one
 			continue
 		}
 		if err != nil {
@@ -62,7 +62,7 @@ func (l *live) read(ctx context.Context) error {
 
 // newWait returns the context in which the reader waits for messages, until stopWaiting.
 func (l *live) newWait(ctx context.Context) context.Context {
-	ctx, stop := context.WithCancel(ctx) //nolint:govet // stopWaiting, or the end of ctx, cancels it
+	ctx, stop := context.WithCancel(ctx)
 	if old := l.stopWait.Swap(&stop); old != nil {
 		(*old)()
 	}
