@@ -35,11 +35,3 @@ func (d *Durations) Add(took time.Duration) {
 	d.Counts[low]++
 	d.Sum += took
 }
-
-// Plus adds what others have counted.
-func (d *Durations) Plus(o *Durations) {
-	for i, n := range o.Counts {
-		d.Counts[i] += n
-	}
-	d.Sum += o.Sum
-}
