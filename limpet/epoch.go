@@ -130,6 +130,8 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 			MaxOpen:       int(cfg.MaxMessages / 2),
 			MaxProxies:    cfg.MaxNames,
 			Names:         cfg.Names,
+			Took:          &cfg.Totals.Took,
+			AskedTook:     &cfg.Totals.AskedTook,
 			LosesUnread:   cfg.LosesUnread,
 		}),
 		session:    link.NewSession(cfg.Session),
