@@ -41,6 +41,8 @@ type config struct {
 	PeerGroup          string
 	APIGroup           string
 	LogFormat          string
+	TraceEndpoint      string
+	TraceSample        float64
 
 	set    *settings
 	links  []*linkSettings // of the file
@@ -77,6 +79,8 @@ func (c *config) settings() *pflag.FlagSet {
 	f.StringVar(&c.PeerGroup, "peer-group", "", "open the Unix sockets for peers to the `GROUP`, a name or an id")
 	f.StringVar(&c.APIGroup, "api-group", "", "open the local API's Unix socket to the `GROUP`, a name or an id")
 	f.StringVar(&c.Metrics, "metrics", "", "serve Prometheus metrics over HTTP at `HOST:PORT`/metrics")
+	f.StringVar(&c.TraceEndpoint, "trace-endpoint", "", "trace requests, and send the spans to the OpenTelemetry collector at `URL`, over gRPC: http://HOST:PORT, or https://HOST:PORT with TLS")
+	f.Float64Var(&c.TraceSample, "trace-sample", 1, "trace this `SHARE` of the requests that come without a trace context, 0 to 1; the same on all daemons")
 	f.StringVar(&c.Reflection, "reflection", "api", "gRPC reflection, which tells what services there are: `api` for programs; peers for peers too; none")
 	f.IntVar(&c.PeerNames, "peer-names", 1<<16, "let one peer bind, or want to hear, `N` names here, and all of them together twice as many")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
@@ -106,6 +110,7 @@ func (c *config) validate() error {
 		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
 		Reflection: c.Reflection, PeerNames: c.PeerNames,
+		Traces: daemon.Traces{Endpoint: c.TraceEndpoint, Sample: c.TraceSample},
 	}
 	if c.Interest == "poll" {
 		d.InterestPoll = c.InterestPoll
@@ -199,6 +204,9 @@ func (c *config) sayCheck(out io.Writer) error {
 	}
 	if d.Metrics != "" {
 		say("metrics", d.Metrics)
+	}
+	if d.Traces.Endpoint != "" {
+		say("traces", fmt.Sprintf("%v of all requests, to %s", d.Traces.Sample, d.Traces.Endpoint))
 	}
 	if d.Limpet.Termination != "" {
 		say("termination", d.Limpet.Termination)

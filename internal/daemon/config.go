@@ -77,6 +77,8 @@ type Config struct {
 	PeerNames int
 	// Bounds are what peers and programs may take; nil is DefaultBounds.
 	Bounds *Bounds
+	// Traces say where spans of requests go.
+	Traces Traces
 	// Version is told by GetStatus.
 	Version string
 	// Level is what is logged; it is set in LevelVar, unless that is nil, at a Reload.
@@ -142,7 +144,7 @@ const (
 // by itself, and what to do.
 func (c *Config) Validate() error {
 	for _, check := range []func() error{
-		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations, c.checkBounds,
+		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations, c.checkBounds, c.checkTraces,
 		func() error { return checkLimpet(&c.Limpet) }, c.checkRules,
 	} {
 		if err := check(); err != nil {

@@ -15,8 +15,10 @@ import (
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 
 	"github.com/kbus-limpet/limpet/internal/identity"
+	"github.com/kbus-limpet/limpet/internal/tracing"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -55,6 +57,9 @@ type Daemon struct {
 	links    *announcer    // nil without AnnounceLinks
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
+
+	traces       *tracing.Exporter   // nil if nothing is traced
+	tracesOption []grpc.ServerOption // of the API, for that
 
 	running, dialling sync.WaitGroup // what serves, and what dials
 
@@ -112,6 +117,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	d.programs.IdentityOf, d.programs.PolicyOf = cfg.IdentityOf, d.rules.program
 	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links) // before what can fail: closeEarly stops it
+	if err := d.openTraces(ctx); err != nil {
+		return err
+	}
 	if err := d.SetRules(cfg.Rules, cfg.Tests); err != nil {
 		return &ConfigError{"rules", err}
 	}
@@ -136,9 +144,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.peers = peerServer(cfg.Log, who, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached,
-		Explain: d.rules.explain, Reloads: d.reloadFor, Insecure: d.insecure,
+		SpansLost: d.spansLost, Explain: d.rules.explain, Reloads: d.reloadFor, Insecure: d.insecure,
 	}
-	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, d.guards.programs.ServerOptions(wire.Codec)...)
+	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, append(d.guards.programs.ServerOptions(wire.Codec), d.tracesOption...)...)
 	d.api.health.Alive = d.Alive
 	if err := d.openLinks(ctx); err != nil {
 		return err
@@ -174,6 +182,7 @@ func (d *Daemon) closeEarly() {
 	d.node.Close(context.Background(), stopReason)
 	d.host.Stop()
 	d.programs.Close()
+	d.runTraces()()
 }
 
 func (d *Daemon) closeKsocks() {
@@ -223,6 +232,7 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	d.node.OnTerminated(func() { cancel(limpet.ErrTerminated) })
+	defer d.runTraces()()
 
 	// What serves goes on during the drain.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -847,9 +847,11 @@ type GetStatusResponse struct {
 	BoundsReached []*BoundReached `protobuf:"bytes,11,rep,name=bounds_reached,json=boundsReached,proto3" json:"bounds_reached,omitempty"`
 	// How many messages and bindings of programs the rules have refused since the daemon
 	// started.
-	ApiDenied     uint64 `protobuf:"varint,12,opt,name=api_denied,json=apiDenied,proto3" json:"api_denied,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ApiDenied uint64 `protobuf:"varint,12,opt,name=api_denied,json=apiDenied,proto3" json:"api_denied,omitempty"`
+	// How many trace spans have not reached their collector since the daemon started.
+	TraceSpansLost uint64 `protobuf:"varint,30,opt,name=trace_spans_lost,json=traceSpansLost,proto3" json:"trace_spans_lost,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -962,6 +964,13 @@ func (x *GetStatusResponse) GetBoundsReached() []*BoundReached {
 func (x *GetStatusResponse) GetApiDenied() uint64 {
 	if x != nil {
 		return x.ApiDenied
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetTraceSpansLost() uint64 {
+	if x != nil {
+		return x.TraceSpansLost
 	}
 	return 0
 }
@@ -1582,7 +1591,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x11DrainLinkResponse\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x01 \x01(\x04R\n" +
-	"unfinished\"\xcf\x03\n" +
+	"unfinished\"\xf9\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03bus\x18\x02 \x01(\tR\x03bus\x12\x1d\n" +
@@ -1601,7 +1610,8 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	" \x03(\tR\binsecure\x12C\n" +
 	"\x0ebounds_reached\x18\v \x03(\v2\x1c.kbus.limpet.v1.BoundReachedR\rboundsReached\x12\x1d\n" +
 	"\n" +
-	"api_denied\x18\f \x01(\x04R\tapiDenied\"L\n" +
+	"api_denied\x18\f \x01(\x04R\tapiDenied\x12(\n" +
+	"\x10trace_spans_lost\x18\x1e \x01(\x04R\x0etraceSpansLost\"L\n" +
 	"\fBoundReached\x12\x10\n" +
 	"\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n" +
 	"\x05bound\x18\x02 \x01(\tR\x05bound\x12\x14\n" +
