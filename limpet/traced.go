@@ -42,8 +42,7 @@ func (e *Epoch) traceOutcome(now time.Time, d *Do) {
 	if d.Effect.Kind != translate.Send || !m.IsReply() {
 		return
 	}
-	switch d.Errno {
-	case 0, syscall.EADDRNOTAVAIL, syscall.ECONNREFUSED:
+	if gone := d.Errno == syscall.EADDRNOTAVAIL || d.Errno == syscall.ECONNREFUSED; gone || d.Errno == 0 {
 		e.tracer.Answered(now, trace.Client, m)
 	}
 }

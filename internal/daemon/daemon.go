@@ -93,7 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	if notice != "" {
-		cfg.Log.Info(notice)
+		cfg.Log.Info("the bus is embedded", "reason", notice)
 	}
 	if d.node, err = limpet.NewNode(b, max(cfg.NetworkID, 1), cfg.Log); err != nil { // an id that nobody sees if there is no link
 		return nil, err
