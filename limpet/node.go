@@ -27,6 +27,7 @@ type Node struct {
 	maxSize   uint32
 	log       *slog.Logger
 	tracing   trace.Config
+	oldest    bool // it is to be known which requests are
 
 	idsMu    sync.Mutex
 	ids      *recent.IDs

@@ -59,6 +59,8 @@ var fixed = []struct {
 	{"peer-names", func(c *Config) any { return c.PeerNames }},
 	{"trace-endpoint", func(c *Config) any { return c.Traces.Endpoint }},
 	{"trace-sample", func(c *Config) any { return c.Traces.Sample }},
+	{"flight-dir", func(c *Config) any { return c.FlightDir }},
+	{"stuck-after", func(c *Config) any { return c.StuckAfter }},
 	{"announce-links", func(c *Config) any { return c.AnnounceLinks }},
 	{"termination-message", func(c *Config) any { return c.Limpet.Termination }},
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/kbus-limpet/limpet/internal/flight"
 	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/internal/tracing"
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -58,6 +59,7 @@ type Daemon struct {
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
 
+	flight       *flight.Recorder    // nil if it is off
 	traces       *tracing.Exporter   // nil if nothing is traced
 	tracesOption []grpc.ServerOption // of the API, for that
 
@@ -146,6 +148,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached,
 		SpansLost: d.spansLost, Explain: d.rules.explain, Reloads: d.reloadFor, Insecure: d.insecure,
 	}
+	if err := d.openFlight(); err != nil {
+		return err
+	}
 	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, append(d.guards.programs.ServerOptions(wire.Codec), d.tracesOption...)...)
 	d.api.health.Alive = d.Alive
 	if err := d.openLinks(ctx); err != nil {
@@ -183,6 +188,7 @@ func (d *Daemon) closeEarly() {
 	d.host.Stop()
 	d.programs.Close()
 	d.runTraces()()
+	d.runFlight()()
 }
 
 func (d *Daemon) closeKsocks() {
@@ -233,6 +239,7 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	defer cancel(nil)
 	d.node.OnTerminated(func() { cancel(limpet.ErrTerminated) })
 	defer d.runTraces()()
+	defer d.runFlight()()
 
 	// What serves goes on during the drain.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))

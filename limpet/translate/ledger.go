@@ -85,6 +85,12 @@ func (m *Machine) Stats() Stats {
 	}
 }
 
+// Open reports whether a request that was read with this id from our bus waits for its reply.
+func (m *Machine) Open(id kbusdev.MsgID) bool { return m.ledger.has(id) }
+
+// OpenRequests returns how many there are.
+func (m *Machine) OpenRequests() int { return len(m.ledger.remembered) }
+
 // answer gives a request from our bus an answer of our own.
 func (m *Machine) answer(fx []Effect, msg *kbusdev.Message, name string, why Reason) []Effect {
 	m.ledger.requests++

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -39,6 +40,8 @@ type Service struct {
 	Denied func() uint64
 	// SpansLost returns how many trace spans have not reached their collector; nil is 0.
 	SpansLost func() uint64
+	// Flight writes what the flight recorder has; nil if it is off.
+	Flight func(io.Writer) error
 	// Explain returns what the rules make of somebody and a name, and how many there are;
 	// nil is for a daemon without rules.
 	Explain func(id rules.Identity, network uint32, name string) ([]rules.Explained, int)
