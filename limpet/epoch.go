@@ -66,6 +66,8 @@ type Epoch struct {
 	carry    bool // after the end: what the peer's next instance gets
 	carried  []link.Outgoing
 	carrying int // the bytes of that
+
+	restarted map[uint32]uint64 // networks with another daemon than before, see Restarted
 }
 
 // EpochConfig is what an epoch is made with.

@@ -252,6 +252,17 @@ func (p *Peering) epochOver(l *live) {
 	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_cut_off", cutOff, "kept_for_the_next", kept)
 }
 
+// restarted tells the epoch, or what is kept for the next, that the daemon of a network is
+// another one. node.mu is held.
+func (p *Peering) restarted(network uint32) {
+	l := p.current
+	if l == nil {
+		p.carried = LoseRestarted(p.carried, network, &p.totals)
+		return
+	}
+	l.with(func(e *Epoch) { e.Restarted(time.Now(), network) })
+}
+
 // keep stops the timer that would have the peering forgotten. node.mu is held.
 func (p *Peering) keep() {
 	if p.forget != nil {

@@ -12,6 +12,9 @@ type OutgoingOf[T any] struct {
 	// FromBus reports that the message was read from our bus, so that it is counted as
 	// delivered when it is acknowledged.
 	FromBus bool
+	// Again reports that an earlier session has handed the message to a stream, so that the
+	// peer may have it.
+	Again bool
 }
 
 // An Outgoing is a message of a link.
