@@ -16,6 +16,8 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/daemon"
@@ -45,29 +47,33 @@ func (l *logText) String() string {
 type spanCollector struct {
 	collector.UnimplementedTraceServiceServer
 	address string
-	server  *grpc.Server
 
 	mu    sync.Mutex
+	away  bool // it takes nothing
 	spans []*otlp.Span
 	more  chan struct{} // closed when there are more
 }
 
-func collect(t *testing.T, address string) *spanCollector {
+func collect(t *testing.T) *spanCollector {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &spanCollector{address: l.Addr().String(), server: grpc.NewServer(), more: make(chan struct{})}
-	collector.RegisterTraceServiceServer(c.server, c)
-	go c.server.Serve(l)
-	t.Cleanup(c.server.Stop)
+	c := &spanCollector{address: l.Addr().String(), more: make(chan struct{})}
+	server := grpc.NewServer()
+	collector.RegisterTraceServiceServer(server, c)
+	go server.Serve(l)
+	t.Cleanup(server.Stop)
 	return c
 }
 
 func (c *spanCollector) Export(_ context.Context, r *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.away {
+		return nil, status.Error(codes.Unavailable, "away")
+	}
 	for _, about := range r.GetResourceSpans() {
 		for _, scope := range about.GetScopeSpans() {
 			c.spans = append(c.spans, scope.GetSpans()...)
@@ -151,7 +157,7 @@ func checkChain(t *testing.T, spans []*otlp.Span, trace, parent string) {
 
 // A request over three buses is one tree, whatever becomes of it.
 func TestRequestOverThreeBusesIsOneTree(t *testing.T) {
-	c := collect(t, "127.0.0.1:0")
+	c := collect(t)
 	first, last := threeBuses(t, daemon.Traces{Endpoint: "http://" + c.address, Sample: 1})
 	asker := first.bus.Caller()
 	defer asker.Close()
@@ -266,7 +272,7 @@ func TestRequestOverThreeBusesIsOneTree(t *testing.T) {
 
 // Without sampling there is no span, and without an endpoint nobody is asked.
 func TestNothingIsSampled(t *testing.T) {
-	c := collect(t, "127.0.0.1:0")
+	c := collect(t)
 	first, last := threeBuses(t, daemon.Traces{Endpoint: "http://" + c.address})
 	replier, err := last.bus.Serve(t.Context(), 0, "$.Ask")
 	if err != nil {
@@ -300,9 +306,9 @@ func TestNothingIsSampled(t *testing.T) {
 // when it is there it gets what comes then.
 func TestCollectorIsAway(t *testing.T) {
 	log := new(logText)
-	nobody := collect(t, "127.0.0.1:0")
-	nobody.server.Stop()
-	a, b := pair(t, daemon.Config{Traces: daemon.Traces{Endpoint: "http://" + nobody.address, Sample: 1}, Log: slog.New(slog.NewTextHandler(log, nil))}, daemon.Config{})
+	c := collect(t)
+	c.away = true
+	a, b := pair(t, daemon.Config{Traces: daemon.Traces{Endpoint: "http://" + c.address, Sample: 1}, Log: slog.New(slog.NewTextHandler(log, nil))}, daemon.Config{})
 	replier, err := b.bus.Serve(t.Context(), 0, "$.Ask")
 	if err != nil {
 		t.Fatal(err)
@@ -336,16 +342,11 @@ func TestCollectorIsAway(t *testing.T) {
 	if n := strings.Count(log.String(), "spans are lost"); n != 1 {
 		t.Errorf("it is said %d times:\n%s", n, log)
 	}
-	c := collect(t, nobody.address)
-	for {
-		ask()
-		c.mu.Lock()
-		n := len(c.spans)
-		c.mu.Unlock()
-		if n > 0 {
-			break
-		}
-	}
+	c.mu.Lock()
+	c.away = false
+	c.mu.Unlock()
+	ask()
+	c.named(t, "$.Ask", 1)
 }
 
 // What cannot be a collector is refused, and so is one that others could listen to.
