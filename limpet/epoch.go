@@ -33,8 +33,6 @@ type Epoch struct {
 	inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
 	tracer  *trace.Tracer // nil traces nothing
 
-	requests *requestQueue // nil unless it is to be known which are oldest
-
 	overflow   []link.Outgoing // read from the bus, no room in the window
 	overflowed int             // the bytes of that
 	overflowAt time.Time       // since when nothing has found room, while attached
@@ -105,8 +103,6 @@ type EpochConfig struct {
 	// Tracing is how requests are traced; without To they are not. NewEpoch sets what is
 	// known here already.
 	Tracing trace.Config
-	// Oldest has the requests that are open kept by age.
-	Oldest bool
 	// Inspect, unless nil, is shown each message as it is processed and what becomes of
 	// it. It must not keep or change either.
 	Inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
@@ -139,6 +135,8 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 			MaxOpen:       int(cfg.MaxMessages / 2),
 			MaxProxies:    cfg.MaxNames,
 			Names:         cfg.Names,
+			Took:          &cfg.Totals.Took,
+			AskedTook:     &cfg.Totals.AskedTook,
 			LosesUnread:   cfg.LosesUnread,
 		}),
 		session:    link.NewSession(cfg.Session),
@@ -148,9 +146,6 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 		inspect:    cfg.Inspect,
 		snapshot:   true,
 		detachedAt: now,
-	}
-	if cfg.Oldest {
-		e.requests = new(requestQueue)
 	}
 	if t := cfg.Tracing; t.To != nil {
 		t.Network, t.Peer, t.MaxOpen = cfg.NetworkID, cfg.PeerNetworkID, int(cfg.MaxMessages)

@@ -81,9 +81,6 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 		}
 		switch own := &fx[0]; own.Kind {
 		case translate.Forward:
-			if m.WantsUsToReply() {
-				e.requests.take(OpenRequest{Name: m.Name, ID: m.ID, Since: now}, e.rules.Open, e.rules.OpenRequests())
-			}
 			e.forward(now, m, own)
 		case translate.Stop:
 			e.counts.fromBus(own.Reason, m)

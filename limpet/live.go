@@ -95,7 +95,6 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		DrainDone:   hasFeature(peer, featureDrain),
 		Totals:      &p.totals,
 		Tracing:     n.tracing,
-		Oldest:      n.oldest,
 	}
 	if cfg.Trace {
 		ec.Inspect = l.trace

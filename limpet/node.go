@@ -27,7 +27,6 @@ type Node struct {
 	maxSize   uint32
 	log       *slog.Logger
 	tracing   trace.Config
-	oldest    bool // it is to be known which requests are
 
 	idsMu    sync.Mutex
 	ids      *recent.IDs
@@ -37,6 +36,7 @@ type Node struct {
 	mu          sync.Mutex // see the package's comment for the order of locks
 	peerings    map[topology.LinkKey]*Peering
 	lastKey     topology.LinkKey
+	kept        kept
 	reach       *topology.Map
 	closed      bool
 	lawless     bool // loops and clashes are let in; only tests want that

@@ -34,7 +34,6 @@ func (d *Daemon) openFlight() (err error) {
 	if after == 0 {
 		after = defaultStuckAfter
 	}
-	d.node.WatchOldest()
 	if d.flight, err = flight.New(flight.Config{Dir: d.cfg.FlightDir, After: after, Oldest: d.oldestRequest, Log: d.cfg.Log}); err != nil {
 		d.flight = nil
 		return &ConfigError{"flight-dir", err}
@@ -43,9 +42,9 @@ func (d *Daemon) openFlight() (err error) {
 	return nil
 }
 
-func (d *Daemon) oldestRequest() (flight.Request, bool) {
-	r, ok := d.node.OldestRequest()
-	return flight.Request{Link: r.Link, Name: r.Name, ID: r.ID.String(), Since: r.Since}, ok
+func (d *Daemon) oldestRequest(before time.Time) (flight.Request, bool) {
+	r, ok := d.node.OldestRequest(before)
+	return flight.Request{Link: r.Link, ID: r.ID.String(), From: uint32(r.From), Since: r.Since}, ok
 }
 
 // runFlight watches for stuck requests until the function that it returns is called, and then

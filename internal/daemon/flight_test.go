@@ -55,7 +55,7 @@ func TestStuckRequestIsRecorded(t *testing.T) {
 	if b, err := os.ReadFile(files[0]); err != nil || !bytes.HasPrefix(b, []byte("go 1.")) {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
-	for _, want := range []string{`msg="a request is stuck" link="network 2" name=$.Slow`, files[0]} {
+	for _, want := range []string{`msg="a request is stuck" link="network 2" id=[0:`, files[0]} {
 		if n := strings.Count(log.String(), want); n != 1 {
 			t.Errorf("the log says %d times %s:\n%s", n, want, log)
 		}

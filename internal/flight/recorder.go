@@ -30,10 +30,17 @@ const (
 
 // A Request is one that is open.
 type Request struct {
-	// Link is what it goes over, Name its name, and ID its id, for people.
-	Link, Name, ID string
+	// Link is what it goes over, and ID its id, for people.
+	Link, ID string
+	// From is the Ksock that asks.
+	From uint32
 	// Since is when it was taken.
 	Since time.Time
+}
+
+// is reports whether two are the same.
+func (r Request) is(other Request) bool {
+	return r.Link == other.Link && r.ID == other.ID && r.Since.Equal(other.Since)
 }
 
 // Config is what a Recorder is made with. All fields are required.
@@ -42,8 +49,9 @@ type Config struct {
 	Dir string
 	// After is from what age on a request is stuck.
 	After time.Duration
-	// Oldest returns the request that has been open for longest, false if there is none.
-	Oldest func() (Request, bool)
+	// Oldest returns the request that has been open for longest, if it was taken before this
+	// time.
+	Oldest func(before time.Time) (Request, bool)
 	// Log has a line for each file.
 	Log *slog.Logger
 }
@@ -88,8 +96,8 @@ func (r *Recorder) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-every.C:
-			oldest, ok := r.cfg.Oldest()
-			if !ok || now.Sub(oldest.Since) < r.cfg.After || oldest == last || !at.IsZero() && now.Sub(at) < pause {
+			oldest, ok := r.cfg.Oldest(now.Add(-r.cfg.After))
+			if !ok || oldest.is(last) || !at.IsZero() && now.Sub(at) < pause {
 				continue
 			}
 			last, at = oldest, now
@@ -98,7 +106,7 @@ func (r *Recorder) Run(ctx context.Context) {
 				r.cfg.Log.Error("the flight recorder's file cannot be written", "dir", r.cfg.Dir, "error", err)
 				continue
 			}
-			r.cfg.Log.Warn("a request is stuck", "link", oldest.Link, "name", oldest.Name, "id", oldest.ID, "age", now.Sub(oldest.Since), "file", file)
+			r.cfg.Log.Warn("a request is stuck", "link", oldest.Link, "id", oldest.ID, "from", oldest.From, "age", now.Sub(oldest.Since), "file", file)
 		}
 	}
 }

@@ -109,6 +109,18 @@ func (o *outbox[T]) queued() (n int) {
 	return n
 }
 
+// oldest returns when the message was added that has waited longest, zero if there is none:
+// the first of a queue is its oldest, but for what urgent ones have overtaken while it was
+// handed.
+func (o *outbox[T]) oldest() (at time.Time) {
+	for _, q := range []*fifo[item[T]]{&o.unacked, &o.queues[bindQueue], &o.queues[urgentQueue], &o.queues[orderedQueue]} {
+		if q.n > 0 && (at.IsZero() || q.at(0).at.Before(at)) {
+			at = q.at(0).at
+		}
+	}
+	return at
+}
+
 // unsent reports whether anything has not been sent on this stream.
 func (o *outbox[T]) unsent() bool { return o.sent < o.handed || o.queued() > 0 }
 
