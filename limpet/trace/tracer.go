@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"strings"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -62,23 +63,35 @@ func (t *Tracer) span(now time.Time, kind Kind, m *kbusdev.Message) *Span {
 	if id.Network == 0 {
 		id.Network = t.cfg.Network
 	}
-	s := &Span{Kind: kind, Name: m.Name, ID: id, Network: t.cfg.Network, Peer: t.cfg.Peer, Start: now}
+	var own kbusdev.TraceContext
+	var parent [8]byte
 	if c := m.Trace; c != nil {
 		if !c.Sampled() {
 			return nil
 		}
-		s.Context, s.Parent = *c, c.SpanID
+		own, parent = *c, c.SpanID
 	} else {
-		s.Context.TraceID, s.Context.Flags = traceOf(id, now), 1
-		if !samples(s.Context.TraceID, t.cfg.Share) {
+		own.TraceID, own.Flags = traceOf(id, now), 1
+		if !samples(own.TraceID, t.cfg.Share) {
 			return nil
 		}
 		if kind == Client && id.Network != t.cfg.Network { // a limpet has brought it to our bus
-			s.Parent = spanOf(s.Context.TraceID, id, Server, t.cfg.Network, 0)
+			parent = spanOf(own.TraceID, id, Server, t.cfg.Network, 0)
 		}
 	}
-	s.Context.SpanID = spanOf(s.Context.TraceID, id, kind, t.cfg.Network, t.cfg.Peer)
-	return s
+	own.SpanID = spanOf(own.TraceID, id, kind, t.cfg.Network, t.cfg.Peer)
+	return &Span{Context: own, Parent: parent, Kind: kind, Name: clip(m.Name), ID: id, Network: t.cfg.Network, Peer: t.cfg.Peer, Start: now}
+}
+
+// maxName bounds the names in a span, in bytes: spans wait in a queue, and a peer's names have
+// no other bound than its messages.
+const maxName = 1000
+
+func clip(name string) string {
+	if len(name) > maxName {
+		return strings.Clone(name[:maxName])
+	}
+	return name
 }
 
 // Answered ends the span of the request that a reply answers, if there is one. Network 0 in
@@ -113,8 +126,9 @@ func (t *Tracer) Cut(now time.Time, kind Kind) {
 func (t *Tracer) end(now time.Time, s *Span, answer *kbusdev.Message) {
 	s.End = now
 	if answer != nil {
-		s.Answer = answer.Name
+		s.Answer = clip(answer.Name)
 		s.Outcome, s.Reason = kbusdev.OutcomeOf(answer)
+		s.Reason = clip(s.Reason)
 	}
 	t.cfg.To(s)
 }

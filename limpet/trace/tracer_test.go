@@ -1,6 +1,7 @@
 package trace_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -113,6 +114,15 @@ func TestSampling(t *testing.T) {
 	}
 }
 
+// A request that is not sampled costs no memory.
+func TestUnsampledTakesNoMemory(t *testing.T) {
+	c := newChain(0)
+	m := &kbusdev.Message{ID: kbusdev.MsgID{Serial: 1}, Name: "$.A"}
+	if n := testing.AllocsPerRun(100, func() { c.ends[0].Begin(start, trace.Client, m) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // Nothing is kept without bound, and what is cut off ends.
 func TestBounds(t *testing.T) {
 	c := newChain(1)
@@ -126,6 +136,11 @@ func TestBounds(t *testing.T) {
 	c.ends[0].Cut(start, trace.Client)
 	if len(c.spans) != 10 || c.spans[0].Outcome != 0 {
 		t.Errorf("%d spans, want 10", len(c.spans))
+	}
+	long := &kbusdev.Message{Name: strings.Repeat("n", 1<<20)}
+	c.ends[1].Refused(start, trace.Server, long, &kbusdev.Message{Name: "$.KBUS.Replier." + long.Name})
+	if s := c.spans[10]; len(s.Name) != 1000 || len(s.Answer) != 1000 || len(s.Reason) != 1000 {
+		t.Errorf("its names have %d, %d and %d bytes", len(s.Name), len(s.Answer), len(s.Reason))
 	}
 	var none *trace.Tracer
 	none.Begin(start, trace.Client, &kbusdev.Message{})
