@@ -83,13 +83,11 @@ func (t *Tracer) span(now time.Time, kind Kind, m *kbusdev.Message) *Span {
 	return &Span{Context: own, Parent: parent, Kind: kind, Name: clip(m.Name), ID: id, Network: t.cfg.Network, Peer: t.cfg.Peer, Start: now}
 }
 
-// maxName bounds the names in a span, in bytes: spans wait in a queue, and a peer's names have
-// no other bound than its messages.
-const maxName = 1000
-
+// clip bounds a name in a span: spans wait in a queue, and a peer's names have no other bound
+// than its messages.
 func clip(name string) string {
-	if len(name) > maxName {
-		return strings.Clone(name[:maxName])
+	if len(name) > kbusdev.MaxNameLen {
+		return strings.Clone(name[:kbusdev.MaxNameLen])
 	}
 	return name
 }
