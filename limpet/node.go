@@ -103,8 +103,8 @@ func (n *Node) Close(ctx context.Context, reason string) {
 	n.listeners.stop()
 }
 
-// Trace has the requests of all links traced; see trace.Config, of which Share and To count.
-// It is called before the first link, if at all.
+// Trace has the requests of all links traced: share and to are as in trace.Config. to is
+// called with a lock held. Trace is called before the first link, if at all.
 func (n *Node) Trace(share float64, to func(*trace.Span)) {
 	n.tracing = trace.Config{Share: share, To: to}
 }

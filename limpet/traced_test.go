@@ -104,6 +104,18 @@ func TestSpanOfPeersRequest(t *testing.T) {
 	only(t, spans, trace.Server, 0, "", time.Second)
 }
 
+// When the bus fails nobody can be answered, and the span ends without an answer.
+func TestSpanWhenTheBusFails(t *testing.T) {
+	now := time.Unix(1000, 0)
+	e, spans := tracedByHand(t, now)
+	e.FromBus(now, []*kbusdev.Message{request(1)})
+	later := now.Add(time.Second)
+	e.End(later, link.Errorf(link.BusFailed, "gone"), false)
+	carryOut(e, later, func(*translate.Effect) syscall.Errno { return syscall.EIO })
+	e.Closed()
+	only(t, spans, trace.Client, 0, "", time.Second)
+}
+
 // An asker that is gone ends the span, and announcements have none.
 func TestSpanOfAskerThatIsGone(t *testing.T) {
 	now := time.Unix(1000, 0)
