@@ -79,7 +79,10 @@ func eventsOf(t *testing.T, path string, all map[string]event) {
 			t.Errorf("%s: %q is logged at %s too: an event has one place", at, name, before.at)
 		}
 		e := event{at: at, levels: []string{level}, open: call.Ellipsis.IsValid()}
-		for i := 1; i < len(args) && !(e.open && i == len(args)-1); i += 2 {
+		if e.open {
+			args = args[:len(args)-1]
+		}
+		for i := 1; i < len(args); i += 2 {
 			key := literal(args[i])
 			if !regexp.MustCompile(`^[a-z_]+$`).MatchString(key) {
 				t.Errorf("%s: attribute %d of %q is no plain word", at, i/2+1, name)
