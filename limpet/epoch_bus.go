@@ -76,6 +76,9 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 				e.inspect("from bus", m, &fx[i])
 			}
 		}
+		if e.tracer != nil {
+			e.traceFromBus(now, m, &fx[0])
+		}
 		switch own := &fx[0]; own.Kind {
 		case translate.Forward:
 			e.forward(now, m, own)

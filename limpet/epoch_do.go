@@ -6,6 +6,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/trace"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
@@ -99,6 +100,9 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 			e.inspect("from peer", m, &fx[i])
 		}
 	}
+	if e.tracer != nil {
+		e.traceFromPeer(now, m, &fx[0])
+	}
 	if own := &fx[0]; own.Kind == translate.Send && !own.Own {
 		d := Do{Effect: *own, seq: seq, size: size}
 		if !e.held.behind(now, &d) {
@@ -141,6 +145,9 @@ func (e *Epoch) Outcomes(now time.Time, dos []Do) {
 
 func (e *Epoch) outcome(now time.Time, d *Do) {
 	fx := &d.Effect
+	if e.tracer != nil {
+		e.traceOutcome(now, d)
+	}
 	switch {
 	case fx.Kind == translate.Bind:
 		e.apply(e.rules.BindDone(e.fx[:0], fx.Name, d.Errno))
@@ -207,6 +214,7 @@ func (e *Epoch) apply(fx []translate.Effect) {
 
 // answer queues an answer to a request that the peer keeps open.
 func (e *Epoch) answer(fx *translate.Effect) {
+	e.tracer.Answered(e.now, trace.Server, &fx.Msg)
 	if e.why == nil && e.roomForAnswer() {
 		e.session.Put(e.now, link.Answers, &link.Outgoing{Msg: fx.Msg})
 	}
@@ -226,6 +234,7 @@ func (e *Epoch) roomForAnswer() bool {
 // what becomes of the messages that the peer has not acknowledged.
 func (e *Epoch) answerAll(dst []Do) []Do {
 	e.answered = true
+	e.tracer.Cut(e.now, trace.Server)
 	neverHanded := make(map[kbusdev.MsgID]bool)
 	seq := e.session.Acknowledged()
 	lose := func(out *link.Outgoing, handed bool) {

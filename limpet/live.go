@@ -95,6 +95,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		Narrows:     canNarrow(k),
 		DrainDone:   hasFeature(peer, featureDrain),
 		Totals:      &p.totals,
+		Tracing:     n.tracing,
 	}
 	if cfg.Trace {
 		ec.Inspect = l.trace

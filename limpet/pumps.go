@@ -272,7 +272,7 @@ var noWait = func() context.Context {
 
 // trace logs a message as it is processed, never its data.
 func (l *live) trace(where string, m *kbusdev.Message, fx *translate.Effect) {
-	l.log.Debug(where, "message", m.Kind(), "name", m.Name, "id", m.ID.String(), "in_reply_to", m.InReplyTo.String(),
+	l.log.Debug("message processed", "where", where, "message", m.Kind(), "name", m.Name, "id", m.ID.String(), "in_reply_to", m.InReplyTo.String(),
 		"from", m.From, "to", m.To, "orig_from", m.OrigFrom.String(), "flags", m.Flags.String(), "bytes", m.Size()-len(m.Name),
 		"action", fx.Kind.String(), "reason", fx.Reason.String(), "out_id", fx.Msg.ID.String(), "out_to", fx.Msg.To, "out_name", fx.Msg.Name)
 }

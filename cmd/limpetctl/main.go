@@ -160,7 +160,7 @@ interrupted. Those of limpetctl check are its own.`,
 	f.BoolVar(&o.json, "json", false, "short for --format json")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules(), o.newCheck(), o.newLatency())
+	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules(), o.newCheck(), o.newLatency(), o.newProfile())
 	buildinfo.AddTo(cmd)
 	return cmd
 }

@@ -56,6 +56,8 @@ func flagSchema(f *pflag.Flag) schema {
 		if f.Value.Type() == "uint32" {
 			s["minimum"], s["maximum"] = 0, uint32(1<<32-1)
 		}
+	case "float64":
+		s["type"] = "number"
 	case "duration":
 		s["type"], s["pattern"] = []string{"string", "integer"}, durationPattern
 	case "stringSlice":

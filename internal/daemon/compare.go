@@ -58,6 +58,10 @@ var fixed = []struct {
 	{"interest-poll", func(c *Config) any { return c.InterestPoll }},
 	{"reflection", func(c *Config) any { return c.Reflection }},
 	{"peer-names", func(c *Config) any { return c.PeerNames }},
+	{"trace-endpoint", func(c *Config) any { return c.Traces.Endpoint }},
+	{"trace-sample", func(c *Config) any { return c.Traces.Sample }},
+	{"flight-dir", func(c *Config) any { return c.FlightDir }},
+	{"stuck-after", func(c *Config) any { return c.StuckAfter }},
 	{"announce-links", func(c *Config) any { return c.AnnounceLinks }},
 	{"termination-message", func(c *Config) any { return c.Limpet.Termination }},
 }

@@ -172,14 +172,11 @@ func (m *Machine) Replier(name string) kbusdev.KsockID {
 // Oldest returns since when the oldest request of our bus is open, and the oldest of the
 // peer's on our bus; zero if none is. It looks at all of them.
 func (m *Machine) Oldest() (open, asked time.Time) {
-	first, now := m.age(), m.age()
-	for _, r := range m.ledger.remembered {
-		first = min(first, r.at)
+	if r, ok := m.OldestRequest(); ok {
+		open = r.Since
 	}
-	if len(m.ledger.remembered) > 0 {
-		open = m.now.Add(first - now)
-	}
-	first = now
+	now := m.age()
+	first := now
 	for _, r := range m.asked.byID {
 		first = min(first, r.at)
 	}
@@ -187,6 +184,32 @@ func (m *Machine) Oldest() (open, asked time.Time) {
 		asked = m.now.Add(first - now)
 	}
 	return open, asked
+}
+
+// An OpenRequest is a request of our bus that waits for its reply.
+type OpenRequest struct {
+	// ID is the request's, as it was read from our bus.
+	ID kbusdev.MsgID
+	// From is who asked.
+	From kbusdev.KsockID
+	// Since is when it was read.
+	Since time.Time
+}
+
+// OldestRequest returns the request of our bus that has been open for longest; false if none
+// is. It looks at all of them.
+func (m *Machine) OldestRequest() (oldest OpenRequest, found bool) {
+	var first time.Duration
+	for id, r := range m.ledger.remembered {
+		if !found || r.at < first {
+			found, first = true, r.at
+			oldest.ID, oldest.From = id, r.from
+		}
+	}
+	if found {
+		oldest.Since = m.now.Add(first - m.age())
+	}
+	return oldest, found
 }
 
 // age returns how long there has been a time: what is kept for each request is smaller so.

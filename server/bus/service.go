@@ -43,6 +43,9 @@ type Service struct {
 	// as LinkOf; PolicyOf calls nothing of the service.
 	IdentityOf func(context.Context) rules.Identity
 	PolicyOf   func(rules.Identity) *rules.Policy
+	// TraceOf returns the trace context for what a call sends, nil if it has none; nil is
+	// for none ever. It is as LinkOf.
+	TraceOf func(context.Context) *kbusdev.TraceContext
 
 	bus  kbusdev.Bus
 	ctx  context.Context // ends with Close
@@ -116,6 +119,14 @@ func (s *Service) ksock(ctx context.Context) (kbusdev.Ksock, func(), error) {
 	return k, func() { stop(); _ = k.Close() }, nil
 }
 
+// trace returns the trace context for what a call sends.
+func (s *Service) trace(ctx context.Context) *kbusdev.TraceContext {
+	if s.TraceOf == nil {
+		return nil
+	}
+	return s.TraceOf(ctx)
+}
+
 // Send sends an announcement.
 func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse, error) {
 	m, err := fromClient(r)
@@ -127,6 +138,7 @@ func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse
 		return nil, err
 	}
 	defer done()
+	m.Trace = s.trace(ctx)
 	id, err := k.Send(ctx, m)
 	if err != nil {
 		return nil, refused(err)
