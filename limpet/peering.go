@@ -382,7 +382,8 @@ func (p *Peering) Status() Status {
 	n.mu.Unlock()
 	st.Ksock = l.ksock.ID()
 	queued, _ := l.ksock.NumMessages()
-	st.Counts.Queued = uint64(queued)
+	bound, _ := l.ksock.MaxMessages(0)
+	st.Counts.Queued, st.Counts.QueueBound = uint64(queued), uint64(bound)
 	return st
 }
 

@@ -27,6 +27,11 @@ func (s *source) files(bin string) ([]file, error) {
 	for _, unit := range []string{"limpetd.service", "limpetd.socket", "limpetd-peer.socket", "kbusd.service"} {
 		all = append(all, file{source: at("systemd", unit), target: "/usr/lib/systemd/system/" + unit, mode: 0o644})
 	}
+	made, err := s.made()
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, made...)
 	texts, err := filepath.Glob(at("docs", "*.md")) // in the order of names
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ the most. A request that gets no answer is counted, and makes the exit code 3.`,
 		Example: "  limpetctl latency '$.Clock.Now' --count 100 --every 10ms",
 		Args:    args(cobra.MinimumNArgs(1)), ValidArgsFunction: o.completeNames(kbusdev.Replier),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			b, err := d.read(words[1:])
+			b, err := d.read(cmd.Context(), words[1:])
 			if err != nil {
 				return err
 			}
@@ -79,7 +79,7 @@ func (o *options) latency(cmd *cobra.Command, bus *client.Bus, q *kbusdev.Messag
 	if last != nil {
 		return &saidError{last}
 	}
-	return nil
+	return cmd.Context().Err()
 }
 
 func (o *options) askOnce(ctx context.Context, caller *client.Caller, q *kbusdev.Message) error {
@@ -99,9 +99,9 @@ func (o *options) printTimes(cmd *cobra.Command, asked int, took []time.Duration
 		return took[min(int(part*float64(len(took))), len(took)-1)]
 	}
 	if o.format == formatJSON {
-		us := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-		return o.printJSON(cmd.OutOrStdout(), map[string]any{
-			"asked": asked, "answered": len(took), "min_us": us(at(0)), "p50_us": us(at(0.5)), "p99_us": us(at(0.99)), "max_us": us(at(1)),
+		return o.printJSON(cmd.OutOrStdout(), object{
+			{"asked", asked}, {"answered", len(took)}, {"min_seconds", at(0).Seconds()}, {"p50_seconds", at(0.5).Seconds()},
+			{"p99_seconds", at(0.99).Seconds()}, {"max_seconds", at(1).Seconds()},
 		})
 	}
 	_, err := printable.Fprintf(cmd.OutOrStdout(), "%d asked, %d answered: min %v, p50 %v, p99 %v, max %v\n", asked, len(took), at(0), at(0.5), at(0.99), at(1))

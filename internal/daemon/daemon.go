@@ -55,6 +55,7 @@ type Daemon struct {
 	links    *announcer    // nil without AnnounceLinks
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
+	shown    atomic.Pointer[string]   // Config.Shown
 
 	running, dialling sync.WaitGroup // what serves, and what dials
 
@@ -137,6 +138,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached,
 		Explain: d.rules.explain, Reloads: d.reloadFor, Insecure: d.insecure,
+		Configuration: func() string { return *d.shown.Load() },
+	}
+	d.shown.Store(&cfg.Shown)
+	if d.tls != nil {
+		d.admin.CertificateExpires = d.tls.Expires
 	}
 	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, d.guards.programs.ServerOptions(wire.Codec)...)
 	d.api.health.Alive = d.Alive

@@ -650,7 +650,9 @@ type GetStatusRequest struct {
 	// which bounds them in any case.
 	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the answer before; empty for the first page.
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Tell the configuration too.
+	Configuration bool `protobuf:"varint,40,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -711,6 +713,13 @@ func (x *GetStatusRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *GetStatusRequest) GetConfiguration() bool {
+	if x != nil {
+		return x.Configuration
+	}
+	return false
 }
 
 // The link to drain.
@@ -847,9 +856,15 @@ type GetStatusResponse struct {
 	BoundsReached []*BoundReached `protobuf:"bytes,11,rep,name=bounds_reached,json=boundsReached,proto3" json:"bounds_reached,omitempty"`
 	// How many messages and bindings of programs the rules have refused since the daemon
 	// started.
-	ApiDenied     uint64 `protobuf:"varint,12,opt,name=api_denied,json=apiDenied,proto3" json:"api_denied,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ApiDenied uint64 `protobuf:"varint,12,opt,name=api_denied,json=apiDenied,proto3" json:"api_denied,omitempty"`
+	// Every setting, as the configuration file would have it (YAML), with a comment that says
+	// where each comes from; only if asked for. It has the names of files, and nothing of what
+	// is in them.
+	Configuration string `protobuf:"bytes,40,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	// When the certificate is over that the daemon shows over TCP; absent without TLS.
+	CertificateExpires *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=certificate_expires,json=certificateExpires,proto3" json:"certificate_expires,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -966,6 +981,20 @@ func (x *GetStatusResponse) GetApiDenied() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetConfiguration() string {
+	if x != nil {
+		return x.Configuration
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetCertificateExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CertificateExpires
+	}
+	return nil
+}
+
 // A bound that was reached. The daemon's docs/bounds.md lists them.
 type BoundReached struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1067,7 +1096,10 @@ type LinkStatus struct {
 	// "uid 1000 (pid 77)", or "unknown". Empty if there has been no stream.
 	Identity string `protobuf:"bytes,15,opt,name=identity,proto3" json:"identity,omitempty"`
 	// Whether this daemon dials the link, else its peer does.
-	Dialled       bool `protobuf:"varint,16,opt,name=dialled,proto3" json:"dialled,omitempty"`
+	Dialled bool `protobuf:"varint,16,opt,name=dialled,proto3" json:"dialled,omitempty"`
+	// Why it is not up, in a word, if one of its ends has said so: the name of an ErrorCode,
+	// such as "loop" or "same network id". Empty if it is up, and for other reasons.
+	ErrorCode     string `protobuf:"bytes,40,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1214,6 +1246,13 @@ func (x *LinkStatus) GetDialled() bool {
 	return false
 }
 
+func (x *LinkStatus) GetErrorCode() string {
+	if x != nil {
+		return x.ErrorCode
+	}
+	return ""
+}
+
 // A message that was lost, without its data.
 type Drop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1346,7 +1385,9 @@ type LinkCounts struct {
 	Resyncs uint64 `protobuf:"varint,21,opt,name=resyncs,proto3" json:"resyncs,omitempty"`
 	// Of the messages that ended, in either direction, those that somebody may miss, by
 	// reason.
-	Lost          map[string]uint64 `protobuf:"bytes,22,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Lost map[string]uint64 `protobuf:"bytes,22,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The most messages that our Ksock's queue takes; 0 if there is no epoch.
+	QueueBound    uint64 `protobuf:"varint,40,opt,name=queue_bound,json=queueBound,proto3" json:"queue_bound,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1535,6 +1576,13 @@ func (x *LinkCounts) GetLost() map[string]uint64 {
 	return nil
 }
 
+func (x *LinkCounts) GetQueueBound() uint64 {
+	if x != nil {
+		return x.QueueBound
+	}
+	return 0
+}
+
 var File_kbus_limpet_v1_admin_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
@@ -1569,20 +1617,21 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x13FindInterestRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\",\n" +
 	"\x14FindInterestResponse\x12\x14\n" +
-	"\x05links\x18\x01 \x03(\tR\x05links\"\x7f\n" +
+	"\x05links\x18\x01 \x03(\tR\x05links\"\xa5\x01\n" +
 	"\x10GetStatusRequest\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\x12\x1b\n" +
 	"\tmax_drops\x18\x02 \x01(\rR\bmaxDrops\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"[\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12$\n" +
+	"\rconfiguration\x18( \x01(\bR\rconfiguration\"[\n" +
 	"\x10DrainLinkRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"3\n" +
 	"\x11DrainLinkResponse\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x01 \x01(\x04R\n" +
-	"unfinished\"\xcf\x03\n" +
+	"unfinished\"\xc2\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03bus\x18\x02 \x01(\tR\x03bus\x12\x1d\n" +
@@ -1601,11 +1650,13 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	" \x03(\tR\binsecure\x12C\n" +
 	"\x0ebounds_reached\x18\v \x03(\v2\x1c.kbus.limpet.v1.BoundReachedR\rboundsReached\x12\x1d\n" +
 	"\n" +
-	"api_denied\x18\f \x01(\x04R\tapiDenied\"L\n" +
+	"api_denied\x18\f \x01(\x04R\tapiDenied\x12$\n" +
+	"\rconfiguration\x18( \x01(\tR\rconfiguration\x12K\n" +
+	"\x13certificate_expires\x18) \x01(\v2\x1a.google.protobuf.TimestampR\x12certificateExpires\"L\n" +
 	"\fBoundReached\x12\x10\n" +
 	"\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n" +
 	"\x05bound\x18\x02 \x01(\tR\x05bound\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x04R\x05count\"\xb8\x04\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\xd7\x04\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1626,13 +1677,15 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x05drops\x18\r \x03(\v2\x14.kbus.limpet.v1.DropR\x05drops\x12\x1c\n" +
 	"\ttransport\x18\x0e \x01(\tR\ttransport\x12\x1a\n" +
 	"\bidentity\x18\x0f \x01(\tR\bidentity\x12\x18\n" +
-	"\adialled\x18\x10 \x01(\bR\adialled\"\xbb\x01\n" +
+	"\adialled\x18\x10 \x01(\bR\adialled\x12\x1d\n" +
+	"\n" +
+	"error_code\x18( \x01(\tR\terrorCode\"\xbb\x01\n" +
 	"\x04Drop\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
 	"\tfrom_peer\x18\x02 \x01(\bR\bfromPeer\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x121\n" +
 	"\amessage\x18\x04 \x01(\v2\x17.kbus.limpet.v1.MessageR\amessage\x12\x1b\n" +
-	"\tdata_size\x18\x05 \x01(\rR\bdataSize\"\xd3\a\n" +
+	"\tdata_size\x18\x05 \x01(\rR\bdataSize\"\xf4\a\n" +
 	"\n" +
 	"LinkCounts\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x18\n" +
@@ -1659,7 +1712,9 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x04busy\x18\x13 \x01(\x04R\x04busy\x12\x17\n" +
 	"\ato_peer\x18\x14 \x01(\x04R\x06toPeer\x12\x18\n" +
 	"\aresyncs\x18\x15 \x01(\x04R\aresyncs\x128\n" +
-	"\x04lost\x18\x16 \x03(\v2$.kbus.limpet.v1.LinkCounts.LostEntryR\x04lost\x1a?\n" +
+	"\x04lost\x18\x16 \x03(\v2$.kbus.limpet.v1.LinkCounts.LostEntryR\x04lost\x12\x1f\n" +
+	"\vqueue_bound\x18( \x01(\x04R\n" +
+	"queueBound\x1a?\n" +
 	"\x11FromBusEndedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a@\n" +
@@ -1733,32 +1788,33 @@ var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	23, // 4: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
 	16, // 5: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
 	15, // 6: kbus.limpet.v1.GetStatusResponse.bounds_reached:type_name -> kbus.limpet.v1.BoundReached
-	0,  // 7: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
-	23, // 8: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
-	18, // 9: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
-	17, // 10: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
-	23, // 11: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
-	24, // 12: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
-	19, // 13: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	20, // 14: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	21, // 15: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
-	11, // 16: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
-	12, // 17: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
-	9,  // 18: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
-	7,  // 19: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
-	1,  // 20: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
-	4,  // 21: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
-	14, // 22: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	13, // 23: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
-	10, // 24: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
-	8,  // 25: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
-	2,  // 26: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
-	5,  // 27: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
-	22, // [22:28] is the sub-list for method output_type
-	16, // [16:22] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	23, // 7: kbus.limpet.v1.GetStatusResponse.certificate_expires:type_name -> google.protobuf.Timestamp
+	0,  // 8: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
+	23, // 9: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
+	18, // 10: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
+	17, // 11: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
+	23, // 12: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
+	24, // 13: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
+	19, // 14: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	20, // 15: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	21, // 16: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
+	11, // 17: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
+	12, // 18: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
+	9,  // 19: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
+	7,  // 20: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
+	1,  // 21: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
+	4,  // 22: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
+	14, // 23: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	13, // 24: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	10, // 25: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
+	8,  // 26: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
+	2,  // 27: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
+	5,  // 28: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
+	23, // [23:29] is the sub-list for method output_type
+	17, // [17:23] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_admin_proto_init() }
