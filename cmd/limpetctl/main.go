@@ -52,8 +52,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	var said *saidError
 	var check *checkError
+	var coded codedError
 	switch {
-	case err == nil, errors.As(err, &said):
+	case err == nil, errors.As(err, &said), errors.As(err, &coded):
 	case errors.As(err, &check):
 		printable.Fprintf(out, "%s\n", check.line) // monitoring reads it there
 	case ran == root: // there is no such command
@@ -70,9 +71,12 @@ func exitCode(err error) int {
 	var usage *usageError
 	var none *client.NoAnswerError
 	var check *checkError
+	var coded codedError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &coded):
+		return int(coded)
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &check):
@@ -160,7 +164,7 @@ limpetd on this machine, through its local API.
 
 Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
 2 wrong flags or arguments; 3 the reply says that no replier will answer; 130
-interrupted. Those of limpetctl check are its own.`,
+interrupted. Those of limpetctl check and doctor are their own.`,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := cmd.ValidateFlagGroups(); err != nil { // cobra does so too, later, as no error of usage
 				return &usageError{err}
@@ -185,7 +189,7 @@ interrupted. Those of limpetctl check are its own.`,
 	cmd.MarkFlagsMutuallyExclusive("format", "json", "raw")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules(), o.newCheck(), o.newLatency(), o.newContext())
+	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules(), o.newCheck(), o.newLatency(), o.newContext(), o.newDoctor(), o.newBench(), o.newBugreport())
 	buildinfo.AddTo(cmd)
 	manual.AddTo(cmd, 1)
 	return cmd
