@@ -46,7 +46,7 @@ func TestLimpetctlReplies(t *testing.T) {
 	p := limpetd(t, 1)
 	ctlStart(t, p, "reply", "$.Echo", "--command", `cat; printf " $KBUS_NAME"`)
 	ctlStart(t, p, "reply", "$.Facts", "--command", `echo $KBUS_ID $KBUS_FROM $KBUS_ORIG_FROM`)
-	ctlStart(t, p, "reply", "$.Deaf", "--command", "echo yes")                 // which does not read its input
+	ctlStart(t, p, "reply", "$.Deaf", "--command", "echo yes")              // which does not read its input
 	ctlStart(t, p, "reply", "$.Child", "--command", "sleep 5 & echo child") // which leaves a program behind that holds its output
 	ctlStart(t, p, "reply", "$.Fail", "--command", "exit 7")
 	ctlStart(t, p, "reply", "$.Long", "--command", "yes")
