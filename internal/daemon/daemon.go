@@ -56,6 +56,7 @@ type Daemon struct {
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
 	shown    atomic.Pointer[string]   // Config.Shown
+	reloads  reloads
 
 	running, dialling sync.WaitGroup // what serves, and what dials
 
@@ -117,7 +118,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return &ConfigError{"rules", err}
 	}
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
-	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached}); err != nil {
+	if d.registry, err = d.newRegistry(rpcs); err != nil {
 		return err
 	}
 	if cfg.Limpet.Termination != "" {
@@ -142,7 +143,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	d.shown.Store(&cfg.Shown)
 	if d.tls != nil {
-		d.admin.CertificateExpires = d.tls.Expires
+		d.admin.CertificateExpires = d.tls.ValidUntil
 	}
 	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, d.guards.programs.ServerOptions(wire.Codec)...)
 	d.api.health.Alive = d.Alive
