@@ -109,6 +109,45 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// What is different each time has one shape all the same.
+func TestShapes(t *testing.T) {
+	api := realDaemon(t, "")
+	bus, err := client.Open(api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	r, err := bus.Serve(t.Context(), 0, "$.Ask")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	go func() {
+		for {
+			q, err := r.Recv()
+			if err != nil || r.Reply(q, "", nil) != nil {
+				return
+			}
+		}
+	}()
+	for args, want := range map[string]string{
+		"check":                   "health problems links_up links open_requests lost api_missed",
+		"latency $.Ask --count 1": "asked answered min_seconds p50_seconds p99_seconds max_seconds",
+		"doctor --between 1ms":    "code severity about finding cure",
+		"send $.A":                "id",
+		"bugreport --between 1ms " + filepath.Join(t.TempDir(), "r.tgz"): "file what size missing",
+	} {
+		var out, errOut bytes.Buffer
+		if code := run(t.Context(), append([]string{"--api", api, "--json"}, strings.Fields(args)...), &out, &errOut); code != exitOK {
+			t.Errorf("%s: %d, %s", args, code, &errOut)
+		}
+		names, _ := members(t, out.String())
+		if len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return n != want }) {
+			t.Errorf("%s prints %s", args, &out)
+		}
+	}
+}
+
 // An interrupted bench prints what it has measured so far.
 func TestBenchInterrupted(t *testing.T) {
 	api := realDaemon(t, "")
