@@ -187,6 +187,9 @@ func TestLimpetctlChecks(t *testing.T) {
 	if out, code := ctl(t, p, "check"); code != 0 || out != "LIMPETD OK - 1 of 1 links up | links_up=1 open_requests=0 lost=0c api_missed=0c\n" {
 		t.Errorf("linked: %q (%d)", out, code)
 	}
+	if st, err := p.bus.Status(within(t)); err != nil || st.GetVersion() == "" || st.GetLinks()[0].GetPeerVersion() != st.GetVersion() || st.GetLinks()[0].GetCounts().GetQueueBound() == 0 {
+		t.Errorf("the link's other end, and its queue: %v, %v", st, err)
+	}
 	if out, code := ctl(t, p, "check", "--links", "2"); code != 2 || !strings.HasPrefix(out, "LIMPETD CRITICAL - 1 links are up, not 2") {
 		t.Errorf("too few: %q (%d)", out, code)
 	}

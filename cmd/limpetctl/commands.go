@@ -138,6 +138,9 @@ func (o *options) newStatus() *cobra.Command {
 					if l.GetPeerNetworkId() != 0 {
 						printable.Fprintf(out, ", network %d", l.GetPeerNetworkId())
 					}
+					if l.GetPeerVersion() != "" {
+						printable.Fprintf(out, " of limpetd %s", l.GetPeerVersion())
+					}
 					if n := l.GetNetworksBehind(); len(n) > 0 {
 						printable.Fprintf(out, " and behind it %v", n)
 					}

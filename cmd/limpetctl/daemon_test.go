@@ -248,7 +248,7 @@ func TestDoctorFinds(t *testing.T) {
 	for _, o := range objects {
 		found = append(found, o["code"].(string))
 	}
-	if want := []string{"L031", "L050", "L010", "L060", "L064", "L070", "L071"}; code != int(doctor.Warning) || !slices.Equal(found, want) {
+	if want := []string{"L031", "L050", "L010", "L060", "L064", "L070", "L071", "L073"}; code != int(doctor.Warning) || !slices.Equal(found, want) {
 		t.Errorf("%d: %v, want %v", code, found, want)
 	}
 }

@@ -46,7 +46,7 @@ const huge = 1<<53 + 1
 func steadyLink() *pb.LinkStatus {
 	return &pb.LinkStatus{
 		Name: "connect hosta:7000", State: pb.LinkState_LINK_STATE_DETACHED, PeerNetworkId: 7, PeerInstanceId: "0a", LastError: "EOF", Since: timestamppb.New(noon),
-		Ksock: 3, NetworksBehind: []uint32{8, 9}, SessionId: "0b", Epochs: 2, Resumed: 1, Transport: "tls", Identity: "hosta", Dialled: true,
+		Ksock: 3, NetworksBehind: []uint32{8, 9}, SessionId: "0b", Epochs: 2, Resumed: 1, Transport: "tls", Identity: "hosta", Dialled: true, PeerVersion: "v1.2.2",
 		Counts: &pb.LinkCounts{Requests: huge, FromBusEnded: map[string]uint64{"delivered": 5, "expired": 1}, Lost: map[string]uint64{"expired": 1}, QueueBound: 65536},
 		Drops: []*pb.Drop{{
 			Time: timestamppb.New(noon), FromPeer: true, Reason: "expired", DataSize: 5,

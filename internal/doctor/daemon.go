@@ -75,6 +75,9 @@ func (e *examination) link(l, first *pb.LinkStatus) {
 	case pb.LinkState_LINK_STATE_CONNECTING:
 		e.down(l, since)
 	}
+	if v := l.GetPeerVersion(); v != "" && v != e.Last.GetVersion() {
+		e.find("L073", Note, name, "install the same version at both ends, when it suits you", "the peer is limpetd %s, this one %s", v, e.Last.GetVersion())
+	}
 	e.losses(l, first)
 }
 

@@ -107,6 +107,8 @@ func TestFindings(t *testing.T) {
 		{"programs denied", func(s *doctor.Snapshot) { s.First.ApiDenied, s.Last.ApiDenied = 1, 1 }, "L071 note"},
 		{"peer denied", link(func(_, b *pb.LinkStatus) { b.Counts.FromPeerEnded = map[string]uint64{"denied": 1} }), "L071 warning"},
 		{"unknown frames", link(func(_, b *pb.LinkStatus) { b.Counts.UnknownFrames = 1 }), "L072 note"},
+		{"peer's version", link(func(_, b *pb.LinkStatus) { b.PeerVersion = "v2" }), "L073 note"},
+		{"same version", link(func(_, b *pb.LinkStatus) { b.PeerVersion = "v1" }), ""},
 		{"failed unit", func(s *doctor.Snapshot) { s.Unit = &doctor.Unit{Active: "failed"} }, "L080 critical"},
 		{"restarted", func(s *doctor.Snapshot) { s.Unit = &doctor.Unit{Active: "active", Restarts: 2} }, "L081 warning"},
 		{"unit", func(s *doctor.Snapshot) { s.Unit = &doctor.Unit{Active: "active"} }, ""},

@@ -223,7 +223,7 @@ func linkStatus(p *limpet.Peering, drops uint32) *pb.LinkStatus {
 		}
 	}
 	if st.Peer != nil {
-		out.PeerNetworkId, out.PeerInstanceId = st.Peer.NetworkID, st.Peer.Instance.String()
+		out.PeerNetworkId, out.PeerInstanceId, out.PeerVersion = st.Peer.NetworkID, st.Peer.Instance.String(), st.Peer.Software
 	}
 	if st.Session != (link.SessionID{}) {
 		out.SessionId = st.Session.String()

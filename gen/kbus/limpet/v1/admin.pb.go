@@ -1099,7 +1099,10 @@ type LinkStatus struct {
 	Dialled bool `protobuf:"varint,16,opt,name=dialled,proto3" json:"dialled,omitempty"`
 	// Why it is not up, in a word, if one of its ends has said so: the name of an ErrorCode,
 	// such as "loop" or "same network id". Empty if it is up, and for other reasons.
-	ErrorCode     string `protobuf:"bytes,40,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	ErrorCode string `protobuf:"bytes,40,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	// The version of limpetd that the peer says it is, when the link has been up; empty if it
+	// has not said.
+	PeerVersion   string `protobuf:"bytes,41,opt,name=peer_version,json=peerVersion,proto3" json:"peer_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1249,6 +1252,13 @@ func (x *LinkStatus) GetDialled() bool {
 func (x *LinkStatus) GetErrorCode() string {
 	if x != nil {
 		return x.ErrorCode
+	}
+	return ""
+}
+
+func (x *LinkStatus) GetPeerVersion() string {
+	if x != nil {
+		return x.PeerVersion
 	}
 	return ""
 }
@@ -1656,7 +1666,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\fBoundReached\x12\x10\n" +
 	"\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n" +
 	"\x05bound\x18\x02 \x01(\tR\x05bound\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x04R\x05count\"\xd7\x04\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\xfa\x04\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1679,7 +1689,8 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\bidentity\x18\x0f \x01(\tR\bidentity\x12\x18\n" +
 	"\adialled\x18\x10 \x01(\bR\adialled\x12\x1d\n" +
 	"\n" +
-	"error_code\x18( \x01(\tR\terrorCode\"\xbb\x01\n" +
+	"error_code\x18( \x01(\tR\terrorCode\x12!\n" +
+	"\fpeer_version\x18) \x01(\tR\vpeerVersion\"\xbb\x01\n" +
 	"\x04Drop\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
 	"\tfrom_peer\x18\x02 \x01(\bR\bfromPeer\x12\x16\n" +
