@@ -48,6 +48,9 @@ func TestContexts(t *testing.T) {
 		{"context use", "", exitOK},
 		{"context list", "  south  /run/south.sock\n", exitOK},
 		{"context show north", `there is no context "north"`, exitUsage},
+		{"__complete status --context s", "south\n", exitOK},
+		{"__complete context use s", "south\n", exitOK},
+		{"__complete status --format j", "json\n", exitOK},
 	} {
 		out, code := contextual(t, dir, strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(out, c.says) || c.says == "" && out != "" {

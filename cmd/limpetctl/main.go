@@ -188,6 +188,16 @@ interrupted. Those of limpetctl check and doctor are their own.`,
 	f.BoolVar(&o.raw, "raw", false, "short for --format raw")
 	cmd.MarkFlagsMutuallyExclusive("format", "json", "raw")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
+	for flag, complete := range map[string]cobra.CompletionFunc{
+		"format": cobra.FixedCompletions([]cobra.Completion{formatText, formatJSON, formatRaw}, cobra.ShellCompDirectiveNoFileComp),
+		"context": func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return completeContexts(cmd, nil, "")
+		},
+	} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+			panic(err) // there is no such flag
+		}
+	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules(), o.newCheck(), o.newLatency(), o.newContext(), o.newDoctor(), o.newBench(), o.newBugreport())
 	buildinfo.AddTo(cmd)
