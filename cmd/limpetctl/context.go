@@ -177,7 +177,8 @@ func (o *options) listContexts(out io.Writer) error {
 }
 
 func (o *options) showContext(out io.Writer, name string) error {
-	p, inUse := new(place), false
+	inUse := false
+	var p *place
 	var err error
 	if name == "" {
 		p, err = o.find(os.Getenv)
