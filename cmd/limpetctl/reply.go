@@ -141,24 +141,25 @@ func runFor(ctx context.Context, command string, q *kbusdev.Message) ([]byte, er
 	if errors.Is(err, exec.ErrWaitDelay) { // it has ended well, and has said what it had to
 		err = nil
 	}
-	return out.Bytes(), err
+	return out.taken.Bytes(), err
 }
 
-// An output takes what a command prints, as much as fits into a message.
+// An output takes what a command prints, as much as fits into a message. The buffer is not
+// embedded: io.Copy would find its ReadFrom, which takes everything.
 type output struct {
-	bytes.Buffer
+	taken   bytes.Buffer
 	full    func() // called when there is too much
 	tooLong bool
 }
 
 // Write is io.Writer's.
 func (o *output) Write(p []byte) (int, error) {
-	if o.Len()+len(p) > maxOutput {
+	if o.taken.Len()+len(p) > maxOutput {
 		o.tooLong = true
 		o.full()
 		return 0, errTooLong
 	}
-	return o.Buffer.Write(p)
+	return o.taken.Write(p)
 }
 
 var errTooLong = errors.New("the output is too long")
