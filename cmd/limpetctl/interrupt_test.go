@@ -58,7 +58,9 @@ func TestInterrupted(t *testing.T) {
 }
 
 // measures reports whether a command prints what it has measured so far.
-func measures(args string) bool { return strings.HasPrefix(args, "latency") || strings.HasPrefix(args, "bench") }
+func measures(args string) bool {
+	return strings.HasPrefix(args, "latency") || strings.HasPrefix(args, "bench")
+}
 
 // Data that never comes on standard input is not waited for after an interruption.
 func TestInterruptedInput(t *testing.T) {
