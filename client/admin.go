@@ -18,6 +18,17 @@ func (b *Bus) Status(ctx context.Context) (*pb.GetStatusResponse, error) {
 	return b.status(ctx, &pb.GetStatusRequest{})
 }
 
+// Configuration returns every setting of the daemon, as its configuration file would have
+// it (YAML), with a comment that says where each comes from. It is "" if the daemon does not
+// tell.
+func (b *Bus) Configuration(ctx context.Context) (string, error) {
+	r, err := b.admin.GetStatus(ctx, &pb.GetStatusRequest{Configuration: true, PageSize: 1})
+	if err != nil {
+		return "", statusError("configuration", "", err)
+	}
+	return r.GetConfiguration(), nil
+}
+
 // LinkStatus returns what one link is doing, or all if name is "", with up to drops of
 // the latest messages that it lost.
 func (b *Bus) LinkStatus(ctx context.Context, name string, drops uint32) ([]*pb.LinkStatus, error) {

@@ -159,6 +159,7 @@ func (n *Node) baseGreeting(cfg Config) *link.Greeting {
 		WindowBytes:    cfg.WindowBytes,
 		Expected:       1,
 		Features:       []string{featureDrain, featureTopologyChanges},
+		Software:       n.software,
 	}
 	if n.watching && !cfg.AllInterest {
 		g.Features = append(g.Features, featureInterest)

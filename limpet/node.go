@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type Node struct {
 	networkID uint32
 	instance  link.InstanceID
 	maxSize   uint32
+	software  string // told to peers
 	log       *slog.Logger
 	tracing   trace.Config
 
@@ -226,4 +228,10 @@ func (i lockedIDs) Read(id kbusdev.MsgID, from kbusdev.KsockID, now time.Time) {
 func losesUnread(bus kbusdev.Bus) bool {
 	b, ok := bus.(interface{ LosesUnread() bool })
 	return ok && b.LosesUnread()
+}
+
+// SetSoftware sets the version that peers are told, for people: its first 64 bytes. It is
+// called before there is a link.
+func (n *Node) SetSoftware(version string) {
+	n.software = strings.ToValidUTF8(version[:min(len(version), 64)], "")
 }

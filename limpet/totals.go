@@ -78,6 +78,8 @@ type Counts struct {
 	// Queued messages wait in our Ksock; QueueFull counts how often that was seen
 	// at its bound, when the bus may have dropped what cannot be known.
 	Queued, QueueFull uint64
+	// QueueBound is how many messages that queue takes; 0 if there is no epoch.
+	QueueBound uint64
 	// WindowFull counts the times that the send window had no room.
 	WindowFull uint64
 	// UnknownFrames were ignored.

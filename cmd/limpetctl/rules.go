@@ -40,7 +40,7 @@ all names must be allowed, except to listen: for that any is enough.`,
 					return err
 				}
 				if o.json {
-					return o.printProto(cmd, r)
+					return o.printProto(cmd.OutOrStdout(), r)
 				}
 				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 				for _, v := range r.GetVerdicts() {

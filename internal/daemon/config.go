@@ -85,6 +85,8 @@ type Config struct {
 	StuckAfter time.Duration
 	// Version is told by GetStatus.
 	Version string
+	// Shown is every setting as YAML, with where it comes from, for GetStatus.
+	Shown string
 	// Level is what is logged; it is set in LevelVar, unless that is nil, at a Reload.
 	Level    slog.Level
 	LevelVar *slog.LevelVar

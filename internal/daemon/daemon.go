@@ -58,6 +58,7 @@ type Daemon struct {
 	links    *announcer    // nil without AnnounceLinks
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
+	shown    atomic.Pointer[string]   // Config.Shown
 	reloads  reloads
 
 	flight       *flight.Recorder    // nil if it is off
@@ -101,6 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if d.node, err = limpet.NewNode(b, max(cfg.NetworkID, 1), cfg.Log); err != nil { // an id that nobody sees if there is no link
 		return nil, err
 	}
+	d.node.SetSoftware(cfg.Version)
 	d.node.BoundNames(cmp.Or(cfg.PeerNames, defaultPeerNames), 2*cmp.Or(cfg.PeerNames, defaultPeerNames))
 	d.draining, d.alive.question = make(chan struct{}), func() error { return touch(d.node) }
 	if err := d.open(ctx); err != nil {
@@ -149,6 +151,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached,
 		SpansLost: d.spansLost, Explain: d.explain, Reloads: d.reloadFor, Insecure: d.insecure,
+		Configuration: func() string { return *d.shown.Load() },
+	}
+	d.shown.Store(&cfg.Shown)
+	if d.tls != nil {
+		d.admin.CertificateExpires = d.tls.ValidUntil
 	}
 	if err := d.openFlight(); err != nil {
 		return err

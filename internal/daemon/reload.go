@@ -77,6 +77,7 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 		return err
 	}
 	d.cfg.Links, d.cfg.Limpet, d.cfg.Level, d.cfg.Rules, d.cfg.Tests = to.Links, to.Limpet, to.Level, to.Rules, to.Tests
+	d.shown.Store(&to.Shown)
 	d.api.health.Started(d.cfg.dialled())
 	d.sayInsecure()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.drainTimeout()+drainMargin) // all or nothing, whoever asked

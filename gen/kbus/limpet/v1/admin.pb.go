@@ -849,7 +849,9 @@ type GetStatusRequest struct {
 	// which bounds them in any case.
 	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the answer before; empty for the first page.
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Tell the configuration too.
+	Configuration bool `protobuf:"varint,40,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -910,6 +912,13 @@ func (x *GetStatusRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *GetStatusRequest) GetConfiguration() bool {
+	if x != nil {
+		return x.Configuration
+	}
+	return false
 }
 
 // The link to drain.
@@ -1049,8 +1058,14 @@ type GetStatusResponse struct {
 	ApiDenied uint64 `protobuf:"varint,12,opt,name=api_denied,json=apiDenied,proto3" json:"api_denied,omitempty"`
 	// How many trace spans have not reached their collector since the daemon started.
 	TraceSpansLost uint64 `protobuf:"varint,30,opt,name=trace_spans_lost,json=traceSpansLost,proto3" json:"trace_spans_lost,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Every setting, as the configuration file would have it (YAML), with a comment that says
+	// where each comes from; only if asked for. It has the names of files, and nothing of what
+	// is in them.
+	Configuration string `protobuf:"bytes,40,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	// When the certificate is over that the daemon shows over TCP; absent without TLS.
+	CertificateExpires *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=certificate_expires,json=certificateExpires,proto3" json:"certificate_expires,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -1174,6 +1189,20 @@ func (x *GetStatusResponse) GetTraceSpansLost() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetConfiguration() string {
+	if x != nil {
+		return x.Configuration
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetCertificateExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CertificateExpires
+	}
+	return nil
+}
+
 // A bound that was reached. The daemon's docs/bounds.md lists them.
 type BoundReached struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1275,7 +1304,13 @@ type LinkStatus struct {
 	// "uid 1000 (pid 77)", or "unknown". Empty if there has been no stream.
 	Identity string `protobuf:"bytes,15,opt,name=identity,proto3" json:"identity,omitempty"`
 	// Whether this daemon dials the link, else its peer does.
-	Dialled       bool `protobuf:"varint,16,opt,name=dialled,proto3" json:"dialled,omitempty"`
+	Dialled bool `protobuf:"varint,16,opt,name=dialled,proto3" json:"dialled,omitempty"`
+	// Why it is not up, in a word, if one of its ends has said so: the name of an ErrorCode,
+	// such as "loop" or "same network id". Empty if it is up, and for other reasons.
+	ErrorCode string `protobuf:"bytes,40,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	// The version of limpetd that the peer says it is, when the link has been up; empty if it
+	// has not said.
+	PeerVersion   string `protobuf:"bytes,41,opt,name=peer_version,json=peerVersion,proto3" json:"peer_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1422,6 +1457,20 @@ func (x *LinkStatus) GetDialled() bool {
 	return false
 }
 
+func (x *LinkStatus) GetErrorCode() string {
+	if x != nil {
+		return x.ErrorCode
+	}
+	return ""
+}
+
+func (x *LinkStatus) GetPeerVersion() string {
+	if x != nil {
+		return x.PeerVersion
+	}
+	return ""
+}
+
 // A message that was lost, without its data.
 type Drop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1554,7 +1603,9 @@ type LinkCounts struct {
 	Resyncs uint64 `protobuf:"varint,21,opt,name=resyncs,proto3" json:"resyncs,omitempty"`
 	// Of the messages that ended, in either direction, those that somebody may miss, by
 	// reason.
-	Lost          map[string]uint64 `protobuf:"bytes,22,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Lost map[string]uint64 `protobuf:"bytes,22,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The most messages that our Ksock's queue takes; 0 if there is no epoch.
+	QueueBound    uint64 `protobuf:"varint,40,opt,name=queue_bound,json=queueBound,proto3" json:"queue_bound,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1743,6 +1794,13 @@ func (x *LinkCounts) GetLost() map[string]uint64 {
 	return nil
 }
 
+func (x *LinkCounts) GetQueueBound() uint64 {
+	if x != nil {
+		return x.QueueBound
+	}
+	return 0
+}
+
 var File_kbus_limpet_v1_admin_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
@@ -1787,20 +1845,21 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x13FindInterestRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\",\n" +
 	"\x14FindInterestResponse\x12\x14\n" +
-	"\x05links\x18\x01 \x03(\tR\x05links\"\x7f\n" +
+	"\x05links\x18\x01 \x03(\tR\x05links\"\xa5\x01\n" +
 	"\x10GetStatusRequest\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\x12\x1b\n" +
 	"\tmax_drops\x18\x02 \x01(\rR\bmaxDrops\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"[\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12$\n" +
+	"\rconfiguration\x18( \x01(\bR\rconfiguration\"[\n" +
 	"\x10DrainLinkRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"3\n" +
 	"\x11DrainLinkResponse\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x01 \x01(\x04R\n" +
-	"unfinished\"\xf9\x03\n" +
+	"unfinished\"\xec\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03bus\x18\x02 \x01(\tR\x03bus\x12\x1d\n" +
@@ -1820,11 +1879,13 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x0ebounds_reached\x18\v \x03(\v2\x1c.kbus.limpet.v1.BoundReachedR\rboundsReached\x12\x1d\n" +
 	"\n" +
 	"api_denied\x18\f \x01(\x04R\tapiDenied\x12(\n" +
-	"\x10trace_spans_lost\x18\x1e \x01(\x04R\x0etraceSpansLost\"L\n" +
+	"\x10trace_spans_lost\x18\x1e \x01(\x04R\x0etraceSpansLost\x12$\n" +
+	"\rconfiguration\x18( \x01(\tR\rconfiguration\x12K\n" +
+	"\x13certificate_expires\x18) \x01(\v2\x1a.google.protobuf.TimestampR\x12certificateExpires\"L\n" +
 	"\fBoundReached\x12\x10\n" +
 	"\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n" +
 	"\x05bound\x18\x02 \x01(\tR\x05bound\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x04R\x05count\"\xb8\x04\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\xfa\x04\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1845,13 +1906,16 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x05drops\x18\r \x03(\v2\x14.kbus.limpet.v1.DropR\x05drops\x12\x1c\n" +
 	"\ttransport\x18\x0e \x01(\tR\ttransport\x12\x1a\n" +
 	"\bidentity\x18\x0f \x01(\tR\bidentity\x12\x18\n" +
-	"\adialled\x18\x10 \x01(\bR\adialled\"\xbb\x01\n" +
+	"\adialled\x18\x10 \x01(\bR\adialled\x12\x1d\n" +
+	"\n" +
+	"error_code\x18( \x01(\tR\terrorCode\x12!\n" +
+	"\fpeer_version\x18) \x01(\tR\vpeerVersion\"\xbb\x01\n" +
 	"\x04Drop\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
 	"\tfrom_peer\x18\x02 \x01(\bR\bfromPeer\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x121\n" +
 	"\amessage\x18\x04 \x01(\v2\x17.kbus.limpet.v1.MessageR\amessage\x12\x1b\n" +
-	"\tdata_size\x18\x05 \x01(\rR\bdataSize\"\xd3\a\n" +
+	"\tdata_size\x18\x05 \x01(\rR\bdataSize\"\xf4\a\n" +
 	"\n" +
 	"LinkCounts\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x18\n" +
@@ -1878,7 +1942,9 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x04busy\x18\x13 \x01(\x04R\x04busy\x12\x17\n" +
 	"\ato_peer\x18\x14 \x01(\x04R\x06toPeer\x12\x18\n" +
 	"\aresyncs\x18\x15 \x01(\x04R\aresyncs\x128\n" +
-	"\x04lost\x18\x16 \x03(\v2$.kbus.limpet.v1.LinkCounts.LostEntryR\x04lost\x1a?\n" +
+	"\x04lost\x18\x16 \x03(\v2$.kbus.limpet.v1.LinkCounts.LostEntryR\x04lost\x12\x1f\n" +
+	"\vqueue_bound\x18( \x01(\x04R\n" +
+	"queueBound\x1a?\n" +
 	"\x11FromBusEndedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a@\n" +
@@ -1966,34 +2032,35 @@ var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	26, // 6: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
 	19, // 7: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
 	18, // 8: kbus.limpet.v1.GetStatusResponse.bounds_reached:type_name -> kbus.limpet.v1.BoundReached
-	1,  // 9: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
-	26, // 10: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
-	21, // 11: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
-	20, // 12: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
-	26, // 13: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
-	27, // 14: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
-	22, // 15: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	23, // 16: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	24, // 17: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
-	14, // 18: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
-	15, // 19: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
-	12, // 20: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
-	10, // 21: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
-	4,  // 22: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
-	7,  // 23: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
-	2,  // 24: kbus.limpet.v1.AdminService.Profile:input_type -> kbus.limpet.v1.ProfileRequest
-	17, // 25: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	16, // 26: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
-	13, // 27: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
-	11, // 28: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
-	5,  // 29: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
-	8,  // 30: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
-	3,  // 31: kbus.limpet.v1.AdminService.Profile:output_type -> kbus.limpet.v1.ProfileResponse
-	25, // [25:32] is the sub-list for method output_type
-	18, // [18:25] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	26, // 9: kbus.limpet.v1.GetStatusResponse.certificate_expires:type_name -> google.protobuf.Timestamp
+	1,  // 10: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
+	26, // 11: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
+	21, // 12: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
+	20, // 13: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
+	26, // 14: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
+	27, // 15: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
+	22, // 16: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	23, // 17: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	24, // 18: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
+	14, // 19: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
+	15, // 20: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
+	12, // 21: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
+	10, // 22: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
+	4,  // 23: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
+	7,  // 24: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
+	2,  // 25: kbus.limpet.v1.AdminService.Profile:input_type -> kbus.limpet.v1.ProfileRequest
+	17, // 26: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	16, // 27: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	13, // 28: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
+	11, // 29: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
+	5,  // 30: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
+	8,  // 31: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
+	3,  // 32: kbus.limpet.v1.AdminService.Profile:output_type -> kbus.limpet.v1.ProfileResponse
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_admin_proto_init() }
