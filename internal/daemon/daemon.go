@@ -132,13 +132,12 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.tls, err = cfg.TLS.load(cfg.Log); err != nil {
 		return err
 	}
-	who := identity.Server(d.tls, cfg.Log)
-	d.peers = peerServer(cfg.Log, who, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
+	d.peers = peerServer(cfg.Log, credentialsFor(d.guards.peers, d.tls, cfg.Log), rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached,
 		Explain: d.rules.explain, Reloads: d.reloadFor, Insecure: d.insecure,
 	}
-	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, d.guards.programs.ServerOptions(wire.Codec)...)
+	d.api = apiServer(cfg.Log, credentialsFor(d.guards.programs, d.tls, cfg.Log), rpcs, &authoriser{&d.rules, cfg.IdentityOf, d.guards.programs.Count}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, d.guards.programs.ServerOptions(wire.Codec)...)
 	d.api.health.Alive = d.Alive
 	if err := d.openLinks(ctx); err != nil {
 		return err
