@@ -88,7 +88,9 @@ func program(t *testing.T, api string) *client.Bus {
 
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(within(t), name, args...).CombinedOutput()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience) // processors that are emulated are slow
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
@@ -135,7 +137,7 @@ func upgradeUnderLoad(t *testing.T, hub, leaf *client.Bus) {
 	asked, again, slowest := 0, 0, time.Duration(0)
 	ask := func(n int) {
 		begun := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		pause := time.NewTicker(20 * time.Millisecond)
 		defer pause.Stop()
@@ -156,9 +158,17 @@ func upgradeUnderLoad(t *testing.T, hub, leaf *client.Bus) {
 		}
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
+	over := sync.OnceFunc(func() {
+		close(stop)
+		<-stopped
+		askers.Wait()
+		end()
+		replier.Wait()
+	})
+	defer over()
 	go func() {
 		defer close(stopped)
-		rate := time.NewTicker(20 * time.Millisecond)
+		rate := time.NewTicker(100 * time.Millisecond)
 		defer rate.Stop()
 		for {
 			select {
@@ -183,11 +193,7 @@ func upgradeUnderLoad(t *testing.T, hub, leaf *client.Bus) {
 	if err := hub.WaitLinked(within(t), 1); err != nil {
 		t.Error(err)
 	}
-	close(stop)
-	<-stopped
-	askers.Wait()
-	end()
-	replier.Wait()
+	over()
 	for n := range asked {
 		if times := ran[fmt.Sprint(n)]; times != 1 {
 			t.Errorf("request %d was carried out %d times", n, times)
