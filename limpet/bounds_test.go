@@ -192,3 +192,31 @@ func TestNamesOfAllPeers(t *testing.T) {
 		}
 	})
 }
+
+// Peers that open many links share what their queues may hold: those after the first have a
+// smaller window, when they come again too, and it changes nothing for the first.
+func TestWindowsOfManyPeers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := node(t, membus.New(), 1)
+		for i := range uint32(40) {
+			p := newPuppetOf(t, n, limpet.Config{})
+			p.greeting.NetworkID, p.greeting.Instance = 2+i, link.InstanceID{byte(2 + i)}
+			want := uint64(16 << 20)
+			if i >= 32 {
+				want = 512 << 10
+			}
+			p.dial()
+			if got := p.answer.WindowBytes; got != want {
+				t.Errorf("peer %d has a window of %d bytes, want %d", i, got, want)
+			}
+			if i%10 == 0 || i == 39 {
+				p.stream.Close()
+				synctest.Wait()
+				p.redial()
+				if got := p.answer.WindowBytes; got != want {
+					t.Errorf("peer %d has a window of %d bytes the second time, want %d", i, got, want)
+				}
+			}
+		}
+	})
+}
