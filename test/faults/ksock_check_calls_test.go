@@ -168,7 +168,10 @@ func (tr *ksockTrace) healthy(d *ksockDiary, q *saying, until time.Duration) boo
 	return slices.ContainsFunc(of, func(r *ksockDiary) bool {
 		ready := r.when(isReady)
 		fit := q.To == 0 || q.To == r.find(hasOpened).To
-		return fit && ready != 0 && ready < q.At && r.when(isOver) == 0 && r.ended() > until
+		if !fit || ready == 0 || ready >= q.At || r.when(isOver) != 0 || r.ended() <= until {
+			return false
+		}
+		return !tr.diedBetween(r.home, ready, until) // it may be killed before it learns of that
 	})
 }
 

@@ -276,6 +276,16 @@ func TestKsockChecks(t *testing.T) {
 		}, "refused, but it ran"},
 		{"refused, with nobody there", refused("EADDRNOTAVAIL"), "refused with EADDRNOTAVAIL"},
 		{"refused, for its replier was killed", both(later, refused("EADDRNOTAVAIL"), func(tr *ksockTrace) { tr.cut("r0", 79, string(kill)) }), ""},
+		{"refused, for its replier lived with the daemon before", both(later, refused("EADDRNOTAVAIL"), func(tr *ksockTrace) {
+			tr.deaths = []ksockDeath{{0, 70, 75}}
+			tr.cut("l0", 72, isOver)
+			tr.drop("l0", hasHeard)
+			tr.drop("l1", hasHeard)
+			tr.cut("r0", 95, string(kill))
+			t := tr.at("t0")
+			t.notes = slices.DeleteFunc(t.notes, func(n note) bool { return n.At < 78 })
+			t.write(note{At: 76, Since: 76, What: hasOpened, Key: t.name, To: 1})
+		}), ""},
 		{"refused, but its replier was killed later", both(later, refused("EADDRNOTAVAIL"), replierDied), "refused with EADDRNOTAVAIL"},
 		{"refused by a full replier", both(refused("EBUSY"), small("r0")), ""},
 		{"refused by a replier with room", refused("EBUSY"), "refused with EBUSY"},
