@@ -552,6 +552,7 @@ func asUser(t *testing.T, uid, gid int) func(net.Addr) *grpc.ClientConn {
 // Strangers try everything, and get nothing; each refusal is counted in status, and whoever
 // belongs there notices nothing.
 func TestTableOfStrangers(t *testing.T) {
+	t.Parallel()
 	lines := append(strangersOverTLS(t), strangersOnUnix(t)...)
 	page, err := os.ReadFile("../../docs/security.md")
 	must(t, err)
