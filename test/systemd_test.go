@@ -3,7 +3,6 @@ package test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -48,6 +47,15 @@ func TestSystemd(t *testing.T) {
 		}
 	})
 	t.Run("watchdog", func(t *testing.T) {
+		const dropIn = "/run/systemd/system/leaf.service.d"
+		if err := os.MkdirAll(dropIn, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dropIn+"/watchdog.conf", []byte("[Service]\nWatchdogSec=6\nTimeoutAbortSec=1\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		systemctl(t, "daemon-reload")
+		systemctl(t, "restart", "leaf.service")
 		before := property(t, "leaf.service", "NRestarts")
 		systemctl(t, "kill", "--kill-whom=main", "--signal=STOP", "leaf.service")
 		look := time.NewTicker(200 * time.Millisecond)
@@ -139,7 +147,7 @@ func upgradeUnderLoad(t *testing.T, hub, leaf *client.Bus) {
 		defer cancel()
 		pause := time.NewTicker(20 * time.Millisecond)
 		defer pause.Stop()
-		for data := []byte(fmt.Sprint(n)); ; <-pause.C {
+		for data := []byte(strconv.Itoa(n)); ; <-pause.C {
 			r, err := hub.Call(ctx, &kbusdev.Message{Name: "$.Job", Data: data})
 			mu.Lock()
 			if err == nil && string(r.Data) == string(data) {
@@ -193,7 +201,7 @@ func upgradeUnderLoad(t *testing.T, hub, leaf *client.Bus) {
 	}
 	over()
 	for n := range asked {
-		if times := ran[fmt.Sprint(n)]; times != 1 {
+		if times := ran[strconv.Itoa(n)]; times != 1 {
 			t.Errorf("request %d was carried out %d times", n, times)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,7 +42,6 @@ type site struct {
 	hub, friend *running
 	admin       *client.Bus // of the hub
 	peers, api  net.Addr
-	log         *logBuffer
 	beats       atomic.Uint64
 	open        kbusdev.MsgID // a request on the hub's bus that the friend has still to answer
 
@@ -61,9 +61,8 @@ func strangersRules(friend, guest string) []rules.Rule {
 // newSite has the hub's API on a listener that is open.
 func newSite(t *testing.T, api net.Listener, hub, friend daemon.Config, admin ...client.Option) *site {
 	t.Helper()
-	log, said := newLog()
-	hub.NetworkID, hub.Log, friend.NetworkID = 1, log, 2
-	s := &site{t: t, log: said, api: api.Addr()}
+	hub.NetworkID, friend.NetworkID = 1, 2
+	s := &site{t: t, api: api.Addr()}
 	s.hub = startAt(t, api, hub, admin...)
 	s.admin, s.peers = s.hub.bus, s.hub.PeerAddrs()[0]
 	friend.Links = dial(addrOf(s.hub))
@@ -148,7 +147,7 @@ func (s *site) begin() {
 			case <-pace.C:
 			}
 			s.beats.Store(uint64(n))
-			data := fmt.Sprint(n)
+			data := strconv.Itoa(n)
 			r, err := s.hub.bus.Call(ctx, &kbusdev.Message{Name: "$.Friend", Data: []byte(data)})
 			if err != nil || string(r.Data) != data {
 				t.Errorf("call %d is answered %v, %v", n, r, err)
@@ -168,7 +167,7 @@ func (s *site) begin() {
 		close(stop)
 		n := <-stopped
 		for i := range n {
-			if m, err := heard.Recv(); err != nil || string(m.Data) != fmt.Sprint(i) {
+			if m, err := heard.Recv(); err != nil || string(m.Data) != strconv.Itoa(i) {
 				t.Fatalf("of %d announcements, number %d is %v, %v", n, i, m, err)
 			}
 		}
@@ -409,8 +408,8 @@ func (s *site) read(x *stranger) string {
 		if err != nil {
 			return "nothing comes"
 		}
-		for _, m := range r.GetFrame().GetBatch().GetMessages() {
-			return "it reads " + m.GetName()
+		if got := r.GetFrame().GetBatch().GetMessages(); len(got) > 0 {
+			return "it reads " + got[0].GetName()
 		}
 	}
 }
@@ -617,7 +616,7 @@ func strangersOnUnix(t *testing.T) []string {
 		t.Log("other users of this machine are not tried: only root can be them")
 		return nil
 	}
-	dir, err := os.MkdirTemp("/tmp", "strangers")
+	dir, err := os.MkdirTemp("/tmp", "strangers") //nolint:usetesting // others must get into it
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	must(t, os.Chmod(dir, 0o755))
