@@ -227,7 +227,7 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, with 
 		return nil, false, errClosed
 	}
 	asked := n.policiesSet
-	policy, err := n.mayJoin(with, peer)
+	policy, err := n.mayJoin(p, with, peer)
 	if err != nil {
 		n.mu.Unlock()
 		return nil, false, err

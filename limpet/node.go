@@ -15,6 +15,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/recent"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
+	"github.com/kbus-limpet/limpet/limpet/trace"
 )
 
 // A Node is one bus with its network id, and the peerings that join it to others. It
@@ -27,6 +28,7 @@ type Node struct {
 	maxSize   uint32
 	software  string // told to peers
 	log       *slog.Logger
+	tracing   trace.Config
 
 	idsMu    sync.Mutex
 	ids      *recent.IDs
@@ -101,6 +103,12 @@ func (n *Node) Close(ctx context.Context, reason string) {
 	}
 	all.Wait()
 	n.listeners.stop()
+}
+
+// Trace has the requests of all links traced: share and to are as in trace.Config. to is
+// called with a lock held. Trace is called before the first link, if at all.
+func (n *Node) Trace(share float64, to func(*trace.Span)) {
+	n.tracing = trace.Config{Share: share, To: to}
 }
 
 // OnTerminated has f called once, when a limpet has read its termination message.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/trace"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
@@ -152,6 +153,7 @@ func (t *Totals) Counts() Counts { return t.counts(link.Stats{}, translate.Stats
 func (e *Epoch) Closed() {
 	e.rules.GiveNames()
 	e.wants.forget()
+	e.tracer.Cut(e.now, trace.Client) // those are left to the bus, or it has failed
 	t, ledger := e.counts, e.rules.Stats()
 	t.ledger.Requests += ledger.Requests
 	t.ledger.Replies += ledger.Replies

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -42,9 +43,13 @@ type Service struct {
 	Missed func() uint64
 	// Denied returns what the rules have refused programs; nil is 0.
 	Denied func() uint64
+	// SpansLost returns how many trace spans have not reached their collector; nil is 0.
+	SpansLost func() uint64
+	// Flight writes what the flight recorder has; nil if it is off.
+	Flight func(io.Writer) error
 	// Explain returns what the rules make of somebody and a name, and how many there are;
 	// nil is for a daemon without rules.
-	Explain func(id rules.Identity, network uint32, name string) ([]rules.Explained, int)
+	Explain func(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error)
 	// Reached returns how often each bound was reached, by who met it and the bound; nil is
 	// never.
 	Reached func() map[string]map[string]uint64
@@ -101,6 +106,9 @@ func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetS
 	}
 	if s.Denied != nil {
 		r.ApiDenied = s.Denied()
+	}
+	if s.SpansLost != nil {
+		r.TraceSpansLost = s.SpansLost()
 	}
 	if s.Reached != nil {
 		r.BoundsReached = boundsReached(s.Reached())
