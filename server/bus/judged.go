@@ -82,9 +82,9 @@ func (k *judged) judge(p *rules.Policy, m *kbusdev.Message) error {
 	switch {
 	case m.IsReply() && !k.owes(m.InReplyTo):
 		return k.denied("send", m.Name)
-	case m.IsRequest() && !p.May(rules.Request, m.Name) && kbusdev.CheckName(m.Name) == nil:
+	case m.IsRequest() && !p.Sends(m) && kbusdev.CheckName(m.Name) == nil:
 		return k.denied("send", m.Name)
-	case !m.IsReply() && !m.IsRequest() && !p.May(rules.Announce, m.Name) && kbusdev.CheckName(m.Name) == nil:
+	case !p.Sends(m) && kbusdev.CheckName(m.Name) == nil:
 		return k.denied(opAnnounce, m.Name)
 	}
 	return nil
@@ -154,27 +154,20 @@ func (k *judged) takes(m *kbusdev.Message) bool {
 	case p == nil, m.IsReply() && m.To == k.ID():
 		return true
 	default:
-		return p.May(rules.Listen, m.Name) && (m.Event == nil || p.Sees(m.Event.Name))
+		return p.Hears(m)
 	}
 }
 
 // Bind binds a name: as replier if the program may bind all that it matches, as listener if
 // it may hear any of it.
 func (k *judged) Bind(name string, as kbusdev.Role) error {
-	if p := k.policy.Load(); p != nil && kbusdev.CheckBindName(name) == nil && !mayBind(p, name, as) {
+	if p := k.policy.Load(); p != nil && kbusdev.CheckBindName(name) == nil && !p.Binds(name, as) {
 		return k.denied(opBind, name)
 	}
 	return k.Ksock.Bind(name, as)
 }
 
 const opBind = "bind"
-
-func mayBind(p *rules.Policy, name string, as kbusdev.Role) bool {
-	if as == kbusdev.Replier {
-		return p.All(rules.Reply, name).Allow
-	}
-	return p.Any(rules.Listen, name).Allow
-}
 
 // Replier looks for a replier of which the program may know.
 func (k *judged) Replier(name string) (kbusdev.KsockID, bool, error) {

@@ -55,7 +55,7 @@ func (s *Service) RulesChanged() {
 		return
 	}
 	for _, b := range all {
-		if k := changed[b.Ksock]; k != nil && b.Role == kbusdev.Replier && !mayBind(k.policy.Load(), b.Name, b.Role) {
+		if k := changed[b.Ksock]; k != nil && b.Role == kbusdev.Replier && !k.policy.Load().Binds(b.Name, b.Role) {
 			_ = k.Unbind(b.Name, b.Role) // the program may have done that, or be gone
 		}
 	}
