@@ -38,8 +38,21 @@ type Config struct {
 	// By is what makes the files: CUSE, FUSE, or with "" CUSE if that is available,
 	// else FUSE.
 	By By
+	// JudgeOf returns who judges what a program does that opens a device; nil, as JudgeOf
+	// itself may be, is nobody: it may do everything. It calls nothing of the Server, and is
+	// safe for concurrent use. When it has other answers, RulesChanged is called.
+	JudgeOf func(Program) membus.Judge
 	// Log gets a line for each device that appears or goes. Required.
 	Log *slog.Logger
+}
+
+// A Program is who has opened a device, as the kernel knew it then. A file that is open may be
+// handed on: it stays the opener's.
+type Program struct {
+	UID, GID uint32
+	// Groups are the supplementary groups, where /proc tells them.
+	Groups []uint32
+	PID    int32
 }
 
 // withDefaults fills in what is zero.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
 )
 
 // byNumber lists the devices there are.
@@ -28,20 +29,20 @@ func (s *Server) byNumber() []*device {
 }
 
 // pids gives the process that opened each Ksock.
-func (d *device) pids() map[kbusdev.KsockID]uint32 {
+func (d *device) pids() map[kbusdev.KsockID]int32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	pids := make(map[kbusdev.KsockID]uint32, len(d.handles))
+	pids := make(map[kbusdev.KsockID]int32, len(d.handles))
 	for _, h := range d.handles {
-		pids[h.ksock.ID()] = h.pid
+		pids[h.ksock.ID()] = h.program.PID
 	}
 	return pids
 }
 
 // WriteBindings writes what /proc/kbus/bindings shows with the module: a comment
 // for each device, then a line "device: ksock pid R|L name" for each binding; and at the
-// end kbusdev.ControlEnd.
-func (s *Server) WriteBindings(w io.Writer) error {
+// end kbusdev.ControlEnd. What j, unless nil, does not let be known is left out.
+func (s *Server) WriteBindings(w io.Writer, j membus.Judge) error {
 	for _, d := range s.byNumber() {
 		if _, err := fmt.Fprintf(w, "# bindings of %s\n", d.path); err != nil {
 			return err
@@ -52,6 +53,9 @@ func (s *Server) WriteBindings(w io.Writer) error {
 			return err
 		}
 		for _, b := range all {
+			if j != nil && !j.Sees(b.Name) {
+				continue
+			}
 			role := "L"
 			if b.Role == kbusdev.Replier {
 				role = "R"
@@ -74,14 +78,26 @@ func (s *Server) WriteStats(w io.Writer) error {
 		}
 		pids := d.pids()
 		for _, k := range d.bus.Stats() {
-			_, err := fmt.Fprintf(w, "%d: %d %d queued %d of %d, set aside %d, read %d, awaiting %d replies, owing %d, send pending %t\n",
-				d.number, k.ID, pids[k.ID], k.Queued, k.MaxMessages, k.SetAside, k.Taken, k.Awaited, k.Unreplied, k.SendPending)
+			_, err := fmt.Fprintf(w, "%d: %d %d queued %d of %d, set aside %d, read %d, awaiting %d replies, owing %d, send pending %t%s\n",
+				d.number, k.ID, pids[k.ID], k.Queued, k.MaxMessages, k.SetAside, k.Taken, k.Awaited, k.Unreplied, k.SendPending, deniedOf(&k))
 			if err != nil {
 				return err
 			}
 		}
 	}
+	if n := s.Denied(); n > 0 {
+		_, err := fmt.Fprintf(w, "# denied by the rules so far: %d\n", n)
+		return err
+	}
 	return nil
+}
+
+// deniedOf tells what of a Ksock's operations the rules have refused, if they limit it.
+func deniedOf(k *membus.KsockStats) string {
+	if !k.Judged && k.Denied == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", denied %d", k.Denied)
 }
 
 // maxAskers bounds the clients of the control socket at one time.
@@ -161,7 +177,10 @@ func (s *Server) answerControl(conn net.Conn) {
 	w := bufio.NewWriter(conn)
 	switch word {
 	case kbusdev.ControlBindings + "\n":
-		err = s.WriteBindings(w)
+		var j membus.Judge
+		if j, err = s.judgeOfAsker(conn); err == nil {
+			err = s.WriteBindings(w, j)
+		}
 	case kbusdev.ControlStats + "\n":
 		err = s.WriteStats(w)
 	default:

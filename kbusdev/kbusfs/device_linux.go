@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,8 +37,8 @@ type device struct {
 
 // A handle is one open of the file: a Ksock.
 type handle struct {
-	ksock *membus.Ksock
-	pid   uint32 // of the program that opened it
+	ksock   *membus.Ksock
+	program Program // that opened it
 
 	mu    sync.Mutex
 	kh    uint64 // the kernel's name for whoever polls
@@ -142,6 +140,7 @@ func (r *reader) run() error {
 			return nil
 		}
 		payload, errno, answer := r.handle(&q)
+		d.server.sayDenials()
 		if !answer || r.answered {
 			continue
 		}
@@ -232,25 +231,14 @@ func (d *device) open(r *request) ([]byte, syscall.Errno) {
 	if err != nil {
 		return nil, errnoOf(err)
 	}
-	h := &handle{ksock: k.(*membus.Ksock), pid: processOf(r.pid)}
+	h := &handle{ksock: k.(*membus.Ksock), program: programOf(r.uid, r.gid, r.pid)}
 	h.ksock.OnChange(func() { h.wake(d.fd) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.server.judgedBy(h, d.server.judgeOf(&h.program)) // under the lock, so that RulesChanged misses nobody
 	d.lastHandle++
 	d.handles[d.lastHandle] = h
 	return openReply(d.lastHandle), 0
-}
-
-// processOf gives the process of a thread: requests come with the thread's id.
-func processOf(thread uint32) uint32 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread))
-	if err != nil {
-		return thread
-	}
-	_, after, _ := strings.Cut(string(status), "\nTgid:")
-	pid := thread
-	_, _ = fmt.Sscan(after, &pid)
-	return pid
 }
 
 // wake tells the kernel that polling again is worth while, once for each arming.

@@ -49,7 +49,7 @@ func (m *tracedMemory) read(address uint64, n int) ([]byte, error) {
 	late := time.AfterFunc(giveUp, func() {
 		if decided.CompareAndSwap(false, true) {
 			m.r.d.server.cfg.Log.Warn("a program's memory could not be read in time; its call fails with EFAULT",
-				"path", m.r.d.path, "pid", processOf(uint32(m.pid)), "waited", giveUp)
+				"path", m.r.d.path, "pid", programOf(0, 0, uint32(m.pid)).PID, "waited", giveUp)
 			_ = m.r.d.answer(appendReply(nil, m.unique, uint32(unix.EFAULT), nil))
 		}
 	})

@@ -20,5 +20,11 @@ func (s *Server) Run(context.Context, func()) error {
 	return fmt.Errorf("device files: %w on this system", errors.ErrUnsupported)
 }
 
+// RulesChanged does nothing: there are no programs.
+func (s *Server) RulesChanged() {}
+
+// Denied returns 0.
+func (s *Server) Denied() uint64 { return 0 }
+
 // ServeControl does nothing: there is nothing to ask about.
 func (s *Server) ServeControl(context.Context, net.Listener) error { return nil }

@@ -25,6 +25,8 @@ type Server struct {
 	stopped bool
 	running sync.WaitGroup
 	failed  chan error
+
+	denials denials
 }
 
 // New makes a server. Run returns an error if the configuration is not valid.

@@ -12,6 +12,9 @@ func (k *Ksock) Bind(name string, as kbusdev.Role) error {
 		if err := kbusdev.CheckBindName(name); err != nil {
 			return err
 		}
+		if k.judge != nil && !k.judge.Binds(name, as) {
+			return k.deny("bind", name, syscall.EADDRNOTAVAIL)
+		}
 		if as == kbusdev.Replier {
 			if name == kbusdev.NameReplierBindEvent {
 				return syscall.EBADMSG
@@ -126,7 +129,7 @@ func (k *Ksock) Replier(name string) (id kbusdev.KsockID, ok bool, err error) {
 		if name == "" || len(name) > kbusdev.MaxNameLen {
 			return syscall.ENAMETOOLONG
 		}
-		if r := k.bus.names.replierOf(name); r != nil {
+		if r := k.bus.names.replierOf(name); r != nil && (k.judge == nil || k.judge.Sees(name)) {
 			id, ok = r.ksock.id, true
 		}
 		return nil
@@ -160,6 +163,7 @@ func (b *Bus) reportBind(k *Ksock, name string, bound bool) error {
 // which. The listeners are left in b.found.
 func (b *Bus) announce(event *posted) bool {
 	b.names.lookup(event.Name, &b.found)
+	b.found.listeners = b.heard(&event.Message, b.found.listeners)
 	for _, l := range b.found.listeners {
 		if !l.ksock.hasRoom(0) {
 			return false

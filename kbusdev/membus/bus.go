@@ -149,6 +149,7 @@ type Bus struct {
 	spare      spares
 	queued     load
 	counts     counts
+	judged     int // the Ksocks that have a judge
 	watchers   []*watcher
 	watches    []*watch
 

@@ -36,6 +36,10 @@ type Ksock struct {
 	bound       bound
 	setAside    setAside
 
+	judge   Judge // nil lets it do everything; see JudgedBy
+	denied  func(op, name string)
+	refused uint64 // what the judge did not allow
+
 	onChange func() // told when poll would answer otherwise; see OnChange
 
 	readable chan struct{} // signalled when something is queued
@@ -131,6 +135,9 @@ func (k *Ksock) MaxMessageSize(n uint32) (now uint32, err error) {
 		case n < kbusdev.MinMaxMessageSize || n > kbusdev.AbsoluteMaxMessageSize:
 			return errInvalid
 		default:
+			if err := k.mayChange("maxmsgsize"); err != nil {
+				return err
+			}
 			k.bus.maxSize, now = n, n
 		}
 		return nil
@@ -154,13 +161,25 @@ func (k *Ksock) NotOwn() {
 
 // Verbose remembers the switch and does nothing else: this bus has no log.
 func (k *Ksock) Verbose(s kbusdev.Switch) (old kbusdev.Switch, err error) {
-	err = k.locked("verbose", "", func() error { return flip(&k.bus.verbose, s, &old) })
+	err = k.locked("verbose", "", func() error {
+		if s != kbusdev.Ask {
+			if err := k.mayChange("verbose"); err != nil {
+				return err
+			}
+		}
+		return flip(&k.bus.verbose, s, &old)
+	})
 	return old, err
 }
 
 // ReportReplierBinds turns bind events on for the bus.
 func (k *Ksock) ReportReplierBinds(s kbusdev.Switch) (old kbusdev.Switch, err error) {
 	err = k.locked("reportreplierbinds", "", func() error {
+		if s != kbusdev.Ask {
+			if err := k.mayChange("reportreplierbinds"); err != nil {
+				return err
+			}
+		}
 		if err := flip(&k.bus.reporting, s, &old); err != nil || s != kbusdev.On {
 			return err
 		}
@@ -185,6 +204,9 @@ func flip(value *kbusdev.Switch, s kbusdev.Switch, old *kbusdev.Switch) error {
 // has all it may have.
 func (k *Ksock) NewDevice() (n uint32, err error) {
 	err = k.locked("newdevice", "", func() error {
+		if err := k.mayChange("newdevice"); err != nil {
+			return err
+		}
 		var ok bool
 		if n, ok = k.bus.set.Add(); !ok {
 			return syscall.ENOMEM
@@ -213,6 +235,7 @@ func (k *Ksock) Close() error {
 		}
 		b.ksocks.set(ksockKey(k.id), nil)
 		b.counts.ksocks--
+		b.judge(k, nil, nil)
 		b.counts.awaited -= k.awaited.n
 		k.queue, k.debts, k.awaited = queue{}, debts{}, awaited{}
 		k.gone = true

@@ -76,12 +76,16 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 		m.Flags &^= kbusdev.Synthetic | kbusdev.WantYouToReply
 	}
 	k.lastSent = m.ID
+	if err := k.maySend(&m.Message); err != nil {
+		return err // as if nobody were bound
+	}
 
 	b.names.lookup(m.Name, &b.found)
 	replier, listeners := b.found.replier, b.found.listeners
 	if k.notOwn {
 		listeners = slices.DeleteFunc(listeners, func(l *binding) bool { return l.ksock == k })
 	}
+	listeners = b.heard(&m.Message, listeners)
 	noRoom := syscall.EBUSY
 	if m.Flags&kbusdev.AllOrWait != 0 {
 		noRoom = syscall.EAGAIN

@@ -42,19 +42,21 @@ func (b *Bus) reportUnbindOnClose(k *Ksock, name string) {
 	}
 }
 
-// moveSetAside gives k the oldest event set aside for it, room or not.
+// moveSetAside gives k the oldest event set aside for it that it may hear, room or not.
 func (b *Bus) moveSetAside(k *Ksock) {
 	s := &k.setAside
-	if len(s.entries) == 0 {
-		return
+	for len(s.entries) > 0 {
+		e := s.entries[0]
+		s.entries[0] = queued{}
+		if s.entries = s.entries[1:]; len(s.entries) == 0 {
+			*s = setAside{}
+		}
+		b.lessSetAside(1)
+		if k.hears(&e.msg.Message) {
+			b.push(k, e)
+			return
+		}
 	}
-	e := s.entries[0]
-	s.entries[0] = queued{}
-	if s.entries = s.entries[1:]; len(s.entries) == 0 {
-		*s = setAside{}
-	}
-	b.lessSetAside(1)
-	b.push(k, e)
 }
 
 // dropSetAside forgets what was set aside for k.

@@ -26,6 +26,9 @@ type KsockStats struct {
 	Unreplied int
 	// SendPending: a send waits for room.
 	SendPending bool
+	// Judged: the Ksock has a judge, which has refused Denied of its operations.
+	Judged bool
+	Denied uint64
 }
 
 // Stats tells of every Ksock, in the order of their ids.
@@ -44,6 +47,8 @@ func (b *Bus) Stats() []KsockStats {
 			Awaited:     k.awaited.n,
 			Unreplied:   k.debts.n,
 			SendPending: k.pending != nil,
+			Judged:      k.judge != nil,
+			Denied:      k.refused,
 		})
 	}
 	b.mu.Unlock() // sorting needs no lock
