@@ -213,8 +213,8 @@ func (c *Config) checkRules() error {
 }
 
 // devices is how Expose serves the bus.
-func (c *Config) devices(set *membus.Set, log *slog.Logger) kbusfs.Config {
-	return kbusfs.Config{Set: set, Dir: filepath.Dir(c.Expose), Mode: 0o666, Log: log}
+func (c *Config) devices(set *membus.Set, judgeOf func(kbusfs.Program) membus.Judge, log *slog.Logger) kbusfs.Config {
+	return kbusfs.Config{Set: set, Dir: filepath.Dir(c.Expose), Mode: 0o666, JudgeOf: judgeOf, Log: log}
 }
 
 // OpenBus opens the bus, and returns what a person should know about the choice, or "".
@@ -222,7 +222,7 @@ func (c *Config) devices(set *membus.Set, log *slog.Logger) kbusfs.Config {
 // and cannot be here.
 func (c *Config) OpenBus(set *membus.Set) (kbusdev.Bus, string, error) {
 	if c.Expose != "" {
-		if err := c.devices(set, c.Log).Validate(); err != nil {
+		if err := c.devices(set, nil, c.Log).Validate(); err != nil {
 			return nil, "", &ConfigError{"expose", err}
 		}
 	}

@@ -48,6 +48,7 @@ type Daemon struct {
 	registry *prometheus.Registry
 	host     *serverpeer.Host
 	programs *bus.Service
+	devices  *kbusfs.Server // nil if the bus is not exposed
 	admin    *admin.Service
 	peers    *grpcServer
 	api      *grpcServer
@@ -121,6 +122,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		cfg.IdentityOf = identity.FromContext
 	}
 	d.programs.IdentityOf, d.programs.PolicyOf = cfg.IdentityOf, d.rules.program
+	if cfg.Expose != "" {
+		d.devices = kbusfs.New(cfg.devices(d.set, d.rules.device, cfg.Log))
+	}
 	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links) // before what can fail: closeEarly stops it
 	if err := d.openTraces(ctx); err != nil {
 		return err
@@ -148,7 +152,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	peers := identity.ServerBy(func(c net.Conn) *identity.TLS { return d.linked.tlsFor(c.RemoteAddr()) }, cfg.Log, refusals(d.guards.peers))
 	d.peers = peerServer(cfg.Log, peers, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{
-		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached,
+		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.denied, Reached: d.reached,
 		SpansLost: d.spansLost, Explain: d.explain, Reloads: d.reloadFor, Insecure: d.insecure,
 		Configuration: func() string { return *d.shown.Load() },
 	}
@@ -307,10 +311,9 @@ func (d *Daemon) serve(ctx context.Context, keep func(func() error), ready func(
 	if d.at.metrics != nil {
 		keep(func() error { return serveMetrics(ctx, d.at.metrics, d.registry) })
 	}
-	if d.cfg.Expose != "" {
-		devices := kbusfs.New(d.cfg.devices(d.set, d.cfg.Log))
-		keep(func() error { return devices.Run(ctx, ready) })
-		keep(func() error { return devices.ServeControl(ctx, d.at.control) })
+	if d.devices != nil {
+		keep(func() error { return d.devices.Run(ctx, ready) })
+		keep(func() error { return d.devices.ServeControl(ctx, d.at.control) })
 	} else {
 		ready()
 	}

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
@@ -60,6 +62,25 @@ func (b *rulebook) peer(link string, id rules.Identity, network uint32) *rules.P
 
 func (b *rulebook) program(id rules.Identity) *rules.Policy { return b.peer("", id, 0) }
 
+// device returns who judges a program that opens an exposed device; nil if it may do
+// everything.
+func (b *rulebook) device(p kbusfs.Program) membus.Judge {
+	process := rules.Process(p)
+	if policy := b.program(rules.Identity{Process: &process}); !policy.Unlimited() {
+		return policy
+	}
+	return nil
+}
+
+// denied returns what the rules have refused programs so far, of the local API and of devices.
+func (d *Daemon) denied() uint64 {
+	n := d.programs.Denied()
+	if d.devices != nil {
+		n += d.devices.Denied()
+	}
+	return n
+}
+
 // explain returns what the rules make of somebody, and how many there are.
 func (b *rulebook) explain(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int) {
 	e := b.of(link)
@@ -113,6 +134,9 @@ func (d *Daemon) setRules(all []rules.Rule, tests []rules.Test, links []LinkConf
 	d.rules.replace(e)
 	d.node.SetPolicies(d.rules.peer)
 	d.programs.RulesChanged()
+	if d.devices != nil {
+		d.devices.RulesChanged()
+	}
 	return nil
 }
 
