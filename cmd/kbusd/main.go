@@ -43,6 +43,7 @@ type options struct {
 	cfg                  kbusfs.Config
 	mode, control, by    string
 	maxMessages, maxSize uint32
+	rules                rulebook // without a path, none
 }
 
 func newCommand() *cobra.Command {
@@ -59,7 +60,12 @@ file, and all else is as with the module.
 
 It wants root. Without it, FUSE needs fusermount3, user_allow_other in
 /etc/fuse.conf for programs of other users, and CAP_SYS_PTRACE to read the names
-that programs point to in their own memory; what is missing is said at the start.`,
+that programs point to in their own memory; what is missing is said at the start.
+
+With --rules a file says who, by the user and groups of the process that opens a
+device, may announce, listen, request and reply to which names. It has rules: and
+tests: as the configuration of limpetd does. What is not allowed looks absent; kbusd
+stats counts it. SIGHUP has the file read again, all or nothing.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -71,6 +77,7 @@ that programs point to in their own memory; what is missing is said at the start
 	f.StringVar(&o.by, "by", "auto", "`WHAT` makes the devices: cuse, fuse or auto")
 	f.IntVar(&o.cfg.Devices, "devices", 1, "how many devices there are at first, `N`")
 	f.StringVar(&o.mode, "mode", "0666", "the devices' `MODE`, in octal; with 0 only root opens them")
+	f.StringVar(&o.rules.path, "rules", "", "the `FILE` with rules: and tests:, who may do what; SIGHUP has it read again")
 	f.Uint32Var(&o.maxMessages, "max-messages", kbusdev.DefaultMaxMessages, "the bound of a new queue, in messages, `N`")
 	f.Uint32Var(&o.cfg.MaxQueue, "max-queue", kbusfs.DefaultMaxQueue, "the most messages to which a program can raise its queue's bound with MAXMSGS, `N`")
 	f.Uint32Var(&o.maxSize, "max-message-size", kbusdev.AbsoluteMaxMessageSize, "the bound on an entire message, in `BYTES`")
@@ -122,6 +129,13 @@ func (o *options) configure(errOut io.Writer) error {
 		}
 	}
 	o.cfg.Log = slog.New(slog.NewTextHandler(errOut, nil))
+	if o.rules.path != "" {
+		o.rules.log = o.cfg.Log
+		if err := o.rules.read(); err != nil {
+			return fmt.Errorf("--rules: %w", err)
+		}
+		o.cfg.JudgeOf = o.rules.judgeOf
+	}
 	o.cfg.Set = membus.NewSet(membus.WithMaxMessages(o.maxMessages), membus.WithMaxMessageSize(o.maxSize))
 	return o.cfg.Validate() // before there is a control socket, which would make the folder
 }
@@ -146,6 +160,12 @@ func (o *options) run(ctx context.Context, errOut io.Writer) error {
 	}
 	srv := kbusfs.New(o.cfg)
 	g, ctx := errgroup.WithContext(ctx)
+	if o.rules.path != "" {
+		hangUp := make(chan os.Signal, 1)
+		signal.Notify(hangUp, syscall.SIGHUP) // before it can be told that we are there
+		defer signal.Stop(hangUp)
+		g.Go(func() error { o.rules.readAt(ctx, hangUp, srv.RulesChanged); return nil })
+	}
 	defer context.AfterFunc(ctx, notify.Stopping)()
 	g.Go(func() error { return srv.ServeControl(ctx, control) })
 	g.Go(func() error {

@@ -112,7 +112,7 @@ func (c *config) validate() error {
 	if err != nil {
 		return err
 	}
-	all, tests := c.set.rules.forDaemon()
+	all, tests := c.set.rules.All()
 	d := daemon.Config{
 		Rules: all, Tests: tests,
 		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, Version: buildinfo.Read().Version,

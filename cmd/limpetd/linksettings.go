@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kbus-limpet/limpet/internal/daemon"
+	"github.com/kbus-limpet/limpet/internal/rulefile"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/rename"
@@ -71,10 +72,10 @@ func (c *config) takeLinks(list *yaml.Node, at func(*yaml.Node) string) error {
 		l := c.general()
 		l.origin = at(item)
 		l.set = &settings{flags: l.settings(), origins: make(map[string]string)}
-		err := eachSetting(item, at, func(key, value *yaml.Node) error {
+		err := rulefile.EachSetting(item, at, func(key, value *yaml.Node) error {
 			if key.Value == "rules" {
 				l.set.origins[key.Value] = at(key)
-				return l.set.rules.takeRules(value, at)
+				return l.set.rules.TakeRules(value, at)
 			}
 			return l.set.takeNode(key, value, at)
 		})

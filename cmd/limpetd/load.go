@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kbus-limpet/limpet/internal/daemon"
+	"github.com/kbus-limpet/limpet/internal/rulefile"
 )
 
 const envPrefix = "LIMPETD_"
@@ -88,7 +89,7 @@ type settings struct {
 	flags   *pflag.FlagSet
 	origins map[string]string   // where each that is not the default was set
 	links   func(*config) error // takes the file's list of links, when the rest is known
-	rules   fileRules
+	rules   rulefile.File
 }
 
 // set sets a setting to the words, of which there is one unless it is a list. It does

@@ -3,121 +3,15 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/kbus-limpet/limpet/limpet/rules"
+	"github.com/kbus-limpet/limpet/internal/rulefile"
 )
 
-// fileRules are what the file says of who may do what. Neither flags nor the environment
-// have them.
-type fileRules struct {
-	Rules []fileRule `yaml:"rules,omitempty"`
-	Tests []fileTest `yaml:"tests,omitempty"`
-}
-
-// A fileRule is a rule as it stands in the file; rules.Compile judges what is in it.
-type fileRule struct {
-	Allow    []string `yaml:"allow,omitempty,flow"`
-	Deny     []string `yaml:"deny,omitempty,flow"`
-	Who      []string `yaml:"who,omitempty,flow"`
-	Names    []string `yaml:"names,omitempty,flow"`
-	Networks []string `yaml:"networks,omitempty,flow"`
-}
-
-func (r *fileRule) fields() map[string]*[]string {
-	return map[string]*[]string{"allow": &r.Allow, "deny": &r.Deny, "who": &r.Who, "names": &r.Names, "networks": &r.Networks}
-}
-
-// A fileTest is a test, which rules.Set.Check judges.
-type fileTest struct {
-	Who   string `yaml:"who"`
-	Allow string `yaml:"allow,omitempty"`
-	Deny  string `yaml:"deny,omitempty"`
-}
-
-func (t *fileTest) fields() map[string]*string {
-	return map[string]*string{"who": &t.Who, "allow": &t.Allow, "deny": &t.Deny}
-}
-
-// takeRules takes the file's list of rules.
-func (f *fileRules) takeRules(list *yaml.Node, at func(*yaml.Node) string) error {
-	return eachItem("rules", list, at, func(item *yaml.Node) error {
-		var r fileRule
-		fields := r.fields()
-		err := eachSetting(item, at, func(key, value *yaml.Node) error {
-			field := fields[key.Value]
-			if field == nil {
-				return fmt.Errorf("%s: rules: there is no %q in a rule; there are allow, deny, who, names and networks", at(key), key.Value)
-			}
-			words, err := wordsOf(value, true)
-			if err != nil {
-				return fmt.Errorf("%s: rules: %s: %w", at(value), key.Value, err)
-			}
-			if len(words) == 0 || slices.Contains(words, "") { // it would mean something else than one may think
-				return fmt.Errorf("%s: rules: %s: it has nothing in it; leave it out", at(value), key.Value)
-			}
-			*field = words
-			return nil
-		})
-		f.Rules = append(f.Rules, r)
-		return err
-	})
-}
-
-// takeTests takes the file's list of tests.
-func (f *fileRules) takeTests(list *yaml.Node, at func(*yaml.Node) string) error {
-	return eachItem("tests", list, at, func(item *yaml.Node) error {
-		var t fileTest
-		fields := t.fields()
-		err := eachSetting(item, at, func(key, value *yaml.Node) error {
-			field := fields[key.Value]
-			if field == nil {
-				return fmt.Errorf("%s: tests: there is no %q in a test; there are who, allow and deny", at(key), key.Value)
-			}
-			words, err := wordsOf(value, false)
-			if err != nil {
-				return fmt.Errorf("%s: tests: %s: %w", at(value), key.Value, err)
-			}
-			*field = words[0]
-			return nil
-		})
-		f.Tests = append(f.Tests, t)
-		return err
-	})
-}
-
-// eachItem calls f for each item of a list, which is a mapping.
-func eachItem(name string, list *yaml.Node, at func(*yaml.Node) string, f func(*yaml.Node) error) error {
-	if list.Kind != yaml.SequenceNode {
-		return fmt.Errorf("%s: %s: it is a list: start each with \"- \"", at(list), name)
-	}
-	for _, item := range list.Content {
-		if item.Kind != yaml.MappingNode {
-			return fmt.Errorf("%s: %s: each of them has settings, the first of which stands behind \"- \"", at(item), name)
-		}
-		if err := f(item); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// forDaemon returns the rules and tests as package daemon has them.
-func (f *fileRules) forDaemon() (all []rules.Rule, tests []rules.Test) {
-	for _, r := range f.Rules {
-		all = append(all, rules.Rule(r))
-	}
-	for _, t := range f.Tests {
-		tests = append(tests, rules.Test(t))
-	}
-	return all, tests
-}
-
-// show returns the rules as a file would have them, with where they come from.
-func (f *fileRules) show(origins map[string]string) (string, error) {
+// showRules returns the rules as a file would have them, with where they come from.
+func showRules(f *rulefile.File, origins map[string]string) (string, error) {
 	if len(f.Rules)+len(f.Tests) == 0 {
 		return "", nil
 	}
@@ -132,8 +26,8 @@ func (f *fileRules) show(origins map[string]string) (string, error) {
 	return out, nil
 }
 
-// showIn writes the rules of a link, a line each.
-func (f *fileRules) showIn(w io.Writer, indent, origin string) {
+// showRulesIn writes the rules of a link, a line each.
+func showRulesIn(w io.Writer, f *rulefile.File, indent, origin string) {
 	if len(f.Rules) == 0 {
 		return
 	}
@@ -141,7 +35,7 @@ func (f *fileRules) showIn(w io.Writer, indent, origin string) {
 	for i := range f.Rules {
 		var words []string
 		for _, field := range ruleFields {
-			if list := *f.Rules[i].fields()[field]; len(list) > 0 {
+			if list := *f.Rules[i].Fields()[field]; len(list) > 0 {
 				words = append(words, field+": "+yamlList(list))
 			}
 		}
@@ -157,10 +51,10 @@ func rulesSchema() (all, tests schema) {
 	word := schema{"type": []string{"string", "integer"}}
 	words := schema{"oneOf": []schema{word, {"type": "array", "items": word, "minItems": 1}}}
 	rule, test := make(schema), make(schema)
-	for name := range new(fileRule).fields() {
+	for name := range new(rulefile.Rule).Fields() {
 		rule[name] = words
 	}
-	for name := range new(fileTest).fields() {
+	for name := range new(rulefile.Test).Fields() {
 		test[name] = schema{"type": "string"}
 	}
 	list := func(properties schema, description string, more schema) schema {

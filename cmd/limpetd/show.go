@@ -31,12 +31,12 @@ func (c *config) show(out io.Writer) error {
 			fmt.Fprintf(w, "%s%s: %s\t# %s\n", indent, f.Name, yamlValue(f.Value), cmp.Or(l.set.origins[f.Name], "as above"))
 			indent = "    "
 		})
-		l.set.rules.showIn(w, "    ", l.set.origins["rules"])
+		showRulesIn(w, &l.set.rules, "    ", l.set.origins["rules"])
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	text, err := c.set.rules.show(c.set.origins)
+	text, err := showRules(&c.set.rules, c.set.origins)
 	if err != nil {
 		return err
 	}
