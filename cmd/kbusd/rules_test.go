@@ -55,6 +55,24 @@ func TestRulesAreReadAtTheStart(t *testing.T) {
 	}
 }
 
+// The example of the documents is good, and its tests hold.
+func TestTheExampleOfRules(t *testing.T) {
+	text, err := os.ReadFile("../../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Programs of devices\n")
+	_, block, _ := strings.Cut(section, "```yaml\n")
+	yaml, _, found := strings.Cut(block, "```")
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := configured(t, path); err != nil || !found {
+		t.Error(err)
+	}
+}
+
 func configured(t *testing.T, rules string) error {
 	t.Helper()
 	o := options{mode: "0666", by: "auto", maxMessages: 100, maxSize: 1000, rules: rulebook{path: rules}}

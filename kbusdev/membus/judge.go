@@ -92,10 +92,9 @@ func (k *Ksock) deny(op, name string, errno syscall.Errno) error {
 	return errno
 }
 
-// maySend returns why the judge does not let a message be sent.
+// maySend returns why the judge, which there is, does not let a message be sent.
 func (k *Ksock) maySend(m *kbusdev.Message) error {
 	switch {
-	case k.judge == nil:
 	case m.IsReply() && k.debts.byID.get(m.InReplyTo) == nil:
 		return k.deny("reply", m.Name, syscall.EADDRNOTAVAIL)
 	case m.IsReply() && !m.IsRequest():
