@@ -366,6 +366,16 @@ func TestOtherRulesForDevices(t *testing.T) {
 			t.Fatal(errno)
 		}
 	}
+	if errno := root.bind("$.Asked", kbusdev.Replier); errno != 0 {
+		t.Fatal(errno)
+	}
+	if errno := other.send(kbusdev.Message{Name: "$.Asked", Flags: kbusdev.WantReply}); errno != 0 {
+		t.Fatal(errno)
+	}
+	q := root.next()
+	if errno := root.send(kbusdev.Message{Name: "$.Answer", InReplyTo: q.ID, To: q.From}); errno != 0 {
+		t.Fatal(errno)
+	}
 	d.replace(somebodys()...)
 	if got := strings.Join(root.names(), " "); got != kbusdev.NameReplierUnbound {
 		t.Errorf("root got %q", got)
@@ -373,7 +383,7 @@ func TestOtherRulesForDevices(t *testing.T) {
 	if root.replier("$.Secret.*") != 0 || root.replier("$.Open.A") == 0 {
 		t.Error("the wrong replier was unbound")
 	}
-	if got := strings.Join(other.names(), " "); got != "$.Open.A $.Open.A $.Open.B" { // it is replier and listener
+	if got := strings.Join(other.names(), " "); got != "$.Open.A $.Open.A $.Open.B $.Answer $.Answer" { // it is replier or asker, and listener
 		t.Errorf("left in the queue is %q", got)
 	}
 	if errno := other.send(kbusdev.Message{Name: "$.Secret.B"}); errno != syscall.EADDRNOTAVAIL {
@@ -480,5 +490,43 @@ func TestBindingsForTheLimited(t *testing.T) {
 	}
 	if p := asked.Load(); p == nil || int(p.UID) != syscall.Getuid() || int(p.PID) != syscall.Getpid() {
 		t.Errorf("asked is %+v", p)
+	}
+}
+
+// What a judge costs an announcement from one program of a device to another, without the
+// calls into the server.
+func BenchmarkJudged(b *testing.B) {
+	limited := []rules.Rule{{Deny: []string{"all"}, Names: []string{"$.Secret.*"}}, names}
+	for what, all := range map[string][]rules.Rule{"no rules": nil, "rules": limited} {
+		b.Run(what, func(b *testing.B) {
+			set, err := rules.Compile(all)
+			if err != nil {
+				b.Fatal(err)
+			}
+			bus := membus.New()
+			var ks [2]*membus.Ksock
+			for i := range ks {
+				k, err := bus.Open(kbusdev.ReadWrite)
+				if err != nil {
+					b.Fatal(err)
+				}
+				ks[i] = k.(*membus.Ksock)
+				if policy := set.For(rules.Identity{}, 0); policy != nil {
+					ks[i].JudgedBy(policy, func(op, name string) { b.Errorf("%s %s is denied", op, name) })
+				}
+			}
+			if err := ks[1].Bind("$.Open.*", kbusdev.Listener); err != nil {
+				b.Fatal(err)
+			}
+			m := &kbusdev.Message{Name: "$.Open.Sensor.Rain", Data: make([]byte, 64)}
+			for b.Loop() {
+				if _, err := ks[0].Send(b.Context(), m); err != nil {
+					b.Fatal(err)
+				}
+				if n, err := ks[1].Next(); n == 0 || err != nil {
+					b.Fatal(n, err)
+				}
+			}
+		})
 	}
 }
