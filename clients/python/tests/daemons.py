@@ -26,7 +26,7 @@ class Daemon:
         self.api = str(folder / f"api{network_id}.sock")
         self.network_id = network_id
         self._args = ["--bus", "embedded", "--network-id", str(network_id), "--api", self.api, *args]
-        self._log = open(folder / f"log{network_id}", "ab")
+        self._log = folder / f"log{network_id}"
         self._linked = "--connect" in args or "--listen" in args
         self._process: asyncio.subprocess.Process | None = None
 
@@ -34,7 +34,8 @@ class Daemon:
         """Starts it, and returns when it answers."""
         program = limpetd()
         assert program, "LIMPETD names no program"
-        self._process = await asyncio.create_subprocess_exec(program, *self._args, stdin=asyncio.subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(program, *self._args, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log)
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:

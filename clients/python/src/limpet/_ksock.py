@@ -479,7 +479,7 @@ class Ksock:
         finally:
             for task in (sending, receiving):
                 task.cancel()
-            await asyncio.wait([sending, receiving])
+            await asyncio.gather(sending, receiving, return_exceptions=True)
             await stream.close()
 
     async def _send_frames(self, stream: Stream) -> None:
