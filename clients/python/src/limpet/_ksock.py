@@ -129,6 +129,8 @@ class Ksock:
         inbox.receivers += 1
         try:
             while True:
+                if self._closing:
+                    raise self._closed()
                 if got := self._take(most):
                     return got
                 if inbox.failed is not None:
@@ -362,7 +364,7 @@ class Ksock:
 
     def _take(self, most: int) -> list[Message]:
         inbox = self._inbox
-        if self._closing or not inbox.arrived:
+        if not inbox.arrived:
             return []
         now = asyncio.get_running_loop().time()
         taken: list[Message] = []
