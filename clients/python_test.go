@@ -50,6 +50,9 @@ func runPython(t *testing.T, program string, args ...string) string {
 // The client for Python: its session cut at every frame, the stories, and what its examples and
 // its README say, with streams that are cut at random.
 func TestPython(t *testing.T) {
+	if testing.Short() {
+		t.Skip("there is nothing of Go's in it")
+	}
 	py := python(t)
 	for _, module := range []string{"test_session", "test_stories", "test_cuts", "test_sync", "test_tls", "test_examples"} {
 		t.Run(module, func(t *testing.T) {

@@ -39,6 +39,7 @@ type step struct {
 	Ours, Far, Deadline     *bool
 	Bound, Unbound          *string
 	Outcome, Reason, Answer *string
+	Outcomes                []string
 	Want                    any
 	Value                   uint32
 	Here, Gone              []string
