@@ -62,6 +62,8 @@ type Epoch struct {
 	carry    bool // after the end: what the peer's next instance gets
 	carried  []link.Outgoing
 	carrying int // the bytes of that
+
+	restarted map[uint32]uint64 // networks with another daemon than before, see Restarted
 }
 
 // EpochConfig is what an epoch is made with.
@@ -128,6 +130,8 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 			MaxOpen:       int(cfg.MaxMessages / 2),
 			MaxProxies:    cfg.MaxNames,
 			Names:         cfg.Names,
+			Took:          &cfg.Totals.Took,
+			AskedTook:     &cfg.Totals.AskedTook,
 			LosesUnread:   cfg.LosesUnread,
 		}),
 		session:    link.NewSession(cfg.Session),

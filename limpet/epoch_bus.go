@@ -125,20 +125,21 @@ func (e *Epoch) late(m *kbusdev.Message) {
 	case m.WantsUsToReply():
 		e.abandon(m, kbusdev.NameNotDelivered, translate.LinkLost)
 	case e.carry && !m.IsReply():
-		e.keep(&link.Outgoing{Msg: *m, FromBus: true})
+		e.keep(&link.Outgoing{Msg: *m, FromBus: true}, false)
 	default:
 		e.counts.fromBus(translate.LinkLost, m)
 	}
 }
 
-// keep keeps an announcement for the peer's next instance. No more is kept than a window
+// keep keeps an announcement for the peer's next epoch; handed: the peer may have it. No more is kept than a window
 // and our queue hold: a peer may be started again and again, and take nothing.
-func (e *Epoch) keep(out *link.Outgoing) {
+func (e *Epoch) keep(out *link.Outgoing, handed bool) {
 	if len(e.carried) >= e.cfg.Session.WindowMessages+int(e.cfg.MaxMessages) || e.carrying >= e.cfg.Session.WindowBytes+awayBytes {
 		e.counts.fromBus(translate.LinkLost, &out.Msg)
 		return
 	}
 	e.carried = append(e.carried, *out)
+	e.carried[len(e.carried)-1].Again = handed || out.Again
 	e.carrying += out.Msg.Size()
 }
 

@@ -223,15 +223,17 @@ func (e *Epoch) roomForAnswer() bool {
 func (e *Epoch) answerAll(dst []Do) []Do {
 	e.answered = true
 	neverHanded := make(map[kbusdev.MsgID]bool)
+	seq := e.session.Acknowledged()
 	lose := func(out *link.Outgoing, handed bool) {
 		m := &out.Msg
+		seq++
 		switch {
 		case m.WantsUsToReply():
 			if !handed {
 				neverHanded[m.ID] = true
 			}
-		case e.carry && !m.IsReply() && m.Event == nil && out.FromBus:
-			e.keep(out)
+		case e.carry && !m.IsReply() && m.Event == nil && out.FromBus && !e.heardTwice(out, handed, seq):
+			e.keep(out, handed)
 			return
 		}
 		if out.FromBus {

@@ -1,6 +1,7 @@
 package limpet_test
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -260,5 +261,100 @@ func TestKeptForTheNextInstanceIsBounded(t *testing.T) {
 		if c := e.Counts(); c.FromBusEnded["link_lost"] == 0 && serial > 200 {
 			t.Error("what is not kept is not counted")
 		}
+	}
+}
+
+// What the peer may have of a daemon that is gone is not given to it by a later session:
+// the peer has forgotten its ids, and would hear it twice.
+func TestNotAgainFromADaemonThatIsGone(t *testing.T) {
+	now := time.Unix(1000, 0)
+	news := func(network, serial uint32) *kbusdev.Message {
+		return &kbusdev.Message{ID: kbusdev.MsgID{Network: network, Serial: serial}, Name: "$.News", From: 5, Data: []byte{byte(network), byte(serial)}}
+	}
+	begin := func(t *testing.T, carried []link.Outgoing) *limpet.Epoch {
+		t.Helper()
+		e := byHand(now)
+		e.Adopt(now, carried)
+		if err := e.Attach(now, 1); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	hand := func(e *limpet.Epoch) {
+		for {
+			if f, _, _ := e.NextFrame(now); f == nil {
+				return
+			}
+			e.Flushed(now)
+		}
+	}
+	end := func(e *limpet.Epoch) {
+		e.End(now, link.Errorf(link.Expired, "the peer has begun anew"), true)
+		carryOut(e, now, allGoesWell)
+	}
+	left := func(e *limpet.Epoch) (serials []uint32) {
+		for _, out := range e.Carried() {
+			serials = append(serials, 10*out.Msg.ID.Network+out.Msg.ID.Serial)
+		}
+		return serials
+	}
+	var lost *limpet.Totals // between sessions
+	for _, c := range []struct {
+		when string
+		do   func(t *testing.T) *limpet.Epoch
+		want []uint32
+	}{
+		{"in the session", func(t *testing.T) *limpet.Epoch {
+			e := begin(t, nil)
+			e.FromBus(now, []*kbusdev.Message{news(8, 1), news(9, 2)})
+			hand(e)
+			e.Restarted(now, 9)
+			e.FromBus(now, []*kbusdev.Message{news(9, 3)})
+			hand(e)
+			e.FromBus(now, []*kbusdev.Message{news(9, 4)})
+			end(e)
+			return e
+		}, []uint32{81, 93, 94}},
+		{"after the session", func(t *testing.T) *limpet.Epoch {
+			e := begin(t, nil)
+			e.FromBus(now, []*kbusdev.Message{news(8, 1), news(9, 2)})
+			hand(e)
+			e.FromBus(now, []*kbusdev.Message{news(9, 3)})
+			end(e)
+			e.Restarted(now, 9)
+			return e
+		}, []uint32{81, 93}},
+		{"between sessions", func(t *testing.T) *limpet.Epoch {
+			e := begin(t, nil)
+			e.FromBus(now, []*kbusdev.Message{news(8, 1), news(9, 2)})
+			hand(e)
+			end(e)
+			kept := limpet.LoseRestarted(e.Carried(), 9, lost)
+			e = begin(t, kept)
+			end(e)
+			return e
+		}, []uint32{81}},
+		{"in the next session", func(t *testing.T) *limpet.Epoch {
+			e := begin(t, nil)
+			e.FromBus(now, []*kbusdev.Message{news(8, 1), news(9, 2)})
+			hand(e)
+			end(e)
+			e = begin(t, e.Carried())
+			e.Restarted(now, 9)
+			e.FromBus(now, []*kbusdev.Message{news(9, 2)}) // another one
+			end(e)
+			return e
+		}, []uint32{81, 92}},
+	} {
+		t.Run(c.when, func(t *testing.T) {
+			lost = new(limpet.Totals)
+			e := c.do(t)
+			if got := left(e); !slices.Equal(got, c.want) {
+				t.Errorf("left are %v, want %v", got, c.want)
+			}
+			if n := e.Counts().FromBusEnded["link_lost"] + lost.Counts().FromBusEnded["link_lost"]; n != 1 {
+				t.Errorf("%d are counted as lost", n)
+			}
+		})
 	}
 }

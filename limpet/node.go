@@ -34,6 +34,7 @@ type Node struct {
 	mu          sync.Mutex // see the package's comment for the order of locks
 	peerings    map[topology.LinkKey]*Peering
 	lastKey     topology.LinkKey
+	kept        kept
 	reach       *topology.Map
 	closed      bool
 	lawless     bool // loops and clashes are let in; only tests want that

@@ -69,6 +69,9 @@ type Peering struct {
 	replaced *live // its place in the topology has been taken
 	forget   *time.Timer
 
+	countedAs string  // see kept
+	kept      Carried // what of its counts is kept already
+
 	totals Totals // guarded by the current epoch's lock, by node.mu between epochs
 
 	dropsMu sync.Mutex
@@ -103,6 +106,7 @@ func (n *Node) NewDialled(name string, cfg Config, classic bool) *Peering {
 	_, _ = rand.Read(id) // never fails
 	p.linkID = string(id)
 	n.peerings[p.key] = p
+	n.kept.name(p)
 	n.mu.Unlock()
 	n.noteChange()
 	return p
@@ -236,6 +240,9 @@ func (p *Peering) epochOver(l *live) {
 	kept := len(p.carried)
 	l.mu.Unlock()
 	p.current = nil
+	if n.peerings[p.key] != p {
+		n.kept.keep(p) // what has been counted since
+	}
 	if p.replaced != l {
 		n.wantNothing(p)
 		n.leave(p)
@@ -252,6 +259,17 @@ func (p *Peering) epochOver(l *live) {
 	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_cut_off", cutOff, "kept_for_the_next", kept)
 }
 
+// restarted tells the epoch, or what is kept for the next, that the daemon of a network is
+// another one. node.mu is held.
+func (p *Peering) restarted(network uint32) {
+	l := p.current
+	if l == nil {
+		p.carried = LoseRestarted(p.carried, network, &p.totals)
+		return
+	}
+	l.with(func(e *Epoch) { e.Restarted(time.Now(), network) })
+}
+
 // keep stops the timer that would have the peering forgotten. node.mu is held.
 func (p *Peering) keep() {
 	if p.forget != nil {
@@ -265,6 +283,7 @@ func (n *Node) remove(p *Peering) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if p.current == nil && p.forget != nil && n.peerings[p.key] == p {
+		n.kept.keep(p)
 		delete(n.peerings, p.key)
 		n.noteChange()
 	}
@@ -325,6 +344,7 @@ func (p *Peering) Close(ctx context.Context, reason string) {
 	n := p.node
 	n.mu.Lock()
 	p.keep()
+	n.kept.keep(p)
 	delete(n.peerings, p.key)
 	n.mu.Unlock()
 	n.noteChange()
@@ -363,8 +383,17 @@ func (p *Peering) State() State {
 
 // Status returns what the peering is doing now.
 func (p *Peering) Status() Status {
+	p.node.mu.Lock()
+	st, l := p.status()
+	p.node.mu.Unlock()
+	st.addQueued(l)
+	return st
+}
+
+// status returns what the peering is doing, but for Counts.Queued, and its epoch, which may
+// be nil. node.mu is held.
+func (p *Peering) status() (Status, *live) {
 	n := p.node
-	n.mu.Lock()
 	st := Status{
 		Name: p.name, State: p.state, Since: p.since, LastErr: p.lastErr, Peer: p.peer, Identity: p.identity, Transport: p.over, Behind: fromTopology(n.reach.Brings(p.key)),
 		Epochs: p.epochs, Resumed: p.resumed,
@@ -372,18 +401,22 @@ func (p *Peering) Status() Status {
 	l := p.current
 	if l == nil {
 		st.Counts = p.totals.Counts()
-		n.mu.Unlock()
-		return st
+		return st, nil
 	}
 	l.mu.Lock()
 	st.Counts = l.epoch.Counts()
 	st.Session, _ = l.epoch.Session()
 	l.mu.Unlock()
-	n.mu.Unlock()
 	st.Ksock = l.ksock.ID()
-	queued, _ := l.ksock.NumMessages()
-	st.Counts.Queued = uint64(queued)
-	return st
+	return st, l
+}
+
+// addQueued asks the bus how much waits there for the epoch, unless it is nil.
+func (st *Status) addQueued(l *live) {
+	if l != nil {
+		queued, _ := l.ksock.NumMessages()
+		st.Counts.Queued = uint64(queued)
+	}
 }
 
 // Wants reports whether the peer is known to want messages of this name: somebody

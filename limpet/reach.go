@@ -56,6 +56,9 @@ func (n *Node) forgetRestarted() {
 		n.idsMu.Lock()
 		n.ids.Forget(id)
 		n.idsMu.Unlock()
+		for _, p := range n.peerings {
+			p.restarted(id)
+		}
 	}
 }
 

@@ -24,6 +24,9 @@ type Totals struct {
 	WindowFull, QueueFull uint64
 	// UnknownFrames were ignored; Resyncs counts tables that had to be told again.
 	UnknownFrames, Resyncs uint64
+	// Took are the times from when a request was read from our bus to the peer's reply,
+	// AskedTook those from when one of the peer's was sent there to the reply there.
+	Took, AskedTook translate.Durations
 
 	fromBusEnded  [translate.NumReasons]uint64
 	fromPeerEnded [translate.NumReasons]uint64
@@ -80,6 +83,8 @@ type Counts struct {
 	UnknownFrames uint64
 	// Resyncs counts the tables of the peer's that had to be told again.
 	Resyncs uint64
+	// Took and AskedTook are as in Totals.
+	Took, AskedTook translate.Durations
 	// Busy is what is queued or being done inside the limpet itself, answers and
 	// binds among it, and frames not acknowledged: 0 when it is at rest.
 	Busy int
@@ -98,6 +103,8 @@ func (t *Totals) counts(s link.Stats, ledger translate.Stats) Counts {
 		WindowFull:    t.WindowFull,
 		UnknownFrames: t.UnknownFrames + s.UnknownFrames,
 		Resyncs:       t.Resyncs,
+		Took:          t.Took,
+		AskedTook:     t.AskedTook,
 	}
 	c.Requests += t.ledger.Requests
 	c.Replies += t.ledger.Replies
@@ -147,6 +154,17 @@ func (e *Epoch) Closed() {
 	t.ledger.Requests += ledger.Requests
 	t.ledger.Replies += ledger.Replies
 	t.ledger.Synthetic += ledger.Synthetic + ledger.Open
+}
+
+// Oldest returns since when the oldest message waits for the peer's acknowledgement, and
+// since when the oldest request of our bus, and of the peer's on our bus, is open; zero if
+// none is. It looks at all that is open.
+func (e *Epoch) Oldest() (unacknowledged, open, asked time.Time) {
+	open, asked = e.rules.Oldest()
+	if !e.answered {
+		unacknowledged = e.session.Oldest()
+	}
+	return unacknowledged, open, asked
 }
 
 // A Dropped is a message that was lost, without its data.

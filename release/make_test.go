@@ -121,3 +121,25 @@ func TestImage(t *testing.T) {
 		}
 	}
 }
+
+// Whatever there is for a monitoring is in the packages.
+func TestMonitoringIsPackaged(t *testing.T) {
+	s := &source{root: ".."}
+	all, err := s.files(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	packaged := make(map[string]string)
+	for _, f := range all {
+		packaged[f.target] = f.source
+	}
+	there, err := os.ReadDir("../monitoring")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range there {
+		if packaged["/usr/share/limpetd/monitoring/"+f.Name()] != filepath.Join("..", "monitoring", f.Name()) {
+			t.Errorf("monitoring/%s is not packaged", f.Name())
+		}
+	}
+}

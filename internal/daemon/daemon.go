@@ -55,6 +55,7 @@ type Daemon struct {
 	links    *announcer    // nil without AnnounceLinks
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
+	reloads  reloads
 
 	running, dialling sync.WaitGroup // what serves, and what dials
 
@@ -116,7 +117,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return &ConfigError{"rules", err}
 	}
 	rpcs := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
-	if d.registry, err = newRegistry(rpcs, admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached}); err != nil {
+	if d.registry, err = d.newRegistry(rpcs); err != nil {
 		return err
 	}
 	if cfg.Limpet.Termination != "" {

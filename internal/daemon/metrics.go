@@ -14,12 +14,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/kbus-limpet/limpet/internal/buildinfo"
+	"github.com/kbus-limpet/limpet/kbusdev/membus"
+	"github.com/kbus-limpet/limpet/server/admin"
 )
 
-// newRegistry returns a registry with metrics of the process and what more there is.
-func newRegistry(more ...prometheus.Collector) (*prometheus.Registry, error) {
+// newRegistry returns a registry with all metrics of the daemon, and those of its RPCs.
+func (d *Daemon) newRegistry(rpcs prometheus.Collector) (*prometheus.Registry, error) {
+	d.reloads.note(nil) // it was read for the start
+	all := []prometheus.Collector{
+		rpcs, buildMetric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), daemonCollector{d},
+		admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached, Attached: d.programs.Attached},
+	}
+	if b, embedded := d.node.Bus().(*membus.Bus); embedded {
+		all = append(all, busCollector{b})
+	}
 	r := prometheus.NewRegistry()
-	for _, c := range append(more, buildMetric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
+	for _, c := range all {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}
@@ -44,7 +54,7 @@ func buildMetric() prometheus.Collector {
 // serveMetrics serves /metrics until ctx ends.
 func serveMetrics(ctx context.Context, l net.Listener, registry *prometheus.Registry) error {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()

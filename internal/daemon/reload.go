@@ -17,7 +17,7 @@ var ErrNoReload = errors.New("this daemon was not started with a configuration t
 // or changed are drained first, which takes at most their drain timeout; those that are
 // changed begin anew. With dry only what would change is returned. A wrong configuration
 // is a *ConfigError. It may be called by many goroutines: one after the other is served.
-func (d *Daemon) Reload(ctx context.Context, dry bool) ([]Change, error) {
+func (d *Daemon) Reload(ctx context.Context, dry bool) (changes []Change, err error) {
 	if d.cfg.Load == nil {
 		return nil, ErrNoReload
 	}
@@ -26,11 +26,14 @@ func (d *Daemon) Reload(ctx context.Context, dry bool) ([]Change, error) {
 	if d.runs == nil {
 		return nil, errNotRunning
 	}
+	if !dry {
+		defer func() { d.reloads.note(err) }()
+	}
 	to, err := d.cfg.Load()
 	if err != nil {
 		return nil, err
 	}
-	changes, err := Compare(&d.cfg, &to)
+	changes, err = Compare(&d.cfg, &to)
 	if err != nil || dry {
 		return changes, err
 	}

@@ -81,6 +81,10 @@ func Load(files Files, log *slog.Logger) (*TLS, error) {
 // Identity returns the names of our own certificate.
 func (t *TLS) Identity() []string { return namesOf(t.now.Load().cert.Leaf) }
 
+// ValidUntil returns until when our own certificate is valid. It looks at the files again if
+// it is time to.
+func (t *TLS) ValidUntil() time.Time { return t.current().cert.Leaf.NotAfter }
+
 // current returns what counts now. Whoever finds another looking at the files does not
 // wait: a disk that hangs holds up one handshake.
 func (t *TLS) current() *material {

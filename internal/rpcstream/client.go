@@ -183,6 +183,12 @@ func words(message string) (why string, refused bool) {
 	if cause, lost := strings.CutPrefix(message, "error reading from server: "); lost {
 		return fmt.Sprintf("the connection was lost: %s", cause), false
 	}
+	if strings.HasSuffix(message, net.ErrClosed.Error()) { // gRPC has closed it, for dialTimeout was over
+		return fmt.Sprintf("the other end has said nothing for %v: it is stopped, or hangs", dialTimeout), false
+	}
+	if strings.HasSuffix(message, "while waiting for connections to become ready") {
+		return "the time was over before there was a connection", false
+	}
 	if strings.HasPrefix(message, "error reading server preface: ") {
 		return "the other end hung up before it said anything: perhaps it wants TLS, and certificates, or it is no limpetd", false
 	}

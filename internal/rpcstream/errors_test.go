@@ -42,6 +42,19 @@ func TestErrorsInPlainWords(t *testing.T) {
 	}
 }
 
+// What gRPC says of an end that does not speak is said plainly.
+func TestSilenceInPlainWords(t *testing.T) {
+	for message, want := range map[string]string{
+		`connection error: desc = "error reading server preface: read unix @->/run/s: use of closed network connection"`: "the other end has said nothing for 5s: it is stopped, or hangs",
+		`connection error: desc = "error reading server preface: EOF"`:                                                   "the other end hung up before it said anything: perhaps it wants TLS, and certificates, or it is no limpetd",
+		"context deadline exceeded while waiting for connections to become ready":                                        "the time was over before there was a connection",
+	} {
+		if got := rpcstream.Words(message); got != want {
+			t.Errorf("of %q it says %q, want %q", message, got, want)
+		}
+	}
+}
+
 // A stream that has been closed is not waited for without end, one that has ended is.
 func TestWait(t *testing.T) {
 	ended := make(chan error, 1)

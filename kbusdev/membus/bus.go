@@ -147,7 +147,8 @@ type Bus struct {
 	held       held       // what held up the last send that found no room
 	waiting    list.List  // of *outgoing: all sends that wait for room
 	spare      spares
-	queued     int // bytes in all queues, each message once
+	queued     load
+	counts     counts
 	watchers   []*watcher
 	watches    []*watch
 
@@ -186,7 +187,9 @@ func (b *Bus) Open(mode kbusdev.Mode) (kbusdev.Ksock, error) {
 		readable:    make(chan struct{}, 1),
 		room:        make(chan struct{}, 1),
 		closed:      make(chan struct{}),
+		awaited:     awaited{all: &b.counts.awaited},
 	}
+	b.counts.ksocks++
 	b.ksocks.set(ksockKey(k.id), k)
 	return k, nil
 }

@@ -50,6 +50,7 @@ func (d *debts) pay(id kbusdev.MsgID) {
 type awaited struct {
 	byID idMap[awaitedReply]
 	n    int
+	all  *int // those of all Ksocks of the bus
 }
 
 type awaitedReply struct {
@@ -60,6 +61,7 @@ type awaitedReply struct {
 func (a *awaited) add(id kbusdev.MsgID, request *slot) {
 	a.byID.set(id, awaitedReply{a.byID.get(id).n + 1, request})
 	a.n++
+	*a.all++
 }
 
 func (a *awaited) has(id kbusdev.MsgID) bool { return a.byID.get(id).n > 0 }
@@ -74,4 +76,5 @@ func (a *awaited) remove(id kbusdev.MsgID) {
 		a.byID.set(id, awaitedReply{r.n - 1, r.request})
 	}
 	a.n--
+	*a.all--
 }

@@ -38,6 +38,7 @@ type index struct {
 	newest, oldest *binding
 	ages           ages
 	count          int
+	repliers       int // of count
 	lastSeq        uint64
 }
 
@@ -139,6 +140,7 @@ func (x *index) add(k *Ksock, role kbusdev.Role, name string) *binding {
 	x.count++
 	if role == kbusdev.Replier {
 		list.replier = b
+		x.repliers++
 		return b
 	}
 	if b.next = list.listeners; b.next != nil {
@@ -190,6 +192,7 @@ func (x *index) remove(b *binding) {
 	list := b.node.list(b.name)
 	if b.role == kbusdev.Replier {
 		list.replier = nil
+		x.repliers--
 	} else {
 		if b.prev != nil {
 			b.prev.next = b.next

@@ -67,7 +67,7 @@ func (k *Ksock) locked(op, name string, f func() error) error {
 // slots already kept for it.
 func (k *Ksock) hasRoom(reserved int) bool {
 	q := &k.queue
-	return q.n+k.awaited.n-reserved < k.maxMessages && q.bytes < k.maxBytes && (q.bytes == 0 || q.bytes < k.bus.set.opts.maxAll-k.bus.queued)
+	return q.n+k.awaited.n-reserved < k.maxMessages && q.bytes < k.maxBytes && (q.bytes == 0 || q.bytes < k.bus.set.opts.maxAll-k.bus.queued.bytes)
 }
 
 // miss counts a message that found no room here.
@@ -77,6 +77,7 @@ func (k *Ksock) miss(id kbusdev.MsgID) {
 	}
 	k.lastMissed = id
 	k.missed++
+	k.bus.counts.missed[k.full()]++
 }
 
 // Missed counts what this Ksock would have heard as listener since it was opened,
@@ -211,6 +212,8 @@ func (k *Ksock) Close() error {
 			b.synthetic(kbusdev.NameReplierIgnored, k.id, d.requester, d.id)
 		}
 		b.ksocks.set(ksockKey(k.id), nil)
+		b.counts.ksocks--
+		b.counts.awaited -= k.awaited.n
 		k.queue, k.debts, k.awaited = queue{}, debts{}, awaited{}
 		k.gone = true
 		close(k.closed)

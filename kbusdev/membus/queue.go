@@ -55,7 +55,13 @@ type queue struct {
 	n           int
 	bytes       int // names and data
 	spare       *spares
-	all         *int // bytes of what is in any queue of the bus, each message once
+	all         *load // of all queues of the bus
+}
+
+// A load is what is in all queues of a bus.
+type load struct {
+	copies int
+	bytes  int // each message once
 }
 
 func (q *queue) push(e queued) *slot {
@@ -66,8 +72,9 @@ func (q *queue) push(e queued) *slot {
 	s.queued = e
 	q.n++
 	q.bytes += e.bytes()
+	q.all.copies++
 	if e.msg.live++; e.msg.live == 1 {
-		*q.all += e.bytes()
+		q.all.bytes += e.bytes()
 	}
 	urgent := e.flags&kbusdev.Urgent != 0
 	switch {
@@ -139,8 +146,9 @@ func (q *queue) remove(s *slot) queued {
 	e := s.queued
 	q.n--
 	q.bytes -= e.bytes()
+	q.all.copies--
 	if e.msg.live--; e.msg.live == 0 {
-		*q.all -= e.bytes()
+		q.all.bytes -= e.bytes()
 	}
 	if s == &e.msg.slot {
 		*s = slot{}

@@ -14,6 +14,7 @@ func (k *Ksock) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, er
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := k.admit(m); err != nil {
+		b.counts.refuse(err)
 		return kbusdev.MsgID{}, opError("write", m.Name, err)
 	}
 	memory := &struct { // one piece
@@ -29,6 +30,7 @@ func (k *Ksock) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, er
 		err = k.sleep(ctx, out)
 	}
 	*out = outgoing{} // a message that is kept for long does not keep its sender
+	b.counts.refuse(err)
 	if err != nil {
 		return id, opError("send", m.Name, err)
 	}
@@ -136,6 +138,7 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 	for _, l := range listeners {
 		b.push(l.ksock, queued{msg: m, flags: m.Flags, via: l})
 	}
+	b.counts.sent[kindOf(request, reply)]++
 	return nil
 }
 
@@ -172,6 +175,7 @@ func (b *Bus) synthetic(name string, from, to kbusdev.KsockID, request kbusdev.M
 	if requester == nil {
 		return
 	}
+	b.counts.answer(name)
 	m := &posted{Message: kbusdev.Message{
 		ID:        b.nextID(),
 		InReplyTo: request,
@@ -217,6 +221,7 @@ func (k *Ksock) commit(fetch *fetched) (id kbusdev.MsgID, err error) {
 		out = &outgoing{msg: &posted{Message: *m}, from: k}
 	}
 	err = b.transmit(k, out)
+	b.counts.refuse(err)
 	if err == syscall.EAGAIN {
 		b.park(out)
 	} else {

@@ -110,6 +110,7 @@ func (b *Bus) unpark(k *Ksock) {
 func (b *Bus) retry(out *outgoing) {
 	k := out.from
 	err := b.transmit(k, out)
+	b.counts.refuse(err)
 	switch err {
 	case syscall.EAGAIN:
 		b.park(out)

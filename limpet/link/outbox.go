@@ -12,6 +12,9 @@ type OutgoingOf[T any] struct {
 	// FromBus reports that the message was read from our bus, so that it is counted as
 	// delivered when it is acknowledged.
 	FromBus bool
+	// Again reports that an earlier session has handed the message to a stream, so that the
+	// peer may have it.
+	Again bool
 }
 
 // An Outgoing is a message of a link.
@@ -104,6 +107,18 @@ func (o *outbox[T]) queued() (n int) {
 		n += o.queues[i].n
 	}
 	return n
+}
+
+// oldest returns when the message was added that has waited longest, zero if there is none:
+// the first of a queue is its oldest, but for what urgent ones have overtaken while it was
+// handed.
+func (o *outbox[T]) oldest() (at time.Time) {
+	for _, q := range []*fifo[item[T]]{&o.unacked, &o.queues[bindQueue], &o.queues[urgentQueue], &o.queues[orderedQueue]} {
+		if q.n > 0 && (at.IsZero() || q.at(0).at.Before(at)) {
+			at = q.at(0).at
+		}
+	}
+	return at
 }
 
 // unsent reports whether anything has not been sent on this stream.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
@@ -316,4 +317,34 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	if b := o.take(); b == nil || b.First != o.sent {
 		t.Errorf("%v is sent after a rest", b)
 	}
+}
+
+func TestOutboxKnowsTheOldest(t *testing.T) {
+	o := &outboxOfLink{measure: measureMessage, windowMessages: 8, windowBytes: 1000}
+	start := time.Unix(1000, 0)
+	want := func(second int64) {
+		t.Helper()
+		var at time.Time
+		if second > 0 {
+			at = start.Add(time.Duration(second) * time.Second)
+		}
+		if got := o.oldest(); !got.Equal(at) {
+			t.Errorf("the oldest is of %v, want %v", got, at)
+		}
+	}
+	want(0)
+	for i, name := range []string{"n1", "n2", "b1", "u1"} {
+		it := named(name)
+		it.at = start.Add(time.Duration(i+1) * time.Second)
+		addItem(o, it)
+		want(1)
+	}
+	wantTake(t, o, "1: b1 u1 n1 n2")
+	want(3) // of those that were handed together any of them
+	o.ack(2)
+	want(1)
+	o.ack(3)
+	want(2)
+	o.ack(4)
+	want(0)
 }

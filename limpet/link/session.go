@@ -111,6 +111,10 @@ func (s *SessionOf[Out, In]) Empty(l Lane) bool { return s.out.inLane[l].message
 // Acknowledged returns how many messages the peer has acknowledged.
 func (s *SessionOf[Out, In]) Acknowledged() uint64 { return s.out.acked }
 
+// Oldest returns when the oldest message was put that the peer has not acknowledged; zero if
+// there is none.
+func (s *SessionOf[Out, In]) Oldest() time.Time { return s.out.oldest() }
+
 // Waiting returns how many messages of the peer's Take has not returned.
 func (s *SessionOf[Out, In]) Waiting() int { return s.in.waiting }
 

@@ -45,6 +45,14 @@ func (p *peering) join(g *link.Greeting) error {
 func (n *node) forgetRestarted() {
 	for _, id := range n.reach.Restarted() {
 		n.ids.Forget(id)
+		for _, p := range n.peerings {
+			if p.current != nil {
+				p.current.Restarted(n.w.now, id)
+				p.current.touch()
+			} else {
+				p.carried = limpet.LoseRestarted(p.carried, id, &p.totals)
+			}
+		}
 	}
 }
 

@@ -1,11 +1,15 @@
 package translate
 
-import "github.com/kbus-limpet/limpet/kbusdev"
+import (
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
 
 // asked are the requests that we sent on our bus for the peer and that wait for
 // their replies.
 type asked struct {
-	byID  map[kbusdev.MsgID]*question // nil for a request that is not watched
+	byID  map[kbusdev.MsgID]sent
 	watch watch
 
 	// Ids answered in the replier's place: a later answer is dropped. The oldest is
@@ -16,9 +20,15 @@ type asked struct {
 	most       int
 }
 
+// A sent is a request that was sent on our bus.
+type sent struct {
+	watched *question     // nil if it is not
+	at      time.Duration // the machine's age when it was sent
+}
+
 func newAsked(most int) asked {
 	return asked{
-		byID:   make(map[kbusdev.MsgID]*question),
+		byID:   make(map[kbusdev.MsgID]sent),
 		watch:  newWatch(),
 		gaveUp: make(map[kbusdev.MsgID]struct{}),
 		most:   most,
@@ -29,23 +39,23 @@ func (a *asked) open() int { return len(a.byID) }
 
 // ask notes a request that is about to be sent on our bus.
 func (m *Machine) ask(msg *kbusdev.Message) {
-	if q := m.asked.byID[msg.ID]; q != nil {
+	if q := m.asked.byID[msg.ID].watched; q != nil {
 		m.unwatch(q) // the same id again: its replies cannot be told apart anyway
 	}
 	var q *question
 	if m.cfg.LosesUnread && msg.To != 0 {
 		q = m.asked.watch.add(msg)
 	}
-	m.asked.byID[msg.ID] = q
+	m.asked.byID[msg.ID] = sent{q, m.age()}
 }
 
 // answered forgets a request, and reports whether it had been given up before.
 func (m *Machine) answered(id kbusdev.MsgID) (late bool) {
 	a := &m.asked
-	if q, ok := a.byID[id]; ok {
+	if s, ok := a.byID[id]; ok {
 		delete(a.byID, id)
-		if q != nil {
-			m.unwatch(q)
+		if s.watched != nil {
+			m.unwatch(s.watched)
 		}
 		return false
 	}

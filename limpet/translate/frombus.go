@@ -54,7 +54,7 @@ func (m *Machine) requestFromBus(fx []Effect, msg *kbusdev.Message) []Effect {
 	case m.ledger.open() >= m.cfg.MaxOpen:
 		return m.answer(fx, msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", AnsweredHere)
 	}
-	m.ledger.take(msg.ID, msg.From)
+	m.ledger.take(msg.ID, msg.From, m.age())
 	return m.forward(fx, msg)
 }
 
@@ -68,7 +68,11 @@ func (m *Machine) cannotBeTaken(msg *kbusdev.Message) bool {
 }
 
 func (m *Machine) replyFromBus(fx []Effect, msg *kbusdev.Message) []Effect {
+	asked, was := m.asked.byID[msg.InReplyTo]
 	late := m.answered(msg.InReplyTo)
+	if was {
+		m.cfg.AskedTook.Add(m.age() - asked.at)
+	}
 	switch {
 	case msg.InReplyTo.Network == 0 || msg.InReplyTo.Network == m.us:
 		return drop(fx, UnknownReply) // ours: nothing we asked for a peer has such an id

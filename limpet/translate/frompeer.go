@@ -82,13 +82,14 @@ func (m *Machine) replyFromPeer(fx []Effect, msg *kbusdev.Message) []Effect {
 	if id.Network == m.us {
 		id.Network = 0
 	}
-	asker, ok := m.ledger.settle(id)
+	r, ok := m.ledger.settle(id)
 	if !ok {
 		return drop(fx, UnknownReply)
 	}
+	m.cfg.Took.Add(m.age() - r.at)
 	fx = emit(fx, Send, msg)
 	out := &fx[len(fx)-1].Msg
-	out.ID, out.InReplyTo, out.To = kbusdev.MsgID{}, id, asker
+	out.ID, out.InReplyTo, out.To = kbusdev.MsgID{}, id, r.from
 	out.Flags &^= kbusdev.WantReply | kbusdev.WantYouToReply
 	return fx
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
@@ -12,14 +13,20 @@ import (
 // A ledger holds the requests taken from our bus that still want their reply.
 // requests = replies + synthetic + open holds between any two calls.
 type ledger struct {
-	remembered map[kbusdev.MsgID]kbusdev.KsockID // id as read -> who asked
-	answering  int                               // replies given to the bus, outcome not told yet
-	parked     int                               // answers that found no room, each with a timer
+	remembered map[kbusdev.MsgID]request // id as read -> who asked
+	answering  int                       // replies given to the bus, outcome not told yet
+	parked     int                       // answers that found no room, each with a timer
 
 	requests, replies, synthetic uint64
 }
 
-func newLedger() ledger { return ledger{remembered: make(map[kbusdev.MsgID]kbusdev.KsockID)} }
+// A request is one that a ledger holds.
+type request struct {
+	from kbusdev.KsockID
+	at   time.Duration // the machine's age when it was read
+}
+
+func newLedger() ledger { return ledger{remembered: make(map[kbusdev.MsgID]request)} }
 
 func (l *ledger) open() int { return len(l.remembered) + l.answering + l.parked }
 
@@ -28,18 +35,18 @@ func (l *ledger) has(id kbusdev.MsgID) bool {
 	return ok
 }
 
-func (l *ledger) take(id kbusdev.MsgID, from kbusdev.KsockID) {
-	l.remembered[id] = from
+func (l *ledger) take(id kbusdev.MsgID, from kbusdev.KsockID, at time.Duration) {
+	l.remembered[id] = request{from, at}
 	l.requests++
 }
 
 // settle forgets a request whose reply is on its way to the bus.
-func (l *ledger) settle(id kbusdev.MsgID) (from kbusdev.KsockID, ok bool) {
-	if from, ok = l.remembered[id]; ok {
+func (l *ledger) settle(id kbusdev.MsgID) (r request, ok bool) {
+	if r, ok = l.remembered[id]; ok {
 		delete(l.remembered, id)
 		l.answering++
 	}
-	return from, ok
+	return r, ok
 }
 
 // done counts an answer that the bus took, or whose asker is gone.
@@ -103,11 +110,11 @@ func (m *Machine) Abandon(fx []Effect, out *kbusdev.Message, name string, why Re
 	if id.Network == m.us {
 		id.Network = 0
 	}
-	asker, ok := m.ledger.settle(id)
+	r, ok := m.ledger.settle(id)
 	if !ok {
 		return fx
 	}
-	return append(fx, ownAnswer(bounced(id, asker, name), why))
+	return append(fx, ownAnswer(bounced(id, r.from, name), why))
 }
 
 // End ends the epoch: every request still open is answered on our bus, with
@@ -126,8 +133,8 @@ func (m *Machine) End(fx []Effect, neverRan func(kbusdev.MsgID) bool) []Effect {
 		if neverRan(global) {
 			name = kbusdev.NameNotDelivered
 		}
-		asker, _ := m.ledger.settle(id)
-		fx = append(fx, ownAnswer(bounced(id, asker, name), LinkLost))
+		r, _ := m.ledger.settle(id)
+		fx = append(fx, ownAnswer(bounced(id, r.from, name), LinkLost))
 	}
 	for _, t := range slices.Clone(m.timers.heap) {
 		if p, ok := t.owner.(*parkedReply); ok { // the last try: nobody calls Tick any more

@@ -39,6 +39,9 @@ type Config struct {
 	MaxHeard int
 	// Names, unless nil, bounds the names of all peers together.
 	Names Names
+	// Took, unless nil, counts how long the requests of our bus took that the peer has
+	// answered, and AskedTook those of the peer that our bus has answered.
+	Took, AskedTook *Durations
 	// LosesUnread is true if our bus is the kernel module, which loses a stateful
 	// request whose replier unbinds or closes before reading it. Only then do Grace
 	// and UnbindGrace count; other buses answer such a request themselves.
@@ -69,6 +72,12 @@ type Names interface {
 func (c *Config) setDefaults() {
 	if c.Pattern == "" {
 		c.Pattern = "$.*"
+	}
+	if c.Took == nil {
+		c.Took = new(Durations)
+	}
+	if c.AskedTook == nil {
+		c.AskedTook = new(Durations)
 	}
 	setDefault(&c.MaxOpen, 32768)
 	setDefault(&c.MaxAsked, 32768)
@@ -109,6 +118,7 @@ type Machine struct {
 	cfg      Config
 	us, them uint32
 	now      time.Time
+	born     time.Time // the first that was told
 	timers   timers
 
 	table    repliers
@@ -149,6 +159,29 @@ func (m *Machine) Replier(name string) kbusdev.KsockID {
 	return 0
 }
 
+// Oldest returns since when the oldest request of our bus is open, and the oldest of the
+// peer's on our bus; zero if none is. It looks at all of them.
+func (m *Machine) Oldest() (open, asked time.Time) {
+	first, now := m.age(), m.age()
+	for _, r := range m.ledger.remembered {
+		first = min(first, r.at)
+	}
+	if len(m.ledger.remembered) > 0 {
+		open = m.now.Add(first - now)
+	}
+	first = now
+	for _, r := range m.asked.byID {
+		first = min(first, r.at)
+	}
+	if len(m.asked.byID) > 0 {
+		asked = m.now.Add(first - now)
+	}
+	return open, asked
+}
+
+// age returns how long there has been a time: what is kept for each request is smaller so.
+func (m *Machine) age() time.Duration { return m.now.Sub(m.born) }
+
 // Next returns when Tick must be called at the latest; zero when nothing waits.
 func (m *Machine) Next() time.Time { return m.timers.first() }
 
@@ -156,6 +189,9 @@ func (m *Machine) Next() time.Time { return m.timers.first() }
 // become due. What came after a deadline but before Tick is still in time, so call
 // Tick before every batch of messages as well.
 func (m *Machine) Tick(fx []Effect, now time.Time) []Effect {
+	if m.born.IsZero() {
+		m.born, m.now = now, now
+	}
 	if now.After(m.now) {
 		m.now = now
 	}

@@ -19,6 +19,13 @@ const (
 // DefaultProgramGrace is how long a program's session is kept after its stream has broken.
 const DefaultProgramGrace = 10 * time.Second
 
+// Attached returns how many programs have a session, those in their grace included.
+func (s *Service) Attached() int {
+	s.sessions.mu.Lock()
+	defer s.sessions.mu.Unlock()
+	return len(s.sessions.byID)
+}
+
 // sessions are those of programs, by their id.
 type sessions struct {
 	instance link.InstanceID
