@@ -146,10 +146,10 @@ class Bus:
             async with asyncio.timeout_at(until):
                 caller = await self._calls()
         except (Unreachable, Closed, BusError, TimeoutError) as e:
-            raise never_left(name, e, isinstance(e, TimeoutError) and not isinstance(e, BusError)) from e
+            raise never_left(name, e) from e
         left = None if until is None else until - loop.time()
         if left is not None and left <= 0:
-            raise never_left(name, TimeoutError("its deadline has passed"), True)
+            raise never_left(name, TimeoutError())
         return await caller.call(Message.request(name, data, replier=replier, flags=flags, expires_in=left), until)
 
     def listen(self, *names: str, max_messages: int = 0, only_once: bool = False) -> Opening[Listener]:

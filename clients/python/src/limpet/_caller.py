@@ -45,21 +45,26 @@ class Caller:
 
         def on_result(r: pb.Result) -> None:
             nonlocal sent
-            if not r.errno:
-                sent = MsgId(r.id_network, r.id_serial)
+            if r.errno:
+                return
+            sent = MsgId(r.id_network, r.id_serial)
+            if answer.cancelled():  # nobody waits any more
+                self._withdraw(sent)
+            else:
                 self._expect(sent, answer)
 
+        try:
+            await self._ksock._window(until)
+        except (Closed, TimeoutError) as e:
+            raise never_left(request.name, e) from e
         began = self._begin()
         try:
             r = await self._ksock._send(request, until, on_result=on_result)
-        except Unknown as e:
-            raise MayHaveRun(request.name, why=str(e)) from None
-        except TimeoutError as e:
-            raise Expired(request.name, why=str(e)) from None
-        except Closed as e:
+        except (Unknown, Closed) as e:
+            answer.cancel()
             raise MayHaveRun(request.name, why=str(e)) from e
         except asyncio.CancelledError:
-            self._forget(sent)
+            answer.cancel()
             raise
         finally:
             self._sent(began)
@@ -71,8 +76,7 @@ class Caller:
             await asyncio.wait([answer], timeout=None if until is None else max(0.0, until - loop.time()))
             late = None if answer.done() else await self._gave_up(request.name, sent)
         except asyncio.CancelledError:
-            if self.live:
-                self._ksock._put(_withdrawal(sent), Lane.CONTROL)
+            self._withdraw(sent)
             raise
         finally:
             self._forget(sent)
@@ -95,6 +99,11 @@ class Caller:
         finally:
             answer.cancel()
         return MayHaveRun(name, why="its deadline has passed")
+
+    def _withdraw(self, request: MsgId) -> None:
+        """Takes a request back, and does not ask whether that is in time."""
+        if self.live:
+            self._ksock._put(_withdrawal(request), Lane.CONTROL)
 
     def _begin(self) -> int:
         self._began += 1
@@ -143,8 +152,8 @@ def _withdrawal(request: MsgId) -> pb.Operation:
     return pb.Operation(action=pb.ACTION_WITHDRAW, value=request.network << 32 | request.serial)
 
 
-def never_left(name: str, e: Exception, expired: bool) -> NoAnswer:
+def never_left(name: str, e: Exception) -> NoAnswer:
     """Returns the error of a request that was not sent."""
-    return (Expired if expired else NeverRan)(name, why=str(e))
+    return (Expired if isinstance(e, TimeoutError) else NeverRan)(name, why=str(e) or "its deadline has passed")
 
 
