@@ -7,7 +7,8 @@
 
 Everything here is as in limpet, but blocks. It runs on one event loop in a thread of its own, which
 begins with the first call; any thread may use any object. A process that forks must not use what
-was opened before in its child.
+was opened before in its child. One that uses limpet on an event loop of its own too gets what it
+wants, but gRPC logs a harmless BlockingIOError now and then, as it does for any two loops.
 """
 
 from __future__ import annotations
