@@ -77,7 +77,7 @@ class Frame(_message.Message):
     def __init__(self, greeting: _Optional[_Union[Greeting, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., interest: _Optional[_Union[Interest, _Mapping]] = ..., table: _Optional[_Union[Table, _Mapping]] = ...) -> None: ...
 
 class Greeting(_message.Message):
-    __slots__ = ["expected_sequence", "features", "instance_id", "link_id", "max_message_size", "network_id", "pattern", "protocol_version", "session_id", "topology", "window_bytes", "window_messages"]
+    __slots__ = ["expected_sequence", "features", "instance_id", "link_id", "max_message_size", "network_id", "pattern", "protocol_version", "session_id", "software", "topology", "window_bytes", "window_messages"]
     EXPECTED_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class Greeting(_message.Message):
     PATTERN_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
     WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
     WINDOW_MESSAGES_FIELD_NUMBER: _ClassVar[int]
@@ -99,10 +100,11 @@ class Greeting(_message.Message):
     pattern: str
     protocol_version: int
     session_id: bytes
+    software: str
     topology: Topology
     window_bytes: int
     window_messages: int
-    def __init__(self, protocol_version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., network_id: _Optional[int] = ..., instance_id: _Optional[bytes] = ..., link_id: _Optional[bytes] = ..., pattern: _Optional[str] = ..., max_message_size: _Optional[int] = ..., window_messages: _Optional[int] = ..., window_bytes: _Optional[int] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., session_id: _Optional[bytes] = ..., expected_sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, protocol_version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., network_id: _Optional[int] = ..., instance_id: _Optional[bytes] = ..., link_id: _Optional[bytes] = ..., pattern: _Optional[str] = ..., max_message_size: _Optional[int] = ..., window_messages: _Optional[int] = ..., window_bytes: _Optional[int] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., session_id: _Optional[bytes] = ..., expected_sequence: _Optional[int] = ..., software: _Optional[str] = ...) -> None: ...
 
 class Interest(_message.Message):
     __slots__ = ["restart", "unwanted", "wanted", "whole"]

@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckbus/limpet/v1/message.proto\x12\x0ekbus.limpet.v1\"\x85\x04\n\x07Message\x12\x1d\n\nid_network\x18\x01 \x01(\rR\tidNetwork\x12\x1b\n\tid_serial\x18\x02 \x01(\rR\x08idSerial\x12-\n\x13in_reply_to_network\x18\x03 \x01(\rR\x10inReplyToNetwork\x12+\n\x12in_reply_to_serial\x18\x04 \x01(\rR\x0finReplyToSerial\x12\x0e\n\x02to\x18\x05 \x01(\rR\x02to\x12\x12\n\x04\x66rom\x18\x06 \x01(\rR\x04\x66rom\x12*\n\x11orig_from_network\x18\x07 \x01(\rR\x0forigFromNetwork\x12&\n\x0forig_from_local\x18\x08 \x01(\rR\rorigFromLocal\x12(\n\x10\x66inal_to_network\x18\t \x01(\rR\x0e\x66inalToNetwork\x12$\n\x0e\x66inal_to_local\x18\n \x01(\rR\x0c\x66inalToLocal\x12\x14\n\x05\x66lags\x18\x0b \x01(\rR\x05\x66lags\x12\x12\n\x04name\x18\x0c \x01(\tR\x04name\x12\x12\n\x04\x64\x61ta\x18\r \x01(\x0cR\x04\x64\x61ta\x12\x38\n\nbind_event\x18\x0e \x01(\x0b\x32\x19.kbus.limpet.v1.BindEventR\tbindEvent\x12\"\n\rexpires_in_ms\x18\x0f \x01(\x04R\x0b\x65xpiresInMs\"P\n\tBindEvent\x12\x17\n\x07is_bind\x18\x01 \x01(\x08R\x06isBind\x12\x16\n\x06\x62inder\x18\x02 \x01(\rR\x06\x62inder\x12\x12\n\x04name\x18\x03 \x01(\tR\x04nameB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckbus/limpet/v1/message.proto\x12\x0ekbus.limpet.v1\"\xaa\x04\n\x07Message\x12\x1d\n\nid_network\x18\x01 \x01(\rR\tidNetwork\x12\x1b\n\tid_serial\x18\x02 \x01(\rR\x08idSerial\x12-\n\x13in_reply_to_network\x18\x03 \x01(\rR\x10inReplyToNetwork\x12+\n\x12in_reply_to_serial\x18\x04 \x01(\rR\x0finReplyToSerial\x12\x0e\n\x02to\x18\x05 \x01(\rR\x02to\x12\x12\n\x04\x66rom\x18\x06 \x01(\rR\x04\x66rom\x12*\n\x11orig_from_network\x18\x07 \x01(\rR\x0forigFromNetwork\x12&\n\x0forig_from_local\x18\x08 \x01(\rR\rorigFromLocal\x12(\n\x10\x66inal_to_network\x18\t \x01(\rR\x0e\x66inalToNetwork\x12$\n\x0e\x66inal_to_local\x18\n \x01(\rR\x0c\x66inalToLocal\x12\x14\n\x05\x66lags\x18\x0b \x01(\rR\x05\x66lags\x12\x12\n\x04name\x18\x0c \x01(\tR\x04name\x12\x12\n\x04\x64\x61ta\x18\r \x01(\x0cR\x04\x64\x61ta\x12\x38\n\nbind_event\x18\x0e \x01(\x0b\x32\x19.kbus.limpet.v1.BindEventR\tbindEvent\x12\"\n\rexpires_in_ms\x18\x0f \x01(\x04R\x0b\x65xpiresInMs\x12#\n\rtrace_context\x18\x10 \x01(\x0cR\x0ctraceContext\"P\n\tBindEvent\x12\x17\n\x07is_bind\x18\x01 \x01(\x08R\x06isBind\x12\x16\n\x06\x62inder\x18\x02 \x01(\rR\x06\x62inder\x12\x12\n\x04name\x18\x03 \x01(\tR\x04nameB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kbus.limpet.v1.message_pb2', globals())
@@ -22,7 +22,7 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1'
   _MESSAGE._serialized_start=49
-  _MESSAGE._serialized_end=566
-  _BINDEVENT._serialized_start=568
-  _BINDEVENT._serialized_end=648
+  _MESSAGE._serialized_end=603
+  _BINDEVENT._serialized_start=605
+  _BINDEVENT._serialized_end=685
 # @@protoc_insertion_point(module_scope)

@@ -15,7 +15,7 @@ class BindEvent(_message.Message):
     def __init__(self, is_bind: bool = ..., binder: _Optional[int] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Message(_message.Message):
-    __slots__ = ["bind_event", "data", "expires_in_ms", "final_to_local", "final_to_network", "flags", "id_network", "id_serial", "in_reply_to_network", "in_reply_to_serial", "name", "orig_from_local", "orig_from_network", "to"]
+    __slots__ = ["bind_event", "data", "expires_in_ms", "final_to_local", "final_to_network", "flags", "id_network", "id_serial", "in_reply_to_network", "in_reply_to_serial", "name", "orig_from_local", "orig_from_network", "to", "trace_context"]
     BIND_EVENT_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_IN_MS_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class Message(_message.Message):
     ORIG_FROM_LOCAL_FIELD_NUMBER: _ClassVar[int]
     ORIG_FROM_NETWORK_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
+    TRACE_CONTEXT_FIELD_NUMBER: _ClassVar[int]
     bind_event: BindEvent
     data: bytes
     expires_in_ms: int
@@ -45,4 +46,5 @@ class Message(_message.Message):
     orig_from_local: int
     orig_from_network: int
     to: int
-    def __init__(self, id_network: _Optional[int] = ..., id_serial: _Optional[int] = ..., in_reply_to_network: _Optional[int] = ..., in_reply_to_serial: _Optional[int] = ..., to: _Optional[int] = ..., orig_from_network: _Optional[int] = ..., orig_from_local: _Optional[int] = ..., final_to_network: _Optional[int] = ..., final_to_local: _Optional[int] = ..., flags: _Optional[int] = ..., name: _Optional[str] = ..., data: _Optional[bytes] = ..., bind_event: _Optional[_Union[BindEvent, _Mapping]] = ..., expires_in_ms: _Optional[int] = ..., **kwargs) -> None: ...
+    trace_context: bytes
+    def __init__(self, id_network: _Optional[int] = ..., id_serial: _Optional[int] = ..., in_reply_to_network: _Optional[int] = ..., in_reply_to_serial: _Optional[int] = ..., to: _Optional[int] = ..., orig_from_network: _Optional[int] = ..., orig_from_local: _Optional[int] = ..., final_to_network: _Optional[int] = ..., final_to_local: _Optional[int] = ..., flags: _Optional[int] = ..., name: _Optional[str] = ..., data: _Optional[bytes] = ..., bind_event: _Optional[_Union[BindEvent, _Mapping]] = ..., expires_in_ms: _Optional[int] = ..., trace_context: _Optional[bytes] = ..., **kwargs) -> None: ...
