@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from limpet._message import Flags, Message
+from limpet._message import Flags, Message, from_proto, to_proto
 from limpet._proto import attach_pb2 as pb
 from limpet._proto import link_pb2, message_pb2
 from limpet._session import Code, Event, Lane, Session, Verdict
@@ -254,6 +254,15 @@ class Messages(unittest.TestCase):
         more = Message.request("$.Q", replier=Message("$.Q", from_=9, orig_from=(2, 4)))  # type: ignore[arg-type]
         self.assertEqual((more.to, more.final_to, more.kind), (9, (2, 4), "stateful request"))
         self.assertNotIn("secret", str(Message("$.A", b"secret")))
+
+    def test_trace(self) -> None:
+        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        wire = to_proto(Message("$.A", traceparent=parent))
+        self.assertEqual((len(wire.trace_context), from_proto(wire).traceparent), (25, parent))
+        self.assertEqual(from_proto(message_pb2.Message(name="$.A", trace_context=b"short")).traceparent, "")
+        for bad in ("x", parent.upper(), parent + "0", "01" + parent[2:]):
+            with self.subTest(bad), self.assertRaises(ValueError):
+                to_proto(Message("$.A", traceparent=bad))
 
 
 if __name__ == "__main__":

@@ -124,14 +124,14 @@ class Bus:
         """Opens a Ksock, by await or async with. Raises Unreachable. It outlives this Bus."""
         return Opening(lambda: Ksock(self._target, int(mode))._open())
 
-    async def send(self, name: str, data: bytes | str = b"", *, flags: int = 0, timeout: float | None = None) -> MsgId:
+    async def send(self, name: str, data: bytes | str = b"", *, flags: int = 0, timeout: float | None = None, traceparent: str = "") -> MsgId:
         """Sends an announcement. Raises BusError, and Unreachable; Closed means that the daemon went
         away meanwhile, and nobody knows whether it was sent. With Flags.ALL_OR_WAIT it waits for
-        room until the timeout, in seconds, is over."""
+        room until the timeout, in seconds, is over. traceparent is the trace that it belongs to."""
         caller = await self._calls()
-        return await caller.ksock.send(Message(name, encoded(data), Flags(flags)), timeout)
+        return await caller.ksock.send(Message(name, encoded(data), Flags(flags), traceparent=traceparent), timeout)
 
-    async def call(self, name: str, data: bytes | str = b"", *, timeout: float | None = None, flags: int = 0, replier: Message | None = None) -> Message:
+    async def call(self, name: str, data: bytes | str = b"", *, timeout: float | None = None, flags: int = 0, replier: Message | None = None, traceparent: str = "") -> Message:
         """Sends a request, and returns the reply that a replier has written. Everything else is a
         NoAnswer, which tells whether the request may have run: NeverRan, MayHaveRun or Expired.
 
@@ -150,7 +150,7 @@ class Bus:
         left = None if until is None else until - loop.time()
         if left is not None and left <= 0:
             raise never_left(name, TimeoutError())
-        return await caller.call(Message.request(name, data, replier=replier, flags=flags, expires_in=left), until)
+        return await caller.call(Message.request(name, data, replier=replier, flags=flags, expires_in=left, traceparent=traceparent), until)
 
     def listen(self, *names: str, max_messages: int = 0, only_once: bool = False) -> Opening[Listener]:
         """Listens to names and wildcards, by await or async with; async for gives what is heard.

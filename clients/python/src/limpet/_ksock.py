@@ -273,8 +273,9 @@ class Ksock:
         comes. Returns its tag."""
         if answer is not None:
             self._tag = op.tag = self._tag + 1
-            self._answers[op.tag] = (answer, on_result)
         self._session.put(op, lane, message=message, now=asyncio.get_running_loop().time())
+        if answer is not None:
+            self._answers[op.tag] = (answer, on_result)
         self._wake.set()
         self._wake_room()
         return op.tag

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -78,13 +79,15 @@ class Message:
     """Who first sent a message that has come over a link."""
     event: BindEvent | None = None
     """What a replier bind event says, in place of data."""
+    traceparent: str = ""
+    """The trace that it belongs to, as W3C's header of that name has it; empty is none."""
 
     @classmethod
-    def request(cls, name: str, data: bytes | str = b"", *, replier: Message | None = None, flags: int = 0, expires_in: float | None = None) -> Message:
+    def request(cls, name: str, data: bytes | str = b"", *, replier: Message | None = None, flags: int = 0, expires_in: float | None = None, traceparent: str = "") -> Message:
         """Returns a request. If replier is a reply, only who wrote that may answer: the request is
         part of a dialogue, and fails with EPIPE, or Replier.NotSameKsock, if it has gone."""
         to, final = (replier.from_, replier.orig_from) if replier else (0, Address())
-        return cls(name, encoded(data), Flags(flags) | Flags.WANT_A_REPLY, to=to, final_to=final, expires_in=expires_in)
+        return cls(name, encoded(data), Flags(flags) | Flags.WANT_A_REPLY, to=to, final_to=final, expires_in=expires_in, traceparent=traceparent)
 
     def reply(self, data: bytes | str = b"", *, name: str | None = None, flags: int = 0) -> Message:
         """Returns the answer to this request; name is the request's unless it is given."""
@@ -142,6 +145,24 @@ def plain_name(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
+_TRACEPARENT = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+def _trace_bytes(traceparent: str) -> bytes:
+    if not traceparent:
+        return b""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    if not found:
+        raise ValueError(f"traceparent {traceparent!r}: give 00-, 32 hexadecimal digits, -, 16, - and 2, as W3C's trace context has it")
+    return bytes.fromhex("".join(found.groups()))
+
+
+def _trace_text(context: bytes) -> str:
+    if len(context) != 25:
+        return ""
+    return f"00-{context[:16].hex()}-{context[16:24].hex()}-{context[24:].hex()}"
+
+
 def to_proto(m: Message) -> pb.Message:
     """Returns m for the wire, without the time that it has left."""
     return pb.Message(
@@ -149,7 +170,7 @@ def to_proto(m: Message) -> pb.Message:
         id_network=m.id.network, id_serial=m.id.serial,
         in_reply_to_network=m.in_reply_to.network, in_reply_to_serial=m.in_reply_to.serial,
         final_to_network=m.final_to.network, final_to_local=m.final_to.local,
-        orig_from_network=m.orig_from.network, orig_from_local=m.orig_from.local,
+        orig_from_network=m.orig_from.network, orig_from_local=m.orig_from.local, trace_context=_trace_bytes(m.traceparent),
     )  # fmt: skip
 
 
@@ -162,5 +183,5 @@ def from_proto(m: pb.Message) -> Message:
     return Message(
         m.name, m.data, Flags(m.flags), m.to, MsgId(m.in_reply_to_network, m.in_reply_to_serial),
         Address(m.final_to_network, m.final_to_local), m.expires_in_ms / 1000 if m.expires_in_ms else None,
-        MsgId(m.id_network, m.id_serial), getattr(m, "from"), Address(m.orig_from_network, m.orig_from_local), event,
+        MsgId(m.id_network, m.id_serial), getattr(m, "from"), Address(m.orig_from_network, m.orig_from_local), event, _trace_text(m.trace_context),
     )  # fmt: skip

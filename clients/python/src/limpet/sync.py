@@ -97,13 +97,13 @@ class Bus(_Closing):
         """Opens a Ksock."""
         return Ksock(_run(_await(self._bus.ksock(mode))))
 
-    def send(self, name: str, data: bytes | str = b"", *, flags: int = 0, timeout: float | None = None) -> MsgId:
+    def send(self, name: str, data: bytes | str = b"", *, flags: int = 0, timeout: float | None = None, traceparent: str = "") -> MsgId:
         """Sends an announcement."""
-        return _run(self._bus.send(name, data, flags=flags, timeout=timeout))
+        return _run(self._bus.send(name, data, flags=flags, timeout=timeout, traceparent=traceparent))
 
-    def call(self, name: str, data: bytes | str = b"", *, timeout: float | None = None, flags: int = 0, replier: Message | None = None) -> Message:
+    def call(self, name: str, data: bytes | str = b"", *, timeout: float | None = None, flags: int = 0, replier: Message | None = None, traceparent: str = "") -> Message:
         """Sends a request, and returns the reply that a replier has written; else raises NoAnswer."""
-        return _run(self._bus.call(name, data, timeout=timeout, flags=flags, replier=replier))
+        return _run(self._bus.call(name, data, timeout=timeout, flags=flags, replier=replier, traceparent=traceparent))
 
     def listen(self, *names: str, max_messages: int = 0, only_once: bool = False) -> Listener:
         """Listens to names and wildcards."""
