@@ -47,14 +47,20 @@ func runPython(t *testing.T, program string, args ...string) string {
 	return string(out)
 }
 
-// The client for Python: its session cut at every frame, the stories, and what its examples and
-// its README say, with streams that are cut at random.
+// The client for Python: its session cut at every frame, the stories, streams that are cut at
+// random, and what its examples and its README say. Without LIMPET_TEST=long a part of that.
 func TestPython(t *testing.T) {
 	if testing.Short() {
 		t.Skip("there is nothing of Go's in it")
 	}
 	py := python(t)
-	for _, module := range []string{"test_session", "test_stories", "test_cuts", "test_sync", "test_tls", "test_examples"} {
+	modules := []string{"test_session", "test_stories", "test_cuts", "test_sync"}
+	if long() {
+		modules = append(modules, "test_tls", "test_examples")
+	} else {
+		t.Setenv("EVERY", "4")
+	}
+	for _, module := range modules {
 		t.Run(module, func(t *testing.T) {
 			t.Log(runPython(t, py, "-W", "error::RuntimeWarning", "-m", "unittest", "-v", "tests."+module))
 		})
