@@ -24,8 +24,8 @@ class Stories(unittest.TestCase):
         with STORIES.open(encoding="utf-8") as f:
             stories = yaml.safe_load(f)
         only = re.compile(os.environ.get("STORY", ""))
-        every = int(os.environ.get("EVERY", "1"))  # plays the first of so many
-        chosen = [(i, s) for i, s in enumerate(stories, 1) if only.search(s["name"]) and i % every == 1 % every]
+        every = int(os.environ.get("EVERY", "1"))  # plays one of so many
+        chosen = [(i, s) for i, s in enumerate(stories, 1) if only.search(s["name"]) and i % every == 0]
         passed = asyncio.run(self.play(chosen))
         print(f"{passed} of {len(chosen)} stories")
 
