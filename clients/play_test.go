@@ -421,7 +421,7 @@ func (p *play) reply(s *step) error {
 func (p *play) flush(s *step) error {
 	err := thing[*client.Ksock](p, s.By).Flush(p.ctx)
 	var got []string
-	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is the outermost
+	if all, ok := err.(interface{ Unwrap() []error }); ok { // it is the outermost
 		for _, e := range all.Unwrap() {
 			errno, _ := kbusdev.ErrnoOf(e)
 			got = append(got, kbusdev.ErrnoName(errno))

@@ -61,7 +61,7 @@ func newWorld(t *testing.T) world {
 
 // start starts it, and returns when it answers.
 func (d *daemon) start(ctx context.Context) error {
-	d.cmd = exec.Command(limpetd, d.args...) //nolint:noctx // it is ended by end
+	d.cmd = exec.Command(limpetd, d.args...) // it is ended by end
 	d.cmd.Stderr = d.log
 	if err := d.cmd.Start(); err != nil {
 		return err
