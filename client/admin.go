@@ -18,6 +18,17 @@ func (b *Bus) Status(ctx context.Context) (*pb.GetStatusResponse, error) {
 	return b.status(ctx, &pb.GetStatusRequest{})
 }
 
+// Configuration returns every setting of the daemon, as its configuration file would have
+// it (YAML), with a comment that says where each comes from. It is "" if the daemon does not
+// tell.
+func (b *Bus) Configuration(ctx context.Context) (string, error) {
+	r, err := b.admin.GetStatus(ctx, &pb.GetStatusRequest{Configuration: true, PageSize: 1})
+	if err != nil {
+		return "", statusError("configuration", "", err)
+	}
+	return r.GetConfiguration(), nil
+}
+
 // LinkStatus returns what one link is doing, or all if name is "", with up to drops of
 // the latest messages that it lost.
 func (b *Bus) LinkStatus(ctx context.Context, name string, drops uint32) ([]*pb.LinkStatus, error) {
@@ -74,9 +85,15 @@ func (b *Bus) WaitInterest(ctx context.Context, name string, n int) error {
 }
 
 // ExplainRules returns what the daemon's rules make of somebody, such as "uid:1000", and a
-// name, perhaps a wildcard.
+// name, perhaps a wildcard. It is ExplainLinkRules without a link.
 func (b *Bus) ExplainRules(ctx context.Context, identity, name string) (*pb.ExplainRulesResponse, error) {
-	r, err := b.admin.ExplainRules(ctx, &pb.ExplainRulesRequest{Identity: identity, Name: name})
+	return b.ExplainLinkRules(ctx, "", identity, name)
+}
+
+// ExplainLinkRules returns what the rules make of somebody who comes by a link, which may have
+// rules of its own: the name of one that is dialled, or "listen ADDRESS".
+func (b *Bus) ExplainLinkRules(ctx context.Context, link, identity, name string) (*pb.ExplainRulesResponse, error) {
+	r, err := b.admin.ExplainRules(ctx, &pb.ExplainRulesRequest{Link: link, Identity: identity, Name: name})
 	if err != nil {
 		return nil, statusError("explain", name, err)
 	}

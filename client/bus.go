@@ -68,7 +68,7 @@ func (b *Bus) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, erro
 	if m == nil {
 		return kbusdev.MsgID{}, errNil("send", "message")
 	}
-	r, err := b.bus.Send(ctx, &pb.SendRequest{
+	r, err := b.bus.Send(traced(ctx, m), &pb.SendRequest{
 		Name: m.Name, Data: m.Data, Flags: flagsToProto(m.Flags), UserFlags: uint32(m.Flags & kbusdev.UserFlags),
 	})
 	if err != nil {

@@ -93,7 +93,7 @@ func (b *Bus) Call(ctx context.Context, m *kbusdev.Message) (*kbusdev.Message, e
 		return nil, &NoAnswerError{Outcome: kbusdev.NeverRan, Reason: "EINVAL", Err: errNil("call", "request")}
 	}
 	var daemon peer.Peer
-	r, err := b.bus.Call(ctx, &pb.CallRequest{
+	r, err := b.bus.Call(traced(ctx, m), &pb.CallRequest{
 		Name: m.Name, Data: m.Data, Flags: flagsToProto(m.Flags), UserFlags: uint32(m.Flags & kbusdev.UserFlags),
 		To: uint32(m.To), FinalToNetwork: m.FinalTo.Network, FinalToLocal: uint32(m.FinalTo.Local),
 	}, grpc.Peer(&daemon))

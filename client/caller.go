@@ -181,7 +181,7 @@ func (c *calls) withdraw(ctx context.Context, id kbusdev.MsgID) kbusdev.Outcome 
 func (c *calls) send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, <-chan *kbusdev.Message, *NoAnswerError) {
 	var none kbusdev.MsgID
 	op := &program.Operation{Action: program.Send, Wait: true, Msg: kbusdev.Message{
-		Name: plainName(m.Name), Data: m.Data, To: m.To, FinalTo: m.FinalTo, Flags: m.Flags | kbusdev.WantReply,
+		Name: plainName(m.Name), Data: m.Data, To: m.To, FinalTo: m.FinalTo, Flags: m.Flags | kbusdev.WantReply, Trace: m.Trace,
 	}}
 	op.Msg.Expires, _ = ctx.Deadline()
 	defer c.sent(c.begin())

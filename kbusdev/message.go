@@ -119,6 +119,9 @@ type Message struct {
 	// Expires is when the answer to a request stops being of use; zero is never. Only
 	// the embedded bus and links carry it: a device has no place for it.
 	Expires time.Time
+	// Trace is the trace that it belongs to; nil is none. It is carried as Expires is.
+	// Nobody changes it.
+	Trace *TraceContext
 }
 
 // Size is what m counts for where queues and windows are bounded in bytes: its

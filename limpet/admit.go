@@ -167,6 +167,7 @@ func (n *Node) baseGreeting(cfg Config) *link.Greeting {
 		WindowBytes:    cfg.WindowBytes,
 		Expected:       1,
 		Features:       []string{featureDrain, featureTopologyChanges},
+		Software:       n.software,
 	}
 	if n.watching && !cfg.AllInterest {
 		g.Features = append(g.Features, featureInterest)
@@ -238,7 +239,7 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, with 
 		return nil, false, errClosed
 	}
 	asked := n.policiesSet
-	policy, err := n.mayJoin(with, peer)
+	policy, err := n.mayJoin(p, with, peer)
 	if err != nil {
 		n.mu.Unlock()
 		return nil, false, err

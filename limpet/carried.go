@@ -131,6 +131,19 @@ type PeeringTelemetry struct {
 	epoch *live // nil if there is none
 }
 
+// addWaiting adds what the bus and the epoch, if there is one, must be asked for. node.mu is
+// not held, for with many open requests that takes milliseconds.
+func (t *PeeringTelemetry) addWaiting() {
+	l := t.epoch
+	if l == nil {
+		return
+	}
+	t.addQueued(l)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t.OldestUnacknowledged, t.OldestOpen, t.OldestAsked = l.epoch.Oldest()
+}
+
 // Telemetry returns what is to be known of all links there are and were, by name.
 func (n *Node) Telemetry() []Telemetry {
 	n.mu.Lock()
@@ -150,13 +163,7 @@ func (n *Node) Telemetry() []Telemetry {
 		now := st.carried()
 		t.Carried.plus(&now, 1)
 		t.Carried.plus(&p.kept, minusOnce)
-		one := PeeringTelemetry{Status: st, Dialled: p.dialled, Classic: p.classic, epoch: l}
-		if l != nil {
-			l.mu.Lock()
-			one.OldestUnacknowledged, one.OldestOpen, one.OldestAsked = l.epoch.Oldest()
-			l.mu.Unlock()
-		}
-		t.Peerings = append(t.Peerings, one)
+		t.Peerings = append(t.Peerings, PeeringTelemetry{Status: st, Dialled: p.dialled, Classic: p.classic, epoch: l})
 	}
 	n.mu.Unlock()
 	all := make([]Telemetry, 0, len(byName))
@@ -165,7 +172,7 @@ func (n *Node) Telemetry() []Telemetry {
 	}
 	for _, t := range all {
 		for i := range t.Peerings {
-			t.Peerings[i].addQueued(t.Peerings[i].epoch)
+			t.Peerings[i].addWaiting()
 		}
 	}
 	return all

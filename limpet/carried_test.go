@@ -80,9 +80,9 @@ func TestOldest(t *testing.T) {
 			}
 			return all
 		}
-		want := func(unacknowledged, open, asked time.Duration) {
+		want := func(unacknowledged, open, asked int) {
 			t.Helper()
-			if got := ages(); got != [3]time.Duration{unacknowledged * time.Second, open * time.Second, asked * time.Second} {
+			if got := ages(); got != [3]time.Duration{seconds(unacknowledged), seconds(open), seconds(asked)} {
 				t.Errorf("the ages are %v, want %ds, %ds and %ds", got, unacknowledged, open, asked)
 			}
 		}
@@ -114,3 +114,5 @@ func TestOldest(t *testing.T) {
 		}
 	})
 }
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/rename"
 )
 
 // ErrTerminated ends a daemon that has read its termination message.
@@ -13,8 +14,11 @@ var ErrTerminated = errors.New("the termination message was read from the bus")
 
 // Config is how the limpets of a peering behave. The zero value is right for most.
 type Config struct {
-	// Pattern limits what is forwarded: a name, perhaps a wildcard; "" is "$.*".
+	// Pattern limits what is forwarded: a name, perhaps a wildcard; "" is "$.*". It is one of
+	// our bus, as everything else here.
 	Pattern string
+	// Renames are how names differ at the peer; nil is not at all.
+	Renames *rename.Map
 	// Termination is the name of the message that stops the daemon; "" is none.
 	Termination string
 	// MaxMessages is what the queue of a limpet's Ksock is raised to, in messages; 0 is

@@ -5,31 +5,36 @@ import (
 	"slices"
 
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rename"
 	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
-// A cut makes of the names that the peer wants to hear those that it may. Several of its
-// names can come to the same one, which is wanted until the last of them is not. Without
-// a policy it does nothing, and keeps nothing.
+// A cut makes of the names that the peer wants to hear those that it may, as they are called
+// here. Several of its names can come to the same one, which is wanted until the last of them
+// is not. Without a policy and renames it does nothing, and keeps nothing.
 type cut struct {
-	policy *rules.Policy
-	asked  map[string]struct{} // what the peer has said
-	bytes  int                 // of that
-	wanted map[string]uint32   // what it comes to, and how often
+	policy  *rules.Policy
+	renames *rename.Map
+	asked   map[string]struct{} // what the peer has said
+	bytes   int                 // of that
+	wanted  map[string]uint32   // what it comes to, and how often
 }
 
-func newCut(p *rules.Policy) cut {
-	return cut{policy: p, asked: make(map[string]struct{}), wanted: make(map[string]uint32)}
+func newCut(p *rules.Policy, m *rename.Map) cut {
+	return cut{policy: p, renames: m, asked: make(map[string]struct{}), wanted: make(map[string]uint32)}
 }
+
+// idle reports whether every name stays as it is.
+func (c *cut) idle() bool { return c.policy == nil && c.renames == nil }
 
 // take replaces the names in f. It reports whether the peer has asked for most names at
 // most, of 64 bytes on average; if not, it is not to be asked again until a restart.
 func (c *cut) take(f *link.Interest, most int) bool {
-	if c.policy == nil {
+	if c.idle() {
 		return true
 	}
 	if f.Restart {
-		*c = newCut(c.policy)
+		*c = newCut(c.policy, c.renames)
 	}
 	var wanted, unwanted []string
 	for _, name := range f.Wanted {
@@ -54,7 +59,7 @@ func (c *cut) take(f *link.Interest, most int) bool {
 
 // add appends what is wanted now that was not before.
 func (c *cut) add(dst []string, name string) []string {
-	for _, part := range c.policy.Cut(nil, rules.Listen, name) {
+	for _, part := range c.parts(name) {
 		if c.wanted[part]++; c.wanted[part] == 1 {
 			dst = append(dst, part)
 		}
@@ -64,13 +69,21 @@ func (c *cut) add(dst []string, name string) []string {
 
 // remove appends what is no longer wanted.
 func (c *cut) remove(dst []string, name string) []string {
-	for _, part := range c.policy.Cut(nil, rules.Listen, name) {
+	for _, part := range c.parts(name) {
 		if c.wanted[part]--; c.wanted[part] == 0 {
 			delete(c.wanted, part)
 			dst = append(dst, part)
 		}
 	}
 	return dst
+}
+
+// parts returns what a name that the peer wants comes to.
+func (c *cut) parts(name string) (parts []string) {
+	for _, here := range c.renames.BindHere(nil, name) {
+		parts = c.policy.Cut(parts, rules.Listen, here)
+	}
+	return parts
 }
 
 // setPolicy changes what the peer may hear, and returns how what is wanted changes, nil if
@@ -102,10 +115,10 @@ func (c *cut) setPolicy(p *rules.Policy) *link.Interest {
 // it does not.
 func (w *interest) setRules(p *rules.Policy) *link.Interest {
 	if w.crowded { // it has told nothing that counts
-		w.cut = newCut(p)
+		w.cut = newCut(p, w.cut.renames)
 		return nil
 	}
-	if w.cut.policy == nil { // it has kept nothing
+	if w.cut.idle() { // it has kept nothing
 		for _, name := range w.names.For(0) {
 			w.cut.asked[name] = struct{}{}
 			w.cut.bytes += len(name)
@@ -113,8 +126,8 @@ func (w *interest) setRules(p *rules.Policy) *link.Interest {
 		}
 	}
 	f := w.cut.setPolicy(p)
-	if p == nil {
-		w.cut = newCut(nil)
+	if w.cut.idle() {
+		w.cut = newCut(nil, nil)
 	}
 	if f != nil {
 		w.change(f)

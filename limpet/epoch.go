@@ -7,6 +7,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
+	"github.com/kbus-limpet/limpet/limpet/trace"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
@@ -31,6 +32,7 @@ type Epoch struct {
 	fx      []translate.Effect
 	now     time.Time // of the event that is being processed
 	inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
+	tracer  *trace.Tracer // nil traces nothing
 
 	overflow   []link.Outgoing // read from the bus, no room in the window
 	overflowed int             // the bytes of that
@@ -99,6 +101,9 @@ type EpochConfig struct {
 	DrainDone bool
 	// Totals are counted on; they belong to the peering.
 	Totals *Totals
+	// Tracing is how requests are traced; without To they are not. NewEpoch sets what is
+	// known here already.
+	Tracing trace.Config
 	// Inspect, unless nil, is shown each message as it is processed and what becomes of
 	// it. It must not keep or change either.
 	Inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
@@ -117,7 +122,7 @@ type IDs interface {
 func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 	setDefault(&cfg.MaxNames, defaultMaxNames)
 	setDefault(&cfg.DigestEvery, digestEvery)
-	return &Epoch{
+	e := &Epoch{
 		cfg: cfg,
 		rules: translate.New(translate.Config{
 			NetworkID:     cfg.NetworkID,
@@ -125,6 +130,7 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 			Ksock:         cfg.Ksock,
 			Pattern:       cfg.Pattern,
 			Rights:        rightsOf(cfg.Rules),
+			Renames:       cfg.Renames,
 			Classic:       cfg.Session.NoAcks,
 			Termination:   cfg.Termination,
 			MaxAsked:      int(cfg.MaxMessages / 2),
@@ -143,6 +149,11 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 		snapshot:   true,
 		detachedAt: now,
 	}
+	if t := cfg.Tracing; t.To != nil {
+		t.Network, t.Peer, t.MaxOpen = cfg.NetworkID, cfg.PeerNetworkID, int(cfg.MaxMessages)
+		e.tracer = trace.New(t)
+	}
+	return e
 }
 
 // Session returns the session's name, and the sequence number that we expect next.

@@ -76,6 +76,9 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 				e.inspect("from bus", m, &fx[i])
 			}
 		}
+		if e.tracer != nil {
+			e.traceFromBus(now, m, &fx[0])
+		}
 		switch own := &fx[0]; own.Kind {
 		case translate.Forward:
 			e.forward(now, m, own)
@@ -99,10 +102,11 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 	case m.Event != nil:
 		e.counts.fromBus(translate.BindEventUsed, read)
 		e.tell(m.Event)
+	case !e.answered && !m.IsReply() && !m.WantsUsToReply() && !e.wants.wants(m.Name):
+		e.counts.fromBus(translate.Unwanted, read)
+	case e.cfg.Renames != nil && !e.nameThere(m):
 	case e.answered:
 		e.late(m)
-	case !m.IsReply() && !m.WantsUsToReply() && !e.wants.wants(m.Name):
-		e.counts.fromBus(translate.Unwanted, read)
 	case len(e.overflow) == 0 && e.session.Room(link.Normal):
 		e.stalled = false
 		e.session.Put(now, link.Normal, &link.Outgoing{Msg: *m, FromBus: true})

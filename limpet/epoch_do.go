@@ -6,6 +6,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/trace"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
@@ -70,7 +71,7 @@ func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 		}
 		if e.why != nil && (m.WantsUsToReply() || m.Event != nil) {
 			// A request would be carried out, and its reply lost.
-			e.fate(now, first, m, translate.LinkLost)
+			e.fate(now, first, m.Size(), m, translate.LinkLost)
 			continue
 		}
 		var mayWait bool
@@ -85,9 +86,13 @@ func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 // its sender sent later must not be translated before the outcome is known.
 func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Message) (_ []Do, mayWait bool) {
 	var facts translate.Facts
+	size := m.Size() // as the session counts it
+	if e.cfg.Renames != nil && m.Event == nil {
+		facts.Nameless = e.nameHere(m)
+	}
 	if !m.IsReply() && m.Event == nil {
 		facts.Foreign, facts.Denied = e.foreign(m), !e.rules.Admits(m)
-		if !facts.Foreign && !facts.Denied { // else its id is still free for the one whose it is
+		if !facts.Foreign && !facts.Denied && facts.Nameless == 0 { // else its id is still free for the one whose it is
 			facts.BroughtBefore = e.cfg.IDs.Claim(m.ID, now)
 		}
 	}
@@ -101,8 +106,11 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 			e.inspect("from peer", m, &fx[i])
 		}
 	}
+	if e.tracer != nil {
+		e.traceFromPeer(now, m, &fx[0])
+	}
 	if own := &fx[0]; own.Kind == translate.Send && !own.Own {
-		d := Do{Effect: *own, seq: seq, size: m.Size()}
+		d := Do{Effect: *own, seq: seq, size: size}
 		if !e.held.behind(now, &d) {
 			dst = append(dst, d)
 			mayWait = own.Msg.Flags&kbusdev.AllOrWait != 0
@@ -113,7 +121,7 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 		if why == translate.NoReason {
 			why = translate.BindEventUsed
 		}
-		e.fate(now, seq, m, why)
+		e.fate(now, seq, size, m, why)
 	}
 	for i := range fx {
 		switch fx[i].Kind {
@@ -126,10 +134,10 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 	return dst, mayWait
 }
 
-// fate notes that a message of the peer's has ended.
-func (e *Epoch) fate(now time.Time, seq uint64, m *kbusdev.Message, why translate.Reason) {
+// fate notes that a message of the peer's has ended; size is what it had when it came.
+func (e *Epoch) fate(now time.Time, seq uint64, size int, m *kbusdev.Message, why translate.Reason) {
 	e.counts.fromPeer(why, m)
-	e.session.Decided(now, seq, m.Size())
+	e.session.Decided(now, seq, size)
 }
 
 // Outcomes takes back what Dos gave, in its order, with Errno set.
@@ -143,6 +151,9 @@ func (e *Epoch) Outcomes(now time.Time, dos []Do) {
 
 func (e *Epoch) outcome(now time.Time, d *Do) {
 	fx := &d.Effect
+	if e.tracer != nil {
+		e.traceOutcome(now, d)
+	}
 	switch {
 	case fx.Kind == translate.Bind:
 		e.apply(e.rules.BindDone(e.fx[:0], fx.Name, d.Errno))
@@ -209,6 +220,7 @@ func (e *Epoch) apply(fx []translate.Effect) {
 
 // answer queues an answer to a request that the peer keeps open.
 func (e *Epoch) answer(fx *translate.Effect) {
+	e.tracer.Answered(e.now, trace.Server, &fx.Msg)
 	if e.why == nil && e.roomForAnswer() {
 		e.session.Put(e.now, link.Answers, &link.Outgoing{Msg: fx.Msg})
 	}
@@ -228,6 +240,7 @@ func (e *Epoch) roomForAnswer() bool {
 // what becomes of the messages that the peer has not acknowledged.
 func (e *Epoch) answerAll(dst []Do) []Do {
 	e.answered = true
+	e.tracer.Cut(e.now, trace.Server)
 	neverHanded := make(map[kbusdev.MsgID]bool)
 	seq := e.session.Acknowledged()
 	lose := func(out *link.Outgoing, handed bool) {

@@ -97,7 +97,7 @@ type interest struct {
 	crowded bool // it wants more names, and so everything, until it tells anew
 
 	// What the peer is to be told that is wanted here.
-	toTell  *table.Pending
+	toTell  wish
 	telling bool
 	begun   bool // the first frame of the whole has been sent
 	toldAll bool
@@ -114,9 +114,9 @@ func newInterest(cfg EpochConfig) interest {
 		most:    cfg.MaxNames,
 		room:    cfg.Names,
 		names:   table.NewInterest(),
-		cut:     newCut(cfg.Rules),
+		cut:     newCut(cfg.Rules, cfg.Renames),
 		hearing: newHearing(limited && cfg.Narrows, &cfg.Config),
-		toTell:  table.NewPending(),
+		toTell:  newWish(cfg.Renames),
 	}
 }
 
@@ -130,14 +130,15 @@ func (w *interest) untold() int {
 	if !w.telling {
 		return 0
 	}
-	return w.toTell.Len()
+	return w.toTell.changes.Len()
 }
 
 // lost notes that the stream has ended: what the peer wants is told anew on the next
 // one, and until then what is known still holds.
 func (w *interest) lost() { w.telling = false }
 
-// take takes what the peer says that it wants, and cuts it down to what it may hear.
+// take takes what the peer says that it wants, by the names here, and cuts it down to what
+// it may hear.
 func (w *interest) take(f *link.Interest) error {
 	for _, name := range f.Wanted {
 		if kbusdev.CheckBindName(name) != nil {
@@ -194,7 +195,7 @@ func (w *interest) change(f *link.Interest) {
 // until it tells anew.
 func (w *interest) crowd() {
 	w.restart()
-	w.cut = newCut(w.cut.policy)
+	w.cut = newCut(w.cut.policy, w.cut.renames)
 	w.crowded = true
 }
 
@@ -237,16 +238,16 @@ func (e *Epoch) Listening() []Listen { return e.wants.hearing.take() }
 // called when a stream is attached, and WantChanged after it.
 func (e *Epoch) Interest(names []string) {
 	w := &e.wants
-	w.toTell, w.telling, w.begun, w.toldAll = table.NewPending(), true, false, false
+	w.toTell, w.telling, w.begun, w.toldAll = newWish(e.cfg.Renames), true, false, false
 	for _, name := range names {
-		w.toTell.Add(table.Event{Listener: true, Bound: true, Name: name})
+		w.toTell.want(name, true)
 	}
 }
 
 // WantChanged tells the peer that a name is wanted here now, or no longer.
 func (e *Epoch) WantChanged(name string, wanted bool) {
 	if e.wants.telling {
-		e.wants.toTell.Add(table.Event{Listener: true, Bound: wanted, Name: name})
+		e.wants.toTell.want(name, wanted)
 	}
 }
 
@@ -258,7 +259,7 @@ func (e *Epoch) Wants(name string) bool {
 
 // pending reports whether frame has something to tell.
 func (w *interest) pending() bool {
-	return w.resync || w.telling && (!w.toldAll || w.toTell.Len() > 0)
+	return w.resync || w.telling && (!w.toldAll || w.toTell.changes.Len() > 0)
 }
 
 // frame returns what the peer is to be told next about interest or tables at once, nil
@@ -272,8 +273,9 @@ func (w *interest) frame() link.Frame {
 		return nil
 	}
 	f := &link.Interest{Restart: !w.begun}
-	for size := 0; size < link.MaxBatchBytes && w.toTell.Len() > 0 && len(f.Wanted)+len(f.Unwanted) < link.MaxInterestNames; {
-		ev := w.toTell.Take(1)[0]
+	changes := w.toTell.changes
+	for size := 0; size < link.MaxBatchBytes && changes.Len() > 0 && len(f.Wanted)+len(f.Unwanted) < link.MaxInterestNames; {
+		ev := changes.Take(1)[0]
 		size += len(ev.Name) + 4
 		if ev.Bound {
 			f.Wanted = append(f.Wanted, ev.Name)
@@ -282,7 +284,7 @@ func (w *interest) frame() link.Frame {
 		}
 	}
 	w.begun = true
-	if w.toTell.Len() == 0 {
+	if changes.Len() == 0 {
 		f.Whole, w.toldAll = true, true
 	}
 	return f

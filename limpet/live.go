@@ -35,11 +35,12 @@ type live struct {
 	written bool       // nobody does any more; guarded by writing
 	dos     []Do       // guarded by writing
 
-	waker    *link.Waker   // there may be something for the stream
-	wakeBus  chan struct{} // there may be something to be done on the bus
-	wakeRead chan struct{} // the window may have room
-	mayRead  chan struct{} // the next frame may be read
-	finished chan struct{} // the epoch is over, and the Ksock closed
+	waker    *link.Waker                        // there may be something for the stream
+	wakeBus  chan struct{}                      // there may be something to be done on the bus
+	wakeRead chan struct{}                      // the window may have room
+	stopWait atomic.Pointer[context.CancelFunc] // of the reader
+	mayRead  chan struct{}                      // the next frame may be read
+	finished chan struct{}                      // the epoch is over, and the Ksock closed
 
 	followed bool          // guarded by mu: another epoch follows at once
 	next     kbusdev.Ksock // for that one, once this one is finished; nil if there is none
@@ -94,6 +95,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		Narrows:     canNarrow(k),
 		DrainDone:   hasFeature(peer, featureDrain),
 		Totals:      &p.totals,
+		Tracing:     n.tracing,
 	}
 	if cfg.Trace {
 		ec.Inspect = l.trace

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/recent"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
+	"github.com/kbus-limpet/limpet/limpet/trace"
 )
 
 // A Node is one bus with its network id, and the peerings that join it to others. It
@@ -24,7 +26,9 @@ type Node struct {
 	networkID uint32
 	instance  link.InstanceID
 	maxSize   uint32
+	software  string // told to peers
 	log       *slog.Logger
+	tracing   trace.Config
 
 	idsMu    sync.Mutex
 	ids      *recent.IDs
@@ -99,6 +103,12 @@ func (n *Node) Close(ctx context.Context, reason string) {
 	}
 	all.Wait()
 	n.listeners.stop()
+}
+
+// Trace has the requests of all links traced: share and to are as in trace.Config. to is
+// called with a lock held. Trace is called before the first link, if at all.
+func (n *Node) Trace(share float64, to func(*trace.Span)) {
+	n.tracing = trace.Config{Share: share, To: to}
 }
 
 // OnTerminated has f called once, when a limpet has read its termination message.
@@ -218,4 +228,10 @@ func (i lockedIDs) Read(id kbusdev.MsgID, from kbusdev.KsockID, now time.Time) {
 func losesUnread(bus kbusdev.Bus) bool {
 	b, ok := bus.(interface{ LosesUnread() bool })
 	return ok && b.LosesUnread()
+}
+
+// SetSoftware sets the version that peers are told, for people: its first 64 bytes. It is
+// called before there is a link.
+func (n *Node) SetSoftware(version string) {
+	n.software = strings.ToValidUTF8(version[:min(len(version), 64)], "")
 }

@@ -415,7 +415,8 @@ func (p *Peering) status() (Status, *live) {
 func (st *Status) addQueued(l *live) {
 	if l != nil {
 		queued, _ := l.ksock.NumMessages()
-		st.Counts.Queued = uint64(queued)
+		bound, _ := l.ksock.MaxMessages(0)
+		st.Counts.Queued, st.Counts.QueueBound = uint64(queued), uint64(bound)
 	}
 }
 

@@ -7,9 +7,9 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
-// PolicyOf returns what a peer may do: somebody with a network id. It is safe for
-// concurrent use, and calls nothing of the node.
-type PolicyOf func(id rules.Identity, network uint32) *rules.Policy
+// PolicyOf returns what a peer may do: somebody with a network id, over a link with an
+// origin, see Config.Origin. It is safe for concurrent use, and calls nothing of the node.
+type PolicyOf func(origin string, id rules.Identity, network uint32) *rules.Policy
 
 // SetPolicies has the node ask f what its peers may do, those that are linked included;
 // without, they may do everything. When f has other answers it is to be called again: a
@@ -30,7 +30,7 @@ func (n *Node) rejudge(p *Peering) {
 	if l == nil || p.replaced == l { // it is judged when it has greeted
 		return
 	}
-	policy, err := n.mayJoin(p.identity, &link.Greeting{NetworkID: p.peer.NetworkID, Behind: fromTopology(n.reach.Brings(p.key))})
+	policy, err := n.mayJoin(p, p.identity, &link.Greeting{NetworkID: p.peer.NetworkID, Behind: fromTopology(n.reach.Brings(p.key))})
 	switch {
 	case err != nil:
 		l.end(err, false)
@@ -41,24 +41,25 @@ func (n *Node) rejudge(p *Peering) {
 	p.policy = policy
 	var wanted *link.Interest
 	l.with(func(e *Epoch) { wanted = e.SetRules(policy) })
+	l.stopWaiting() // it wants a snapshot
 	if wanted != nil && p.wanted != nil {
 		l.listen()
 		n.tellAll(p.wanted.Take(false, wanted.Wanted, wanted.Unwanted, false))
 	}
 }
 
-// policy returns what somebody may do. n.mu is held.
-func (n *Node) policy(id rules.Identity, network uint32) *rules.Policy {
+// policy returns what somebody may do over a peering. n.mu is held.
+func (n *Node) policy(p *Peering, id rules.Identity, network uint32) *rules.Policy {
 	if n.policyOf == nil {
 		return nil
 	}
-	return n.policyOf(id, network)
+	return n.policyOf(p.cfg.Origin, id, network)
 }
 
-// mayJoin judges a peer, and what it says lies behind it. The error is a *link.Error.
+// mayJoin judges the peer of a peering, and what it says lies behind it. The error is a *link.Error.
 // n.mu is held.
-func (n *Node) mayJoin(id rules.Identity, peer *link.Greeting) (*rules.Policy, error) {
-	p := n.policy(id, peer.NetworkID)
+func (n *Node) mayJoin(of *Peering, id rules.Identity, peer *link.Greeting) (*rules.Policy, error) {
+	p := n.policy(of, id, peer.NetworkID)
 	if err := join(id, p, peer.NetworkID); err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func policies(t *testing.T, all ...rules.Rule) limpet.PolicyOf {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.For // in these tests one goroutine at a time asks
+	return func(_ string, id rules.Identity, network uint32) *rules.Policy { return s.For(id, network) } // in these tests one goroutine at a time asks
 }
 
 // named returns a stream with a peer of that name at its other end.

@@ -15,6 +15,7 @@ import (
 // one.
 func (l *live) read(ctx context.Context) error {
 	var memory [readBatch]*kbusdev.Message
+	waits := l.newWait(ctx)
 	for ctx.Err() == nil {
 		l.mu.Lock()
 		n, snapshot := l.epoch.Appetite(), l.epoch.WantsSnapshot()
@@ -32,7 +33,11 @@ func (l *live) read(ctx context.Context) error {
 			}
 			continue
 		}
-		got, err := l.ksock.RecvBatch(ctx, memory[:n])
+		got, err := l.ksock.RecvBatch(waits, memory[:n])
+		if err != nil && waits.Err() != nil {
+			waits = l.newWait(ctx) //nolint:fatcontext // it is a child of ctx, not of the last one
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -53,6 +58,22 @@ func (l *live) read(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// newWait returns the context in which the reader waits for messages, until stopWaiting.
+func (l *live) newWait(ctx context.Context) context.Context {
+	ctx, stop := context.WithCancel(ctx)
+	if old := l.stopWait.Swap(&stop); old != nil {
+		(*old)()
+	}
+	return ctx
+}
+
+// stopWaiting has a reader that waits for messages look at what the epoch wants of it.
+func (l *live) stopWaiting() {
+	if stop := l.stopWait.Load(); stop != nil {
+		(*stop)()
+	}
 }
 
 // readRest reads what waits in our queue when the epoch is over: closing the Ksock would
@@ -251,7 +272,7 @@ var noWait = func() context.Context {
 
 // trace logs a message as it is processed, never its data.
 func (l *live) trace(where string, m *kbusdev.Message, fx *translate.Effect) {
-	l.log.Debug(where, "message", m.Kind(), "name", m.Name, "id", m.ID.String(), "in_reply_to", m.InReplyTo.String(),
+	l.log.Debug("message processed", "where", where, "message", m.Kind(), "name", m.Name, "id", m.ID.String(), "in_reply_to", m.InReplyTo.String(),
 		"from", m.From, "to", m.To, "orig_from", m.OrigFrom.String(), "flags", m.Flags.String(), "bytes", m.Size()-len(m.Name),
 		"action", fx.Kind.String(), "reason", fx.Reason.String(), "out_id", fx.Msg.ID.String(), "out_to", fx.Msg.To, "out_name", fx.Msg.Name)
 }

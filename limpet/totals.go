@@ -5,6 +5,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/trace"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
@@ -78,6 +79,8 @@ type Counts struct {
 	// Queued messages wait in our Ksock; QueueFull counts how often that was seen
 	// at its bound, when the bus may have dropped what cannot be known.
 	Queued, QueueFull uint64
+	// QueueBound is how many messages that queue takes; 0 if there is no epoch.
+	QueueBound uint64
 	// WindowFull counts the times that the send window had no room.
 	WindowFull uint64
 	// UnknownFrames were ignored.
@@ -151,6 +154,7 @@ func (t *Totals) Counts() Counts { return t.counts(link.Stats{}, translate.Stats
 func (e *Epoch) Closed() {
 	e.rules.GiveNames()
 	e.wants.forget()
+	e.tracer.Cut(e.now, trace.Client) // those are left to the bus, or it has failed
 	t, ledger := e.counts, e.rules.Stats()
 	t.ledger.Requests += ledger.Requests
 	t.ledger.Replies += ledger.Replies

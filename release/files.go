@@ -27,6 +27,11 @@ func (s *source) files(bin string) ([]file, error) {
 	for _, unit := range []string{"limpetd.service", "limpetd.socket", "limpetd-peer.socket", "kbusd.service"} {
 		all = append(all, file{source: at("systemd", unit), target: "/usr/lib/systemd/system/" + unit, mode: 0o644})
 	}
+	made, err := s.made()
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, made...)
 	for _, name := range []string{"alerts.yaml", "alerts_test.yaml", "dashboard.json"} {
 		all = append(all, file{source: at("monitoring", name), target: "/usr/share/limpetd/monitoring/" + name, mode: 0o644})
 	}

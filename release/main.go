@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -55,6 +56,9 @@ func run(ctx context.Context) error {
 
 // makeAll makes what is published, in the folder out.
 func makeAll(ctx context.Context, src *source, arches []string, work, out string) error {
+	if err := src.makeHelps(ctx, filepath.Join(work, runtime.GOARCH), filepath.Join(work, "helps")); err != nil {
+		return err
+	}
 	var images []imageOf
 	for _, arch := range arches {
 		bin := filepath.Join(work, arch)

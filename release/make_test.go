@@ -3,10 +3,12 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +22,14 @@ func made(t *testing.T) string {
 	t.Helper()
 	s := &source{root: "..", version: "v1.2.3", time: time.Unix(1700000000, 0).UTC()}
 	bin, out := t.TempDir(), t.TempDir()
+	s.helps = t.TempDir()
+	pages := t.TempDir()
+	if err := os.WriteFile(filepath.Join(pages, "limpetctl.1"), []byte(".TH LIMPETCTL 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(installPages(pages, s.helps), write(filepath.Join(s.helps, zshOfDebian, "_limpetctl"), []byte("#compdef\n"))); err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range programs {
 		if err := os.WriteFile(filepath.Join(bin, p), []byte(p), 0o700); err != nil {
 			t.Fatal(err)
@@ -56,6 +66,47 @@ func TestSameBytes(t *testing.T) {
 		if b, err := os.ReadFile(filepath.Join(second, name)); err != nil || !bytes.Equal(a, b) {
 			t.Errorf("%s is not the same when it is made again: %v", name, err)
 		}
+	}
+}
+
+// What is installed for a person to read is where it is looked for.
+func TestHelps(t *testing.T) {
+	out := made(t)
+	for _, c := range []struct {
+		suffix string
+		want   []string
+	}{
+		{"tar.gz", []string{"/usr/share/man/man1/limpetctl.1.gz", zshOfDebian + "_limpetctl"}},
+	} {
+		f, err := os.Open(filepath.Join(out, "limpetd_1.2.3_amd64."+c.suffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := make(map[string]bool)
+		for r := tar.NewReader(z); ; {
+			h, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			found["/"+strings.TrimPrefix(h.Name, "limpetd_1.2.3/")] = true
+		}
+		for _, name := range c.want {
+			if !found[name] {
+				t.Errorf("%s has no %s", c.suffix, name)
+			}
+		}
+	}
+	page := compress([]byte("x"))
+	if !bytes.Equal(page, compress([]byte("x"))) || !bytes.Equal(page[3:9], []byte{0, 0, 0, 0, 0, 2}) { // no name, no time, best
+		t.Errorf("a page is compressed as % x", page)
 	}
 }
 

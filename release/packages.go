@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/goreleaser/nfpm/v2"
 	_ "github.com/goreleaser/nfpm/v2/deb" // a packager
@@ -47,6 +48,8 @@ func (s *source) pack(packager, arch, bin, out string) error {
 			c.Type = files.TypeConfigNoReplace
 		case f.licence && packager == "rpm":
 			c.Type, c.Destination = files.TypeRPMLicense, "/usr/share/licenses/limpetd/LICENSE"
+		case packager == "rpm" && strings.HasPrefix(f.target, zshOfDebian): // it has a folder of its own
+			c.Destination = zshOfOthers + strings.TrimPrefix(f.target, zshOfDebian)
 		}
 		info.Contents = append(info.Contents, c)
 	}

@@ -17,6 +17,7 @@ type source struct {
 	root    string
 	version string    // as programs tell it, like "v1.2.3"
 	time    time.Time // of the commit: that of every file that is made
+	helps   string    // the folder of what makeHelps has made; "" if it has not
 }
 
 var versionForm = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)

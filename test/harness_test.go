@@ -35,10 +35,9 @@ type node struct {
 func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect ...sockaddr.Address) *node {
 	tb.Helper()
 	dir := tb.TempDir()
-	d := &node{api: filepath.Join(dir, "api")}
 	c := daemon.Config{
 		Bus: daemon.Embedded, FirstSerial: 1, NetworkID: id, Limpet: cfg, Version: "test", PeerNames: 1 << 17, // benchmarks bind many
-		API: &sockaddr.Address{Network: "unix", Address: d.api},
+		API: &sockaddr.Address{Network: "unix", Address: filepath.Join(dir, "api")},
 	}
 	network, old := strings.CutPrefix(listen, overClassic)
 	network, encrypted := strings.CutPrefix(network, overTLS)
@@ -57,6 +56,13 @@ func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect .
 	for i := range c.Links {
 		c.Links[i].Classic = old
 	}
+	return run(tb, c)
+}
+
+// run runs a daemon with an embedded bus and an API until the test ends.
+func run(tb testing.TB, c daemon.Config) *node {
+	tb.Helper()
+	d := &node{api: c.API.Address}
 	x, err := daemon.Open(context.Background(), c)
 	if err != nil {
 		tb.Fatal(err)
@@ -71,7 +77,7 @@ func start(tb testing.TB, id uint32, cfg limpet.Config, listen string, connect .
 	d.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			tb.Errorf("network %d: %v", id, err)
+			tb.Errorf("network %d: %v", c.NetworkID, err)
 		}
 	})
 	tb.Cleanup(d.stop)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,16 +45,29 @@ func waitOutput(t *testing.T, out *lockedBuffer, words string) {
 func TestLimpetctlReplies(t *testing.T) {
 	p := limpetd(t, 1)
 	ctlStart(t, p, "reply", "$.Echo", "--command", `cat; printf " $KBUS_NAME"`)
+	ctlStart(t, p, "reply", "$.Facts", "--command", `echo $KBUS_ID $KBUS_FROM $KBUS_ORIG_FROM`)
+	ctlStart(t, p, "reply", "$.Deaf", "--command", "echo yes")              // which does not read its input
+	ctlStart(t, p, "reply", "$.Child", "--command", "sleep 5 & echo child") // which leaves a program behind that holds its output
 	ctlStart(t, p, "reply", "$.Fail", "--command", "exit 7")
 	ctlStart(t, p, "reply", "$.Long", "--command", "yes")
 	// Each of the two waits for the other's file.
 	dir := t.TempDir()
 	ctlStart(t, p, "reply", "$.Both", "--parallel", "2", "--command", "n=$(cat); touch "+dir+"/$n; until [ -e "+dir+"/a ] && [ -e "+dir+"/b ]; do sleep 0.01; done; printf $n")
-	for _, name := range []string{"$.Echo", "$.Fail", "$.Long", "$.Both"} {
+	for _, name := range []string{"$.Echo", "$.Facts", "$.Deaf", "$.Child", "$.Fail", "$.Long", "$.Both"} {
 		waitReplier(t, p, name, true)
 	}
 	if out, code := ctl(t, p, "call", "$.Echo", "hello"); code != 0 || out != "hello $.Echo" {
 		t.Errorf("its output: %q (%d)", out, code)
+	}
+	facts := regexp.MustCompile(`^\[0:[0-9]+\] [1-9][0-9]* \{0:0\}\n$`)
+	if out, code := ctl(t, p, "call", "$.Facts"); code != 0 || !facts.MatchString(out) {
+		t.Errorf("its facts: %q (%d)", out, code)
+	}
+	if out, code := ctl(t, p, "call", "$.Deaf", strings.Repeat("x", 100_000)); code != 0 || out != "yes\n" {
+		t.Errorf("much data that it does not read: %q (%d)", out, code)
+	}
+	if out, code := ctl(t, p, "call", "$.Child"); code != 0 || out != "child\n" {
+		t.Errorf("a child that goes on: %q (%d)", out, code)
 	}
 	if out, code := ctl(t, p, "call", "$.Fail"); code != 1 || !strings.Contains(out, "the replier's command failed: exit status 7") {
 		t.Errorf("a failure: %q (%d)", out, code)
@@ -173,6 +187,9 @@ func TestLimpetctlChecks(t *testing.T) {
 	if out, code := ctl(t, p, "check"); code != 0 || out != "LIMPETD OK - 1 of 1 links up | links_up=1 open_requests=0 lost=0c api_missed=0c\n" {
 		t.Errorf("linked: %q (%d)", out, code)
 	}
+	if st, err := p.bus.Status(within(t)); err != nil || st.GetVersion() == "" || st.GetLinks()[0].GetPeerVersion() != st.GetVersion() || st.GetLinks()[0].GetCounts().GetQueueBound() == 0 {
+		t.Errorf("the link's other end, and its queue: %v, %v", st, err)
+	}
 	if out, code := ctl(t, p, "check", "--links", "2"); code != 2 || !strings.HasPrefix(out, "LIMPETD CRITICAL - 1 links are up, not 2") {
 		t.Errorf("too few: %q (%d)", out, code)
 	}
@@ -200,8 +217,8 @@ func TestLimpetctlLatencyAndNames(t *testing.T) {
 	out, code := ctl(t, p, "latency", "$.Ask", "--count", "3", "--every", "1ms", "--json")
 	var times struct {
 		Asked, Answered int
-		P50             float64 `json:"p50_us"`
-		Max             float64 `json:"max_us"`
+		P50             float64 `json:"p50_seconds"`
+		Max             float64 `json:"max_seconds"`
 	}
 	if err := json.Unmarshal([]byte(out), &times); err != nil || code != 0 || times.Asked != 3 || times.Answered != 3 || times.P50 <= 0 || times.Max < times.P50 {
 		t.Errorf("latency: %q (%d), %v", out, code, err)

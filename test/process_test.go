@@ -616,9 +616,9 @@ func TestLimpetctlLinks(t *testing.T) {
 		words string
 	}{
 		{[]string{"links"}, 0, "network 1"},
-		{[]string{"--json", "links"}, 0, `"state":"LINK_STATE_UP"`},
+		{[]string{"--json", "links"}, 0, `"state":"up"`},
 		{[]string{"watch", "links", "--once"}, 0, "here " + name + ": up, network 1"},
-		{[]string{"--json", "watch", "links", "--once"}, 0, `"state":"LINK_STATE_UP"`},
+		{[]string{"--json", "watch", "links", "--once"}, 0, `"state":"up"`},
 		{[]string{"drops"}, 0, ""},
 		{[]string{"drops", "nothing"}, 1, `there is no link "nothing"`},
 		{[]string{"drain", "nothing"}, 1, `there is no link "nothing"`},

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kbus-limpet/limpet/internal/buildinfo"
+	"github.com/kbus-limpet/limpet/internal/manual"
 	"github.com/kbus-limpet/limpet/internal/notify"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -82,6 +83,7 @@ that programs point to in their own memory; what is missing is said at the start
 		}})
 	}
 	buildinfo.AddTo(cmd)
+	manual.AddTo(cmd, 8)
 	return cmd
 }
 

@@ -32,7 +32,7 @@ that a replier is bound to on this bus. The exit code is that of the worst answe
 		Example: "  limpetctl call '$.Clock.Now'\n  limpetctl call --to 2 --final-to 2:5 '$.Counter' count\n  limpetctl call --all '$.Node.*' status",
 		Args:    args(cobra.MinimumNArgs(1)), ValidArgsFunction: o.completeNames(kbusdev.Replier),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			b, err := d.read(words[1:])
+			b, err := d.read(cmd.Context(), words[1:])
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,17 +52,25 @@ drained. UNKNOWN: the check itself cannot be made.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := o.statusForCheck(cmd.Context())
-			h, line := judge(st, err, minLinks)
-			if h == healthOK {
+			v := judge(st, err, minLinks)
+			line := v.line()
+			if o.json {
+				b, err := json.Marshal(v.object())
+				if err != nil {
+					return err
+				}
+				line = string(printable.JSON(b))
+			}
+			if v.health == healthOK {
 				_, err := printable.Fprintf(cmd.OutOrStdout(), "%s\n", line)
 				return err
 			}
-			return &checkError{h, line}
+			return &checkError{v.health, line}
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		h, line := judge(nil, &usageError{err}, 0)
-		return &checkError{h, line}
+		v := judge(nil, &usageError{err}, 0)
+		return &checkError{v.health, v.line()}
 	})
 	cmd.Flags().IntVar(&minLinks, "links", -1, "CRITICAL unless `N` links are up")
 	return cmd
@@ -77,44 +86,70 @@ func (o *options) statusForCheck(ctx context.Context) (st *pb.GetStatusResponse,
 	return st, err
 }
 
-// judge returns what a status, or the error of asking for it, is worth, and the line that
-// says so.
-func judge(st *pb.GetStatusResponse, err error, minLinks int) (health, string) {
+// A verdict is what a check says.
+type verdict struct {
+	health             health
+	problems           []string // empty if there are none
+	up, links          int
+	open, lost, missed uint64
+	asked              bool // whether the daemon has answered; else the numbers mean nothing
+}
+
+// line returns the verdict as monitoring plugins say it.
+func (v *verdict) line() string {
+	said := strings.Join(v.problems, "; ")
+	if said == "" {
+		said = fmt.Sprintf("%d of %d links up", v.up, v.links)
+	}
+	line := fmt.Sprintf("LIMPETD %v - %s", v.health, said)
+	if v.asked {
+		line += fmt.Sprintf(" | links_up=%d open_requests=%d lost=%dc api_missed=%dc", v.up, v.open, v.lost, v.missed)
+	}
+	return line
+}
+
+func (v *verdict) object() object {
+	problems := v.problems
+	if problems == nil {
+		problems = []string{} // not null
+	}
+	return object{
+		{"health", strings.ToLower(v.health.String())}, {"problems", problems}, {"links_up", v.up}, {"links", v.links},
+		{"open_requests", v.open}, {"lost", v.lost}, {"api_missed", v.missed},
+	}
+}
+
+// judge returns what a status, or the error of asking for it, is worth.
+func judge(st *pb.GetStatusResponse, err error, minLinks int) *verdict {
 	var usage *usageError
 	switch {
 	case errors.As(err, &usage):
-		return healthUnknown, fmt.Sprintf("LIMPETD %v - %v", healthUnknown, err)
+		return &verdict{health: healthUnknown, problems: []string{err.Error()}}
 	case err != nil:
-		return healthCritical, fmt.Sprintf("LIMPETD %v - %v", healthCritical, err)
+		return &verdict{health: healthCritical, problems: []string{err.Error()}}
 	}
-	h := healthOK
-	up, open, lostSum := 0, uint64(0), uint64(0)
-	var wrong []string
+	v := &verdict{asked: true, links: len(st.GetLinks()), missed: st.GetApiMissed()}
 	for _, l := range st.GetLinks() {
-		open += l.GetCounts().GetOpen()
-		lostSum += lost(l)
+		v.open += l.GetCounts().GetOpen()
+		v.lost += lost(l)
 		switch l.GetState() {
 		case pb.LinkState_LINK_STATE_UP:
-			up++
+			v.up++
 			continue
 		case pb.LinkState_LINK_STATE_DETACHED, pb.LinkState_LINK_STATE_DRAINING:
-			h = max(h, healthWarning)
+			v.health = max(v.health, healthWarning)
 		default:
 			if !l.GetDialled() { // a peer that has gone; whether it is missed, --links says
 				continue
 			}
-			h = healthCritical
+			v.health = healthCritical
 		}
 		since := time.Since(l.GetSince().AsTime()).Round(time.Second)
-		wrong = append(wrong, fmt.Sprintf("%s is %s for %v", l.GetName(), stateOf(l), since))
+		v.problems = append(v.problems, fmt.Sprintf("%s is %s for %v", l.GetName(), stateOf(l), since))
 	}
-	if up < minLinks {
-		h = healthCritical
-		wrong = append(wrong, fmt.Sprintf("%d links are up, not %d", up, minLinks))
+	if v.up < minLinks {
+		v.health = healthCritical
+		v.problems = append(v.problems, fmt.Sprintf("%d links are up, not %d", v.up, minLinks))
 	}
-	said := fmt.Sprintf("%d of %d links up", up, len(st.GetLinks()))
-	if len(wrong) > 0 {
-		said = strings.Join(wrong, "; ")
-	}
-	return h, fmt.Sprintf("LIMPETD %v - %s | links_up=%d open_requests=%d lost=%dc api_missed=%dc", h, said, up, open, lostSum, st.GetApiMissed())
+	return v
 }

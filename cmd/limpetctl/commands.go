@@ -21,7 +21,7 @@ func (o *options) newSend() *cobra.Command {
 		Example: "  limpetctl send '$.Weather.Rain' from noon",
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			b, err := d.read(words[1:])
+			b, err := d.read(cmd.Context(), words[1:])
 			if err != nil {
 				return err
 			}
@@ -42,7 +42,7 @@ func (o *options) newSend() *cobra.Command {
 					return err
 				}
 				if o.json {
-					return o.printJSON(cmd.OutOrStdout(), map[string]string{"id": id.String()})
+					return o.printJSON(cmd.OutOrStdout(), object{{"id", id.String()}})
 				}
 				_, err = printable.Fprintf(cmd.OutOrStdout(), "sent %s with id %s\n", m.Name, id)
 				return err
@@ -86,7 +86,7 @@ func (o *options) printBindings(out io.Writer, all []kbusdev.Binding) error {
 	for _, b := range all {
 		var err error
 		if o.json {
-			err = o.printJSON(out, map[string]any{"ksock": b.Ksock, "role": b.Role.String(), "name": b.Name})
+			err = o.printJSON(out, bindingObject(b))
 		} else {
 			_, err = printable.Fprintf(w, "ksock %d\t%s\t%s\n", b.Ksock, b.Role, b.Name)
 		}
@@ -95,6 +95,10 @@ func (o *options) printBindings(out io.Writer, all []kbusdev.Binding) error {
 		}
 	}
 	return w.Flush()
+}
+
+func bindingObject(b kbusdev.Binding) object {
+	return object{{"ksock", b.Ksock}, {"role", b.Role.String()}, {"name", b.Name}}
 }
 
 func (o *options) newStatus() *cobra.Command {
@@ -112,7 +116,7 @@ func (o *options) newStatus() *cobra.Command {
 				}
 				out := cmd.OutOrStdout()
 				if o.json {
-					return o.printProto(cmd, st)
+					return o.printProto(out, st)
 				}
 				printable.Fprintf(out, "limpetd %s on bus %s, network %d, %d bindings, since %s\n",
 					st.GetVersion(), st.GetBus(), st.GetNetworkId(), st.GetBindings(), st.GetStartTime().AsTime().Local().Format("2006-01-02 15:04:05"))
@@ -133,6 +137,9 @@ func (o *options) newStatus() *cobra.Command {
 					printable.Fprintf(out, "\n%s: %s", l.GetName(), state)
 					if l.GetPeerNetworkId() != 0 {
 						printable.Fprintf(out, ", network %d", l.GetPeerNetworkId())
+					}
+					if l.GetPeerVersion() != "" {
+						printable.Fprintf(out, " of limpetd %s", l.GetPeerVersion())
 					}
 					if n := l.GetNetworksBehind(); len(n) > 0 {
 						printable.Fprintf(out, " and behind it %v", n)

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,8 +29,8 @@ func (d *data) addFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("hex", "file")
 }
 
-// read gives the data; text is what stood on the command line.
-func (d *data) read(text []string) ([]byte, error) {
+// read gives the data; text is what stood on the command line. It ends with ctx.
+func (d *data) read(ctx context.Context, text []string) ([]byte, error) {
 	if len(text) > 0 && (d.hex != "" || d.file != "") {
 		return nil, &usageError{errors.New("give the data once: as text, with --hex or with --file")}
 	}
@@ -42,33 +42,60 @@ func (d *data) read(text []string) ([]byte, error) {
 		}
 		return b, nil
 	case d.file == "-":
-		return io.ReadAll(io.LimitReader(os.Stdin, kbusdev.AbsoluteMaxMessageSize+1))
+		return readAll(ctx, io.LimitReader(os.Stdin, kbusdev.AbsoluteMaxMessageSize+1))
 	case d.file != "":
 		return os.ReadFile(d.file)
 	}
 	return []byte(strings.Join(text, " ")), nil
 }
 
-// shown is a message as --json shows it.
+// readAll reads r to its end, or until ctx ends: then the reading goes on by itself, which
+// cannot be stopped, until the program ends.
+func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := io.ReadAll(r)
+		done <- result{data, err}
+	}()
+	select {
+	case got := <-done:
+		return got.data, got.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// shown is a message as --json shows it. What does not apply to it is left out.
 type shown struct {
-	Kind      string             `json:"kind"`
-	Name      string             `json:"name"`
-	ID        string             `json:"id"`
-	InReplyTo string             `json:"in_reply_to,omitempty"`
-	From      kbusdev.KsockID    `json:"from"`
-	To        kbusdev.KsockID    `json:"to,omitempty"`
-	OrigFrom  string             `json:"orig_from,omitempty"`
-	FinalTo   string             `json:"final_to,omitempty"`
-	Flags     string             `json:"flags,omitempty"`
-	Text      string             `json:"text,omitempty"` // the data, if it is text
-	Data      []byte             `json:"data,omitempty"` // the data, in base64
-	BindEvent *kbusdev.BindEvent `json:"bind_event,omitempty"`
-	Outcome   string             `json:"outcome,omitempty"` // of a request that no replier answered
-	Reason    string             `json:"reason,omitempty"`
+	Kind      string          `json:"kind"`
+	Name      string          `json:"name"`
+	ID        string          `json:"id"`
+	InReplyTo string          `json:"in_reply_to,omitempty"`
+	From      kbusdev.KsockID `json:"from"`
+	To        kbusdev.KsockID `json:"to,omitempty"`
+	OrigFrom  string          `json:"orig_from,omitempty"`
+	FinalTo   string          `json:"final_to,omitempty"`
+	Flags     string          `json:"flags,omitempty"`
+	Text      *string         `json:"text,omitempty"` // the data, if it is text
+	Data      []byte          `json:"data"`           // the data, in base64
+	BindEvent *bindEvent      `json:"bind_event,omitempty"`
+	Outcome   string          `json:"outcome,omitempty"` // of a request that no replier answered
+	Reason    string          `json:"reason,omitempty"`
+}
+
+// A bindEvent is what a replier bind event says.
+type bindEvent struct {
+	Bound  bool            `json:"bound"`
+	Binder kbusdev.KsockID `json:"binder"`
+	Name   string          `json:"name"`
 }
 
 func show(m *kbusdev.Message) shown {
-	s := shown{Kind: m.Kind(), Name: m.Name, ID: m.ID.String(), From: m.From, To: m.To}
+	s := shown{Kind: m.Kind(), Name: m.Name, ID: m.ID.String(), From: m.From, To: m.To, Data: []byte{}}
 	if m.IsReply() {
 		s.InReplyTo = m.InReplyTo.String()
 	}
@@ -81,13 +108,16 @@ func show(m *kbusdev.Message) shown {
 	if m.Flags != 0 {
 		s.Flags = m.Flags.String()
 	}
-	if m.Event != nil {
-		s.BindEvent = m.Event
+	if e := m.Event; e != nil {
+		s.BindEvent = &bindEvent{e.Bound, e.Binder, e.Name}
 		return s
 	}
-	s.Data = m.Data
+	if len(m.Data) > 0 { // nil would be null
+		s.Data = m.Data
+	}
 	if utf8.Valid(m.Data) {
-		s.Text = string(m.Data)
+		text := string(m.Data)
+		s.Text = &text
 	}
 	return s
 }
@@ -119,8 +149,8 @@ func (o *options) print(w io.Writer, m *kbusdev.Message) error {
 			did = "bound"
 		}
 		printable.Fprintf(&b, ": %s %s by %d", s.BindEvent.Name, did, s.BindEvent.Binder)
-	case s.Text != "":
-		printable.Fprintf(&b, ": %q", s.Text)
+	case s.Text != nil && *s.Text != "":
+		printable.Fprintf(&b, ": %q", *s.Text)
 	case len(s.Data) > 0:
 		printable.Fprintf(&b, ": hex %x", s.Data)
 	}
@@ -134,14 +164,5 @@ func (o *options) printLine(w io.Writer, m *kbusdev.Message) error {
 	if err == nil && o.format == formatRaw {
 		_, err = fmt.Fprintln(w)
 	}
-	return err
-}
-
-func (o *options) printJSON(w io.Writer, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(printable.JSON(append(b, '\n')))
 	return err
 }

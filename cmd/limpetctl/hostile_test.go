@@ -29,7 +29,7 @@ type hostileDaemon struct {
 
 func evilLink() *pb.LinkStatus {
 	return &pb.LinkStatus{
-		Name: evil, LastError: evil, PeerInstanceId: evil, SessionId: evil, PeerNetworkId: 7, NetworksBehind: []uint32{8},
+		Name: evil, LastError: evil, PeerInstanceId: evil, PeerVersion: evil, SessionId: evil, PeerNetworkId: 7, NetworksBehind: []uint32{8},
 		Counts: &pb.LinkCounts{FromBusEnded: map[string]uint64{evil: 1}, Lost: map[string]uint64{evil: 1}},
 		Drops:  []*pb.Drop{{Reason: evil, Message: &pb.Message{Name: evil}}},
 	}

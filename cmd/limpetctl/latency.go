@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +24,7 @@ the most. A request that gets no answer is counted, and makes the exit code 3.`,
 		Example: "  limpetctl latency '$.Clock.Now' --count 100 --every 10ms",
 		Args:    args(cobra.MinimumNArgs(1)), ValidArgsFunction: o.completeNames(kbusdev.Replier),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			b, err := d.read(words[1:])
+			b, err := d.read(cmd.Context(), words[1:])
 			if err != nil {
 				return err
 			}
@@ -44,7 +43,7 @@ the most. A request that gets no answer is counted, and makes the exit code 3.`,
 func (o *options) latency(cmd *cobra.Command, bus *client.Bus, q *kbusdev.Message, count int, every time.Duration) error {
 	caller := bus.Caller()
 	defer caller.Close() //nolint:errcheck // nothing to be done about it
-	var took []time.Duration
+	var took times
 	var none *client.NoAnswerError
 	var last error
 	asked := 0
@@ -62,9 +61,10 @@ func (o *options) latency(cmd *cobra.Command, bus *client.Bus, q *kbusdev.Messag
 		}
 		switch {
 		case err == nil:
-			took = append(took, time.Since(begun))
+			d := time.Since(begun)
+			took.add(d)
 			if o.format == formatText {
-				printable.Fprintf(cmd.OutOrStdout(), "%s: %v\n", q.Name, took[len(took)-1])
+				printable.Fprintf(cmd.OutOrStdout(), "%s: %v\n", q.Name, d)
 			}
 		case errors.As(err, &none) && none.Reply != nil:
 			last = err
@@ -73,13 +73,13 @@ func (o *options) latency(cmd *cobra.Command, bus *client.Bus, q *kbusdev.Messag
 			return err
 		}
 	}
-	if err := o.printTimes(cmd, asked, took); err != nil {
+	if err := o.printTimes(cmd, asked, &took); err != nil {
 		return err
 	}
 	if last != nil {
 		return &saidError{last}
 	}
-	return nil
+	return cmd.Context().Err()
 }
 
 func (o *options) askOnce(ctx context.Context, caller *client.Caller, q *kbusdev.Message) error {
@@ -89,21 +89,12 @@ func (o *options) askOnce(ctx context.Context, caller *client.Caller, q *kbusdev
 	return err
 }
 
-// printTimes prints how long answers took, which it sorts.
-func (o *options) printTimes(cmd *cobra.Command, asked int, took []time.Duration) error {
-	slices.Sort(took)
-	at := func(part float64) time.Duration {
-		if len(took) == 0 {
-			return 0
-		}
-		return took[min(int(part*float64(len(took))), len(took)-1)]
-	}
+// printTimes prints how long answers took.
+func (o *options) printTimes(cmd *cobra.Command, asked int, took *times) error {
+	s := took.summary()
 	if o.format == formatJSON {
-		us := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-		return o.printJSON(cmd.OutOrStdout(), map[string]any{
-			"asked": asked, "answered": len(took), "min_us": us(at(0)), "p50_us": us(at(0.5)), "p99_us": us(at(0.99)), "max_us": us(at(1)),
-		})
+		return o.printJSON(cmd.OutOrStdout(), append(object{{"asked", asked}, {"answered", took.count}}, s.members()...))
 	}
-	_, err := printable.Fprintf(cmd.OutOrStdout(), "%d asked, %d answered: min %v, p50 %v, p99 %v, max %v\n", asked, len(took), at(0), at(0.5), at(0.99), at(1))
+	_, err := printable.Fprintf(cmd.OutOrStdout(), "%d asked, %d answered: %v\n", asked, took.count, s)
 	return err
 }

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/kbus-limpet/limpet/client"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
@@ -41,15 +39,6 @@ func lost(l *pb.LinkStatus) (n uint64) {
 	return n
 }
 
-// printProto writes a message of the API as one line of JSON.
-func (o *options) printProto(cmd *cobra.Command, m proto.Message) error {
-	b, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
-	if err == nil {
-		_, err = cmd.OutOrStdout().Write(printable.JSON(append(b, '\n')))
-	}
-	return err
-}
-
 // withLinks runs f for each link of that name, or for all if there is no name.
 func (o *options) withLinks(ctx context.Context, names []string, drops uint32, f func(*client.Bus, *pb.LinkStatus) error) error {
 	return o.withBus(func(bus *client.Bus) error {
@@ -77,7 +66,7 @@ func (o *options) newLinks() *cobra.Command {
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			err := o.withLinks(cmd.Context(), nil, 0, func(_ *client.Bus, l *pb.LinkStatus) error {
 				if o.json {
-					return o.printProto(cmd, l)
+					return o.printProto(cmd.OutOrStdout(), l)
 				}
 				peer := "no peer yet"
 				if l.GetPeerNetworkId() != 0 {
@@ -127,9 +116,9 @@ func (o *options) printDrop(cmd *cobra.Command, l *pb.LinkStatus, d *pb.Drop) er
 	id := kbusdev.MsgID{Network: m.GetIdNetwork(), Serial: m.GetIdSerial()}
 	flags := kbusdev.Flags(m.GetFlags())
 	if o.json {
-		return o.printJSON(cmd.OutOrStdout(), map[string]any{
-			"link": l.GetName(), "time": d.GetTime().AsTime(), "from_peer": d.GetFromPeer(), "reason": d.GetReason(), "name": m.GetName(),
-			"id": id.String(), "from": m.GetFrom(), "to": m.GetTo(), "flags": flags.String(), "size": d.GetDataSize(),
+		return o.printJSON(cmd.OutOrStdout(), object{
+			{"link", l.GetName()}, {"time", d.GetTime().AsTime()}, {"from_peer", d.GetFromPeer()}, {"reason", d.GetReason()}, {"name", m.GetName()},
+			{"id", id.String()}, {"from", m.GetFrom()}, {"to", m.GetTo()}, {"flags", flags.String()}, {"size", d.GetDataSize()},
 		})
 	}
 	_, err := printable.Fprintf(cmd.OutOrStdout(), "%s %s, %s: %s: %s id %s from %d to %d flags %s, %d bytes\n",
@@ -152,7 +141,7 @@ The side that dials opens the link again soon afterwards.`,
 					return err
 				}
 				if o.json {
-					return o.printJSON(cmd.OutOrStdout(), map[string]any{"link": l.GetName(), "unfinished": unfinished})
+					return o.printJSON(cmd.OutOrStdout(), object{{"link", l.GetName()}, {"unfinished", unfinished}})
 				}
 				_, err = printable.Fprintf(cmd.OutOrStdout(), "%s: drained, %d requests were not finished\n", l.GetName(), unfinished)
 				return err

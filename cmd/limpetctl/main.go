@@ -2,7 +2,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/buildinfo"
+	"github.com/kbus-limpet/limpet/internal/manual"
 	"github.com/kbus-limpet/limpet/internal/printable"
 )
 
@@ -31,24 +31,37 @@ const (
 	exitInterrupted = 130 // by SIGINT or SIGTERM
 )
 
-func main() { os.Exit(run()) }
-
-func run() int {
+func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal kills at once
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run runs a command, and returns what the program ends with. The end of ctx is an
+// interruption.
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root := newCommand()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
 	ran, err := root.ExecuteContextC(ctx)
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return exitInterrupted
+	if err != nil && ctx.Err() != nil {
+		return exitInterrupted // whatever was made of it
 	}
 	var said *saidError
 	var check *checkError
+	var coded codedError
 	switch {
-	case err == nil, errors.As(err, &said):
+	case err == nil, errors.As(err, &said), errors.As(err, &coded):
 	case errors.As(err, &check):
-		printable.Fprintf(os.Stdout, "%s\n", check.line) // monitoring reads it there
+		printable.Fprintf(out, "%s\n", check.line) // monitoring reads it there
+	case ran == root: // there is no such command
+		complain(errOut, err, true)
+		return exitUsage
 	default:
-		complain(os.Stderr, err, ran == root)
+		complain(errOut, err, false)
 	}
 	return exitCode(err)
 }
@@ -58,9 +71,12 @@ func exitCode(err error) int {
 	var usage *usageError
 	var none *client.NoAnswerError
 	var check *checkError
+	var coded codedError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &coded):
+		return int(coded)
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &check):
@@ -95,13 +111,12 @@ func (e *saidError) Unwrap() error { return e.err }
 
 // options are the flags that every command has.
 type options struct {
-	api     string
-	json    bool // a short form of the format
+	said    place  // what is said of the daemon
+	context string // the name of its context, if that is said
+	json    bool   // a short form of the format, as is raw
+	raw     bool
 	format  string
 	timeout time.Duration
-
-	tls      client.TLS
-	insecure bool
 }
 
 // The formats of what is printed.
@@ -116,6 +131,8 @@ func (o *options) chooseFormat(terminal bool) error {
 	switch {
 	case o.json:
 		o.format = formatJSON
+	case o.raw:
+		o.format = formatRaw
 	case o.format == "" && terminal:
 		o.format = formatText
 	case o.format == "":
@@ -127,9 +144,13 @@ func (o *options) chooseFormat(terminal bool) error {
 	return nil
 }
 
-// isTerminal reports whether a person sees what is written to the program's output.
-func isTerminal() bool {
-	info, err := os.Stdout.Stat()
+// isTerminal reports whether a person sees what is written to out.
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
 	return err == nil && info.Mode()&fs.ModeCharDevice != 0
 }
 
@@ -143,25 +164,44 @@ limpetd on this machine, through its local API.
 
 Exit codes: 0 done; 1 the daemon or its bus refused, or could not be reached;
 2 wrong flags or arguments; 3 the reply says that no replier will answer; 130
-interrupted. Those of limpetctl check are its own.`,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return o.chooseFormat(isTerminal()) },
-		SilenceErrors:     true,
-		SilenceUsage:      true,
+interrupted. Those of limpetctl check and doctor are their own.`,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmd.ValidateFlagGroups(); err != nil { // cobra does so too, later, as no error of usage
+				return &usageError{err}
+			}
+			return o.chooseFormat(isTerminal(cmd.OutOrStdout()))
+		},
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
-	fromEnv := func(name, otherwise string) string { return cmp.Or(os.Getenv(name), otherwise) }
 	f := cmd.PersistentFlags()
-	f.StringVar(&o.api, "api", fromEnv("LIMPETD_API", client.DefaultAPIAddress()), "the daemon's local API `ADDRESS` (also LIMPETD_API)")
-	f.StringVar(&o.tls.Cert, "tls-cert", fromEnv("LIMPETCTL_TLS_CERT", ""), "for an API on TCP: the PEM `FILE` of our certificate (also LIMPETCTL_TLS_CERT)")
-	f.StringVar(&o.tls.Key, "tls-key", fromEnv("LIMPETCTL_TLS_KEY", ""), "its private key, a PEM `FILE` (also LIMPETCTL_TLS_KEY)")
-	f.StringVar(&o.tls.CA, "tls-ca", fromEnv("LIMPETCTL_TLS_CA", ""), "a PEM `FILE` of the CA that signs the daemon's certificate (also LIMPETCTL_TLS_CA)")
-	f.StringVar(&o.tls.Name, "tls-name", fromEnv("LIMPETCTL_TLS_NAME", ""), "the `NAME` that the daemon's certificate must have, in place of the address's host (also LIMPETCTL_TLS_NAME)")
-	f.BoolVar(&o.insecure, "insecure", false, "dial another machine's API without TLS")
+	f.StringVar(&o.said.API, "api", "", "the daemon's local API `ADDRESS` (also "+envAPI+"; default the context in use, else "+client.DefaultAPIAddress()+")")
+	f.StringVar(&o.context, "context", "", "the `NAME` of the context, see limpetctl context (also "+envContext+")")
+	cmd.MarkFlagsMutuallyExclusive("api", "context")
+	f.StringVar(&o.said.TLSCert, "tls-cert", "", "for an API on TCP: the PEM `FILE` of our certificate (also "+envTLSCert+")")
+	f.StringVar(&o.said.TLSKey, "tls-key", "", "its private key, a PEM `FILE` (also "+envTLSKey+")")
+	f.StringVar(&o.said.TLSCA, "tls-ca", "", "a PEM `FILE` of the CA that signs the daemon's certificate (also "+envTLSCA+")")
+	f.StringVar(&o.said.TLSName, "tls-name", "", "the `NAME` that the daemon's certificate must have, in place of the address's host (also "+envTLSName+")")
+	f.BoolVar(&o.said.Insecure, "insecure", false, "dial another machine's API without TLS")
 	f.StringVar(&o.format, "format", "", "print `FORMAT`: text for people; json, one object a line; raw, the data of messages alone (default text on a terminal, else raw)")
 	f.BoolVar(&o.json, "json", false, "short for --format json")
+	f.BoolVar(&o.raw, "raw", false, "short for --format raw")
+	cmd.MarkFlagsMutuallyExclusive("format", "json", "raw")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "wait no longer than this `DURATION` for an answer; 0 waits for ever")
+	for flag, complete := range map[string]cobra.CompletionFunc{
+		"format": cobra.FixedCompletions([]cobra.Completion{formatText, formatJSON, formatRaw}, cobra.ShellCompDirectiveNoFileComp),
+		"context": func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return completeContexts(cmd, nil, "")
+		},
+	} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+			panic(err) // there is no such flag
+		}
+	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules(), o.newCheck(), o.newLatency())
+	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules(), o.newCheck(), o.newLatency(), o.newProfile(), o.newContext(), o.newDoctor(), o.newBench(), o.newBugreport())
 	buildinfo.AddTo(cmd)
+	manual.AddTo(cmd, 1)
 	return cmd
 }
 
@@ -177,7 +217,7 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // withBus runs f with the daemon's bus.
 func (o *options) withBus(f func(*client.Bus) error) error {
-	bus, err := client.Open(o.api, o.how()...)
+	bus, at, err := o.open()
 	switch {
 	case errors.Is(err, fs.ErrPermission): // somebody else's folder
 		return err
@@ -188,20 +228,9 @@ func (o *options) withBus(f func(*client.Bus) error) error {
 	err = f(bus)
 	var daemon *client.StatusError
 	if errors.As(err, &daemon) && daemon.Code == codes.Unavailable {
-		return fmt.Errorf("no limpetd answers at %s: is it running, and is this its --api? (%w)", o.api, err)
+		return fmt.Errorf("no limpetd answers at %s: is it running, and is this its --api? (%w)", at.API, err)
 	}
 	return err
-}
-
-// how returns how the API is dialled.
-func (o *options) how() (opts []client.Option) {
-	if o.tls != (client.TLS{}) {
-		opts = append(opts, client.WithTLS(o.tls))
-	}
-	if o.insecure {
-		opts = append(opts, client.WithInsecure())
-	}
-	return opts
 }
 
 // limited bounds ctx by --timeout.

@@ -29,7 +29,7 @@ Links that have not changed stay up; those that have are drained and begin anew.
 				}
 				for _, c := range changes {
 					if o.json {
-						err = o.printJSON(cmd.OutOrStdout(), map[string]any{"what": c.GetWhat(), "before": c.GetBefore(), "after": c.GetAfter()})
+						err = o.printJSON(cmd.OutOrStdout(), object{{"what", c.GetWhat()}, {"before", c.GetBefore()}, {"after", c.GetAfter()}})
 					} else {
 						_, err = printable.Fprintf(cmd.OutOrStdout(), "%s\n", changeLine(c))
 					}

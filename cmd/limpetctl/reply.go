@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +43,7 @@ asks. A command that fails, or prints more than the bus takes, is answered with
 		Example: "  limpetctl reply '$.Clock.*' --command date\n  limpetctl reply '$.Ask' 42\n  limpetctl reply '$.Thumbnail' --command 'convert - -resize 64x64 png:-' --parallel 4",
 		Args:    args(cobra.MinimumNArgs(1)), ValidArgsFunction: o.completeNames(kbusdev.Replier),
 		RunE: func(cmd *cobra.Command, words []string) (err error) {
-			if r.fixed, err = d.read(words[1:]); err != nil {
+			if r.fixed, err = d.read(cmd.Context(), words[1:]); err != nil {
 				return err
 			}
 			if r.command != "" && len(r.fixed) > 0 {
@@ -121,30 +121,45 @@ func (r *replying) answer(cmd *cobra.Command, q *kbusdev.Message) (string, []byt
 // the name.
 const maxOutput = kbusdev.AbsoluteMaxMessageSize - 1024
 
+// waitDelay is how long what a command has left running may add to its output, when the
+// command itself has ended.
+const waitDelay = time.Second
+
 // runFor runs a command for a request, and returns what it has printed.
 func runFor(ctx context.Context, command string, q *kbusdev.Message) ([]byte, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	out := &output{full: cancel}
 	c := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-	c.Stdin = bytes.NewReader(q.Data)
-	c.Stderr = os.Stderr
+	c.Stdin, c.Stdout, c.Stderr = bytes.NewReader(q.Data), out, os.Stderr
+	c.WaitDelay = waitDelay
 	c.Env = append(os.Environ(), "KBUS_NAME="+q.Name, "KBUS_ID="+q.ID.String(), fmt.Sprintf("KBUS_FROM=%d", q.From), "KBUS_ORIG_FROM="+q.OrigFrom.String())
-	pipe, err := c.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Start(); err != nil {
-		return nil, err
-	}
-	out, err := io.ReadAll(io.LimitReader(pipe, maxOutput+1))
-	tooLong := len(out) > maxOutput
-	if tooLong {
-		cancel() // it prints on, and is not listened to
-	}
-	if werr := c.Wait(); tooLong {
+	err := c.Run()
+	if out.tooLong {
 		return nil, fmt.Errorf("its output is longer than the %d bytes that a message can have", maxOutput)
-	} else if err == nil {
-		err = werr
 	}
-	return out, err
+	if errors.Is(err, exec.ErrWaitDelay) { // it has ended well, and has said what it had to
+		err = nil
+	}
+	return out.taken.Bytes(), err
 }
+
+// An output takes what a command prints, as much as fits into a message. The buffer is not
+// embedded: io.Copy would find its ReadFrom, which takes everything.
+type output struct {
+	taken   bytes.Buffer
+	full    func() // called when there is too much
+	tooLong bool
+}
+
+// Write is io.Writer's.
+func (o *output) Write(p []byte) (int, error) {
+	if o.taken.Len()+len(p) > maxOutput {
+		o.tooLong = true
+		o.full()
+		return 0, errTooLong
+	}
+	return o.taken.Write(p)
+}
+
+var errTooLong = errors.New("the output is too long")

@@ -21,7 +21,8 @@ func (o *options) newRules() *cobra.Command {
 }
 
 func (o *options) newExplain() *cobra.Command {
-	return &cobra.Command{
+	var link string
+	cmd := &cobra.Command{
 		Use:   "explain IDENTITY NAME",
 		Short: "Tell for each action whether it is allowed, and which rule decides",
 		Long: `explain asks the daemon what its rules make of somebody and a name. IDENTITY is
@@ -34,12 +35,12 @@ all names must be allowed, except to listen: for that any is enough.`,
 			return o.withBus(func(bus *client.Bus) error {
 				ctx, cancel := o.limited(cmd.Context())
 				defer cancel()
-				r, err := bus.ExplainRules(ctx, words[0], words[1])
+				r, err := bus.ExplainLinkRules(ctx, link, words[0], words[1])
 				if err != nil {
 					return err
 				}
 				if o.json {
-					return o.printProto(cmd, r)
+					return o.printProto(cmd.OutOrStdout(), r)
 				}
 				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 				for _, v := range r.GetVerdicts() {
@@ -49,7 +50,11 @@ all names must be allowed, except to listen: for that any is enough.`,
 					}
 					by := v.GetText()
 					if v.GetRule() > 0 {
-						by = fmt.Sprintf("rule %d: %s", v.GetRule(), by)
+						of := ""
+						if v.GetOfLink() {
+							of = " of the link"
+						}
+						by = fmt.Sprintf("rule %d%s: %s", v.GetRule(), of, by)
 					}
 					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", v.GetAction(), v.GetObject(), said, by)
 				}
@@ -57,4 +62,6 @@ all names must be allowed, except to listen: for that any is enough.`,
 			})
 		},
 	}
+	cmd.Flags().StringVar(&link, "link", "", "what a peer may that comes by the `LINK`, which may have rules of its own: the name of one that is dialled, or \"listen ADDRESS\"")
+	return cmd
 }

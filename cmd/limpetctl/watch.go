@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/kbus-limpet/limpet/client"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
@@ -24,6 +21,8 @@ func (o *options) newWatch() *cobra.Command {
 "whole", which says that this was all; then a line "here" for what is new or has changed,
 and "gone" for what is there no longer. "restart" says that limpetctl was too slow: all
 that there is is printed again.`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	once := cmd.PersistentFlags().Bool("once", false, "stop when everything there is has been printed")
 	cmd.AddCommand(
@@ -35,9 +34,9 @@ that there is is printed again.`,
 			RunE: func(cmd *cobra.Command, names []string) error {
 				return watchWith(o, cmd, *once, func(ctx context.Context, bus *client.Bus) (*client.Watch[kbusdev.Binding], error) {
 					return bus.WatchBindings(ctx, first(names))
-				}, func(b kbusdev.Binding) (string, map[string]any, error) {
+				}, func(b kbusdev.Binding) (string, object) {
 					return fmt.Sprintf("ksock %d %s %s", b.Ksock, b.Role, b.Name),
-						map[string]any{"ksock": b.Ksock, "role": b.Role.String(), "name": b.Name}, nil
+						bindingObject(b)
 				})
 			},
 		},
@@ -49,13 +48,13 @@ that there is is printed again.`,
 			RunE: func(cmd *cobra.Command, names []string) error {
 				return watchWith(o, cmd, *once, func(ctx context.Context, bus *client.Bus) (*client.Watch[client.ReplierBinding], error) {
 					return bus.WatchRepliers(ctx, names[0])
-				}, func(r client.ReplierBinding) (string, map[string]any, error) {
+				}, func(r client.ReplierBinding) (string, object) {
 					where := "on this bus"
 					if r.Link != "" {
 						where = fmt.Sprintf("over %s to network %d", r.Link, r.NetworkID)
 					}
 					return fmt.Sprintf("%s ksock %d %s", r.Name, r.Ksock, where),
-						map[string]any{"name": r.Name, "ksock": r.Ksock, "link": r.Link, "network_id": r.NetworkID}, nil
+						object{{"name", r.Name}, {"ksock", r.Ksock}, {"link", r.Link}, {"network_id", r.NetworkID}}
 				})
 			},
 		},
@@ -82,9 +81,9 @@ func first(words []string) string {
 }
 
 // showLink returns a link as a line and as JSON; of one that is gone only the name is known.
-func showLink(l *pb.LinkStatus) (string, map[string]any, error) {
+func showLink(l *pb.LinkStatus) (string, object) {
 	if l.GetState() == pb.LinkState_LINK_STATE_UNSPECIFIED {
-		return l.GetName(), map[string]any{"name": l.GetName()}, nil
+		return l.GetName(), object{{"name", l.GetName()}}
 	}
 	line := l.GetName() + ": " + stateOf(l)
 	if l.GetPeerNetworkId() != 0 {
@@ -96,16 +95,11 @@ func showLink(l *pb.LinkStatus) (string, map[string]any, error) {
 	if l.GetLastError() != "" && l.GetState() != pb.LinkState_LINK_STATE_UP {
 		line += ": " + l.GetLastError()
 	}
-	b, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(l)
-	if err != nil {
-		return "", nil, err
-	}
-	var all map[string]any
-	return line, all, json.Unmarshal(b, &all)
+	return line, objectOf(l.ProtoReflect())
 }
 
 // watchWith prints what a watch tells, until the command or the watch ends.
-func watchWith[T any](o *options, cmd *cobra.Command, once bool, open func(context.Context, *client.Bus) (*client.Watch[T], error), show func(T) (string, map[string]any, error)) error {
+func watchWith[T any](o *options, cmd *cobra.Command, once bool, open func(context.Context, *client.Bus) (*client.Watch[T], error), show func(T) (string, object)) error {
 	return o.withBus(func(bus *client.Bus) error {
 		w, err := open(cmd.Context(), bus)
 		if err != nil {
@@ -124,12 +118,10 @@ func watchWith[T any](o *options, cmd *cobra.Command, once bool, open func(conte
 	})
 }
 
-func printChanges[T any](o *options, out io.Writer, c client.Changes[T], show func(T) (string, map[string]any, error)) error {
-	say := func(event, line string, fields map[string]any) error {
+func printChanges[T any](o *options, out io.Writer, c client.Changes[T], show func(T) (string, object)) error {
+	say := func(event, line string, fields object) error {
 		if o.json {
-			all := map[string]any{"event": event}
-			maps.Copy(all, fields)
-			return o.printJSON(out, all)
+			return o.printJSON(out, append(object{{"event", event}}, fields...))
 		}
 		if line != "" {
 			event += " " + line
@@ -147,11 +139,8 @@ func printChanges[T any](o *options, out io.Writer, c client.Changes[T], show fu
 		all   []T
 	}{{"gone", c.Gone}, {"here", c.Here}} {
 		for _, x := range some.all {
-			line, fields, err := show(x)
-			if err == nil {
-				err = say(some.event, line, fields)
-			}
-			if err != nil {
+			line, fields := show(x)
+			if err := say(some.event, line, fields); err != nil {
 				return err
 			}
 		}

@@ -25,6 +25,7 @@ type config struct {
 	Bus, Expose        string
 	NetworkID          uint32
 	MessageName        string
+	Rename             []string
 	Termination        string
 	Grace, RequestHold time.Duration
 	ProgramGrace       time.Duration
@@ -41,6 +42,10 @@ type config struct {
 	PeerGroup          string
 	APIGroup           string
 	LogFormat          string
+	TraceEndpoint      string
+	TraceSample        float64
+	FlightDir          string
+	StuckAfter         time.Duration
 
 	set    *settings
 	links  []*linkSettings // of the file
@@ -60,6 +65,7 @@ func (c *config) settings() *pflag.FlagSet {
 	f.StringVar(&c.Expose, "expose", "", "serve the embedded bus to local programs as the device `FILE`, /dev/kbus0 or kbus0 in another folder, as kbusd does (root)")
 	f.Uint32Var(&c.NetworkID, "network-id", 0, "the network `ID` of the bus, above 0 and different on every bus that is linked")
 	f.StringVar(&c.MessageName, "message-name", "$.*", "forward only messages of this `NAME`, perhaps a wildcard: the short form of rules, for whoever the peer is")
+	f.StringSliceVar(&c.Rename, "rename", nil, "names at or below one prefix here are at or below another one at the peers, both ways: `HERE=THERE`, such as $.Plant=$.Site7.Plant (repeatable)")
 	f.StringVar(&c.Termination, "termination-message", "", "stop when a message of this `NAME` is sent on the bus")
 	f.DurationVar(&c.Grace, "grace", 30*time.Second, "keep what is under way for this `DURATION` after a link has broken, so that the link can be resumed; 0 keeps nothing")
 	f.DurationVar(&c.RequestHold, "request-hold", 5*time.Second, "keep a request that has not left for this `DURATION` while a link is broken, then answer that it was not delivered")
@@ -77,6 +83,10 @@ func (c *config) settings() *pflag.FlagSet {
 	f.StringVar(&c.PeerGroup, "peer-group", "", "open the Unix sockets for peers to the `GROUP`, a name or an id")
 	f.StringVar(&c.APIGroup, "api-group", "", "open the local API's Unix socket to the `GROUP`, a name or an id")
 	f.StringVar(&c.Metrics, "metrics", "", "serve Prometheus metrics over HTTP at `HOST:PORT`/metrics")
+	f.StringVar(&c.TraceEndpoint, "trace-endpoint", "", "trace requests, and send the spans to the OpenTelemetry collector at `URL`, over gRPC: http://HOST:PORT, or https://HOST:PORT with TLS")
+	f.Float64Var(&c.TraceSample, "trace-sample", 1, "trace this `SHARE` of the requests that come without a trace context, 0 to 1; the same on all daemons")
+	f.StringVar(&c.FlightDir, "flight-dir", "", "record what limpetd does, and write the latest of it to a file in `FOLDER` when a request is stuck, for go tool trace")
+	f.DurationVar(&c.StuckAfter, "stuck-after", 30*time.Second, "with --flight-dir, a request that is open for this `DURATION` is stuck")
 	f.StringVar(&c.Reflection, "reflection", "api", "gRPC reflection, which tells what services there are: `api` for programs; peers for peers too; none")
 	f.IntVar(&c.PeerNames, "peer-names", 1<<16, "let one peer bind, or want to hear, `N` names here, and all of them together twice as many")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
@@ -92,6 +102,9 @@ func (c *config) validate() error {
 	if c.PeerNames == 0 { // which is the default to package daemon
 		return &daemon.ConfigError{Setting: "peer-names", Err: errors.New("0 is none, with which no link works; choose at least 1")}
 	}
+	if c.StuckAfter == 0 { // likewise
+		return &daemon.ConfigError{Setting: "stuck-after", Err: errors.New("every request is open for a moment; choose more than 0")}
+	}
 	if c.ProgramGrace < 0 {
 		return &daemon.ConfigError{Setting: "program-grace", Err: fmt.Errorf("%v is less than 0; 0 is no grace", c.ProgramGrace)}
 	}
@@ -106,6 +119,8 @@ func (c *config) validate() error {
 		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
 		Reflection: c.Reflection, PeerNames: c.PeerNames,
+		FlightDir: c.FlightDir, StuckAfter: c.StuckAfter,
+		Traces: daemon.Traces{Endpoint: c.TraceEndpoint, Sample: c.TraceSample},
 	}
 	if c.Interest == "poll" {
 		d.InterestPoll = c.InterestPoll
@@ -164,6 +179,9 @@ func (c *config) sayCheck(out io.Writer) error {
 		say(l.Kind(), l.Address)
 	}
 	say("message name", d.Limpet.Pattern)
+	if d.Limpet.Renames != nil {
+		say("rename", d.Limpet.Renames)
+	}
 	say("grace", c.Grace)
 	say("request hold", c.RequestHold)
 	say("program grace", c.ProgramGrace)
@@ -199,6 +217,12 @@ func (c *config) sayCheck(out io.Writer) error {
 	}
 	if d.Metrics != "" {
 		say("metrics", d.Metrics)
+	}
+	if d.FlightDir != "" {
+		say("flight recorder", fmt.Sprintf("to %s, when a request is open for %v", d.FlightDir, d.StuckAfter))
+	}
+	if d.Traces.Endpoint != "" {
+		say("traces", fmt.Sprintf("%v of all requests, to %s", d.Traces.Sample, d.Traces.Endpoint))
 	}
 	if d.Limpet.Termination != "" {
 		say("termination", d.Limpet.Termination)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kbus-limpet/limpet/internal/daemon"
 )
 
 // What is wrong in a file is refused with the line, the value and the way out.
@@ -36,7 +38,15 @@ func TestFileIsStrict(t *testing.T) {
 		"network-id: 1\nlinks: [a]\n":                                                    "links: a link is made of settings",
 		"network-id: 1\nconnect: a:1\n":                                                  "limpetd.yaml:2: connect: a:1 leads to another machine, and without TLS",
 		"network-id: 1\nlinks: [{listen: '[::1]:1', tls-name: x}]\n":                     "listen [::1]:1: tls-name is for daemons that are dialled",
-		"a: b: c\n": "configuration file",
+		"network-id: 1\nlinks:\n  - connect: a:1\n":                                      "limpetd.yaml:3: links: a:1 leads to another machine, and without TLS",
+		"network-id: 1\nlinks:\n  - {connect: 'a:1', tls-cert: x}\n":                     "limpetd.yaml:3: links: connect a:1: TLS takes all of",
+		"network-id: 1\nlinks:\n  - {connect-classic: 'localhost:1', tls-cert: x}\n":     "limpetd.yaml:3: links: connect-classic localhost:1: the classic protocol has no TLS",
+		"network-id: 1\nlinks:\n  - connect: a:1\n    rules: [{allow: fly}]\n":           `limpetd.yaml:3: links: connect a:1: rule 1: allow: "fly" is not an action`,
+		"network-id: 1\nlinks:\n  - connect: a:1\n    rules: [{alow: all}]\n":            `limpetd.yaml:4: rules: there is no "alow" in a rule`,
+		"network-id: 1\nlinks:\n  - connect: a:1\n    rename: $.A\n":                     `limpetd.yaml:4: links: rename: "$.A" is no rename`,
+		"network-id: 1\nlinks:\n  - connect: a:1\n    rename: [$.A=$.B, $.A.C=$.D]\n":    `limpetd.yaml:4: links: rename: rename $.A.C=$.D: the prefix here`,
+		"network-id: 1\nrename: $.A.*=$.B\n":                                             `limpetd.yaml:2: rename: rename $.A.*=$.B: the prefix here, "$.A.*", is no name`,
+		"a: b: c\n":                                                                      "configuration file",
 	} {
 		if _, err := load(t, yaml); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", yaml, err, want)
@@ -55,6 +65,14 @@ links:
   - connect: hosta:7000
     name: north
     message-name: $.North.*
+    rename: [$.North.Here=$.There]
+    tls-cert: cert.pem
+    tls-key: key.pem
+    tls-ca: ca.pem
+    rules:
+      - deny: [announce, listen]
+        names: $.North.Secret.*
+      - allow: all
   - listen: /tmp/link
     grace: 5s
     interest: off
@@ -72,7 +90,8 @@ func TestLinksHaveSettingsOfTheirOwn(t *testing.T) {
 	if l[0].Limpet != nil {
 		t.Errorf("a link of the flags has settings of its own: %+v", l[0].Limpet)
 	}
-	if c := l[1].Limpet; l[1].Name != "north" || c.Pattern != "$.North.*" || c.Grace != time.Minute || c.AllInterest || c.Termination != "$.Stop" {
+	if c := l[1].Limpet; l[1].Name != "north" || c.Pattern != "$.North.*" || c.Grace != time.Minute || c.AllInterest || c.Termination != "$.Stop" || c.Renames.String() != "$.North.Here=$.There" ||
+		*l[1].TLS != (daemon.TLS{Cert: "cert.pem", Key: "key.pem", CA: "ca.pem"}) || len(l[1].Rules) != 2 || l[1].Rules[0].Names[0] != "$.North.Secret.*" {
 		t.Errorf("%+v", c)
 	}
 	if c := l[2].Limpet; c.Pattern != "$.*" || c.Grace != 5*time.Second || !c.AllInterest {
@@ -92,7 +111,8 @@ func TestShow(t *testing.T) {
 	words := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
 		"network-id: 4 # conf.yaml:2", "grace: 1m0s # conf.yaml:3", "request-hold: 2s # LIMPETD_REQUEST_HOLD", "bus: embedded # --bus", "interest: on # default",
-		"- connect: hosta:7000 # conf.yaml:6 name: north # conf.yaml:7 message-name: $.North.* # conf.yaml:8 grace: 1m0s # as above",
+		"- connect: hosta:7000 # conf.yaml:6 name: north # conf.yaml:7 tls-cert: cert.pem # conf.yaml:10", "message-name: $.North.* # conf.yaml:8", "grace: 1m0s # as above",
+		"rules: # conf.yaml:13 - {deny: [announce, listen], names: [$.North.Secret.*]} - {allow: [all]} - listen: /tmp/link",
 	} {
 		if !strings.Contains(words, want) {
 			t.Errorf("it does not show %q:\n%s", want, &out)
@@ -113,6 +133,9 @@ func TestShow(t *testing.T) {
 
 func describe(c *config) string {
 	d := c.daemon
+	for i := range d.Links {
+		d.Links[i].At = "" // which differs
+	}
 	text, _ := json.Marshal(map[string]any{"links": d.Links, "limpet": d.Limpet, "bus": d.Bus, "id": d.NetworkID, "grace": d.ProgramGrace})
 	return string(text)
 }

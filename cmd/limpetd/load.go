@@ -59,7 +59,13 @@ func (l *loader) load() (*config, error) {
 		}
 	}
 	c.set = s
-	return c, s.locate(c.validate())
+	if err := c.validate(); err != nil {
+		return c, s.locate(err)
+	}
+	var shown strings.Builder
+	err := c.show(&shown)
+	c.daemon.Shown = shown.String()
+	return c, err
 }
 
 // locate says in an error that a setting is wrong where that was set, unless it is the

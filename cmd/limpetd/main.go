@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kbus-limpet/limpet/internal/buildinfo"
+	"github.com/kbus-limpet/limpet/internal/manual"
 )
 
 // Exit codes, documented in the help.
@@ -83,5 +84,6 @@ while running; 2 wrong flags, configuration or environment.`,
 	cmd.Flags().Bool("check", false, "check the configuration, say what would be done, and stop")
 	cmd.AddCommand(newDemo(), newConfigure(), newCert())
 	buildinfo.AddTo(cmd)
+	manual.AddTo(cmd, 8)
 	return cmd
 }

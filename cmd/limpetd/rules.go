@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -130,6 +131,26 @@ func (f *fileRules) show(origins map[string]string) (string, error) {
 	}
 	return out, nil
 }
+
+// showIn writes the rules of a link, a line each.
+func (f *fileRules) showIn(w io.Writer, indent, origin string) {
+	if len(f.Rules) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%srules:\t# %s\n", indent, origin)
+	for i := range f.Rules {
+		var words []string
+		for _, field := range ruleFields {
+			if list := *f.Rules[i].fields()[field]; len(list) > 0 {
+				words = append(words, field+": "+yamlList(list))
+			}
+		}
+		fmt.Fprintf(w, "%s  - {%s}\n", indent, strings.Join(words, ", "))
+	}
+}
+
+// ruleFields are the fields of a rule, in the order in which they are shown.
+var ruleFields = []string{"allow", "deny", "who", "names", "networks"}
 
 // rulesSchema returns the schemas of rules and tests.
 func rulesSchema() (all, tests schema) {

@@ -106,12 +106,9 @@ func TestTheExamplesOfRules(t *testing.T) {
 		n := 0
 		for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
 			yaml, _, _ := strings.Cut(block, "```")
-			if !strings.Contains(yaml, "rules:") {
-				continue
-			}
 			n++
-			if cfg, err := load(t, yaml); err != nil || len(cfg.daemon.Rules) < 3 || len(cfg.daemon.Tests) == 0 {
-				t.Errorf("%s: %v", file, err)
+			if cfg, err := load(t, yaml); err != nil || strings.Contains(yaml, "tests:") && (len(cfg.daemon.Rules) < 3 || len(cfg.daemon.Tests) == 0) {
+				t.Errorf("%s: %v in\n%s", file, err, yaml)
 			}
 		}
 		if n == 0 {

@@ -25,6 +25,7 @@ func fileSchema() schema {
 		one = append(one, schema{"required": []string{kind}})
 	}
 	link["oneOf"] = one
+	link["properties"].(schema)["rules"], _ = rulesSchema()
 	file["properties"].(schema)["links"] = schema{
 		"type": "array", "items": link,
 		"description": "links with settings of their own: what they do not say holds as above",
@@ -55,6 +56,8 @@ func flagSchema(f *pflag.Flag) schema {
 		if f.Value.Type() == "uint32" {
 			s["minimum"], s["maximum"] = 0, uint32(1<<32-1)
 		}
+	case "float64":
+		s["type"] = "number"
 	case "duration":
 		s["type"], s["pattern"] = []string{"string", "integer"}, durationPattern
 	case "stringSlice":

@@ -25,12 +25,13 @@ func (c *config) show(out io.Writer) error {
 	for _, l := range c.links {
 		indent := "  - "
 		l.set.flags.VisitAll(func(f *pflag.Flag) {
-			if l.set.origins[f.Name] == "" && f.DefValue == "" {
+			if l.set.origins[f.Name] == "" && (f.DefValue == "" || f.DefValue == "[]") {
 				return
 			}
 			fmt.Fprintf(w, "%s%s: %s\t# %s\n", indent, f.Name, yamlValue(f.Value), cmp.Or(l.set.origins[f.Name], "as above"))
 			indent = "    "
 		})
+		l.set.rules.showIn(w, "    ", l.set.origins["rules"])
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -45,21 +46,29 @@ func (c *config) show(out io.Writer) error {
 
 // yamlValue returns a flag's value as YAML on one line.
 func yamlValue(v pflag.Value) string {
-	var node yaml.Node
 	if list, ok := v.(pflag.SliceValue); ok {
-		node = yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
-		for _, word := range list.GetSlice() {
-			node.Content = append(node.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: word})
-		}
-	} else {
-		node = yaml.Node{Kind: yaml.ScalarNode, Value: v.String()}
-		if v.Type() == "string" {
-			node.Tag = "!!str"
-		}
+		return yamlList(list.GetSlice())
 	}
-	text, err := yaml.Marshal(&node)
+	node := yaml.Node{Kind: yaml.ScalarNode, Value: v.String()}
+	if v.Type() == "string" {
+		node.Tag = "!!str"
+	}
+	return yamlText(&node)
+}
+
+// yamlList returns words as a YAML list on one line.
+func yamlList(words []string) string {
+	node := yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
+	for _, word := range words {
+		node.Content = append(node.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: word})
+	}
+	return yamlText(&node)
+}
+
+func yamlText(node *yaml.Node) string {
+	text, err := yaml.Marshal(node)
 	if err != nil { // no string makes it fail
-		return fmt.Sprintf("%q", v.String())
+		return fmt.Sprintf("%q", node.Value)
 	}
 	return strings.TrimSpace(string(text))
 }

@@ -37,10 +37,13 @@ func TestRead(t *testing.T) {
 }
 
 func TestCommand(t *testing.T) {
+	own := false // whether the program has a flag --json of its own
 	run := func(args ...string) string {
 		t.Helper()
 		root := &cobra.Command{Use: "program", RunE: func(*cobra.Command, []string) error { return nil }}
-		root.PersistentFlags().Bool("json", false, "")
+		if own {
+			root.PersistentFlags().Bool("json", false, "")
+		}
 		AddTo(root)
 		var out bytes.Buffer
 		root.SetOut(&out)
@@ -56,8 +59,10 @@ func TestCommand(t *testing.T) {
 			t.Errorf("%s prints %q, want %q", word, got, want)
 		}
 	}
-	var info Info
-	if err := json.Unmarshal([]byte(run("version", "--json")), &info); err != nil || info != Read() {
-		t.Errorf("as JSON: %+v, %v", info, err)
+	for _, own = range []bool{false, true} {
+		var info Info
+		if err := json.Unmarshal([]byte(run("version", "--json")), &info); err != nil || info != Read() {
+			t.Errorf("as JSON: %+v, %v", info, err)
+		}
 	}
 }

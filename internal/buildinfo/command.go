@@ -8,12 +8,12 @@ import (
 )
 
 // AddTo gives a program's command the flag --version and the command version, which print
-// one line, or JSON if the program has a flag --json and it is given.
+// one line, or JSON with --json, the program's own flag if it has one.
 func AddTo(root *cobra.Command) {
 	info := Read()
 	root.Version = info.String()
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, and what it was built from",
 		Args:  cobra.NoArgs,
@@ -24,5 +24,9 @@ func AddTo(root *cobra.Command) {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), root.Name(), info)
 			return err
 		},
-	})
+	}
+	if root.PersistentFlags().Lookup("json") == nil {
+		cmd.Flags().Bool("json", false, "print JSON")
+	}
+	root.AddCommand(cmd)
 }

@@ -4,14 +4,12 @@ import (
 	"log/slog"
 	"time"
 
-	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionalphapb "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/guard"
-	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/server/bus"
 	"github.com/kbus-limpet/limpet/server/peer"
 )
@@ -113,8 +111,5 @@ func newGuards(b *Bounds, log *slog.Logger) *guards {
 	return &guards{guard.New(b.Peers, log), guard.New(b.Programs, log), guard.New(b.Classic, log)}
 }
 
-// credentialsFor returns the credentials for connections that a guard has let in, whose
-// refusals it counts.
-func credentialsFor(g *guard.Guard, t *identity.TLS, log *slog.Logger) credentials.TransportCredentials {
-	return identity.Server(t, log, func() { g.Count("handshakes") })
-}
+// refusedBy returns what counts a handshake that is refused to somebody whom a guard has let in.
+func refusedBy(g *guard.Guard) func() { return func() { g.Count("handshakes") } }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/rules"
 )
@@ -57,6 +58,10 @@ var fixed = []struct {
 	{"interest-poll", func(c *Config) any { return c.InterestPoll }},
 	{"reflection", func(c *Config) any { return c.Reflection }},
 	{"peer-names", func(c *Config) any { return c.PeerNames }},
+	{"trace-endpoint", func(c *Config) any { return c.Traces.Endpoint }},
+	{"trace-sample", func(c *Config) any { return c.Traces.Sample }},
+	{"flight-dir", func(c *Config) any { return c.FlightDir }},
+	{"stuck-after", func(c *Config) any { return c.StuckAfter }},
 	{"announce-links", func(c *Config) any { return c.AnnounceLinks }},
 	{"termination-message", func(c *Config) any { return c.Limpet.Termination }},
 }
@@ -74,6 +79,7 @@ func Compare(from, to *Config) ([]Change, error) {
 		}
 	}
 	changes := compareLinks(from.links(), to.links())
+	changes = append(changes, compareLinkRules(from, to)...)
 	if from.Level != to.Level {
 		changes = append(changes, Change{"verbosity", from.Level.String(), to.Level.String()})
 	}
@@ -103,15 +109,22 @@ func (c *Config) links() map[string]described {
 	for _, l := range c.resolved() {
 		cfg := *l.Limpet
 		cfg.Trace = false // it is no reason to begin a link anew
-		all[l.Title()] = described{name: l.Name, tlsName: l.TLSName, limpet: cfg}
+		d := described{name: l.Name, tlsName: l.TLSName, renames: cfg.Renames.String()}
+		if l.TLS.files() != c.TLS.files() {
+			d.tls = l.TLS.files()
+		}
+		cfg.Renames = nil // which its text stands for
+		d.limpet = cfg
+		all[l.Title()] = d
 	}
 	return all
 }
 
 // described is what matters of a link.
 type described struct {
-	name, tlsName string
-	limpet        limpet.Config
+	name, tlsName, renames string
+	tls                    identity.Files // unless they are everybody's
+	limpet                 limpet.Config
 }
 
 // String returns what is set, with the names of the flags.
@@ -122,11 +135,19 @@ func (l described) String() string {
 	if l.name != "" {
 		say("name", l.name)
 	}
+	if l.tls != (identity.Files{}) {
+		say("tls-cert", l.tls.Cert)
+		say("tls-key", l.tls.Key)
+		say("tls-ca", l.tls.CA)
+	}
 	if l.tlsName != "" {
 		say("tls-name", l.tlsName)
 	}
 	if c.Pattern != "" {
 		say("message-name", c.Pattern)
+	}
+	if l.renames != "" {
+		say("rename", l.renames)
 	}
 	if c.Grace != 0 {
 		say("grace", max(c.Grace, 0))
@@ -141,6 +162,22 @@ func (l described) String() string {
 		return "as by default"
 	}
 	return strings.Join(words, ", ")
+}
+
+// compareLinkRules returns the differences of links' own rules, with which no link need begin
+// anew.
+func compareLinkRules(from, to *Config) (changes []Change) {
+	before := make(map[string][]rules.Rule)
+	for i := range from.Links {
+		before[from.Links[i].Title()] = from.Links[i].Rules
+	}
+	for i := range to.Links {
+		l := &to.Links[i]
+		if was, stays := before[l.Title()]; stays && !reflect.DeepEqual(was, l.Rules) {
+			changes = append(changes, Change{"rules of " + l.Title(), sayRules(was), sayRules(l.Rules)})
+		}
+	}
+	return changes
 }
 
 func compareLinks(from, to map[string]described) (changes []Change) {

@@ -77,8 +77,16 @@ type Config struct {
 	PeerNames int
 	// Bounds are what peers and programs may take; nil is DefaultBounds.
 	Bounds *Bounds
+	// Traces say where spans of requests go.
+	Traces Traces
+	// FlightDir, unless "", is a folder to which the flight recorder is written when a request
+	// has been open for StuckAfter; 0 is 30 s.
+	FlightDir  string
+	StuckAfter time.Duration
 	// Version is told by GetStatus.
 	Version string
+	// Shown is every setting as YAML, with where it comes from, for GetStatus.
+	Shown string
 	// Level is what is logged; it is set in LevelVar, unless that is nil, at a Reload.
 	Level    slog.Level
 	LevelVar *slog.LevelVar
@@ -142,7 +150,7 @@ const (
 // by itself, and what to do.
 func (c *Config) Validate() error {
 	for _, check := range []func() error{
-		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations, c.checkBounds,
+		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations, c.checkBounds, c.checkTraces, c.checkFlight,
 		func() error { return checkLimpet(&c.Limpet) }, c.checkRules,
 	} {
 		if err := check(); err != nil {

@@ -15,8 +15,11 @@ import (
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 
+	"github.com/kbus-limpet/limpet/internal/flight"
 	"github.com/kbus-limpet/limpet/internal/identity"
+	"github.com/kbus-limpet/limpet/internal/tracing"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -55,7 +58,12 @@ type Daemon struct {
 	links    *announcer    // nil without AnnounceLinks
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
+	shown    atomic.Pointer[string]   // Config.Shown
 	reloads  reloads
+
+	flight       *flight.Recorder    // nil if it is off
+	traces       *tracing.Exporter   // nil if nothing is traced
+	tracesOption []grpc.ServerOption // of the API, for that
 
 	running, dialling sync.WaitGroup // what serves, and what dials
 
@@ -89,11 +97,12 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	if notice != "" {
-		cfg.Log.Info(notice)
+		cfg.Log.Info("the bus is embedded", "reason", notice)
 	}
 	if d.node, err = limpet.NewNode(b, max(cfg.NetworkID, 1), cfg.Log); err != nil { // an id that nobody sees if there is no link
 		return nil, err
 	}
+	d.node.SetSoftware(cfg.Version)
 	d.node.BoundNames(cmp.Or(cfg.PeerNames, defaultPeerNames), 2*cmp.Or(cfg.PeerNames, defaultPeerNames))
 	d.draining, d.alive.question = make(chan struct{}), func() error { return touch(d.node) }
 	if err := d.open(ctx); err != nil {
@@ -113,6 +122,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	d.programs.IdentityOf, d.programs.PolicyOf = cfg.IdentityOf, d.rules.program
 	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links) // before what can fail: closeEarly stops it
+	if err := d.openTraces(ctx); err != nil {
+		return err
+	}
 	if err := d.SetRules(cfg.Rules, cfg.Tests); err != nil {
 		return &ConfigError{"rules", err}
 	}
@@ -133,12 +145,22 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.tls, err = cfg.TLS.load(cfg.Log); err != nil {
 		return err
 	}
-	d.peers = peerServer(cfg.Log, credentialsFor(d.guards.peers, d.tls, cfg.Log), rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
+	peers := identity.ServerBy(func(c net.Conn) *identity.TLS { return d.linked.tlsFor(c.RemoteAddr()) }, cfg.Log, refusedBy(d.guards.peers))
+	d.peers = peerServer(cfg.Log, peers, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.programs.Denied, Reached: d.reached,
-		Explain: d.rules.explain, Reloads: d.reloadFor, Insecure: d.insecure,
+		SpansLost: d.spansLost, Explain: d.explain, Reloads: d.reloadFor, Insecure: d.insecure,
+		Configuration: func() string { return *d.shown.Load() },
 	}
-	d.api = apiServer(cfg.Log, credentialsFor(d.guards.programs, d.tls, cfg.Log), rpcs, &authoriser{&d.rules, cfg.IdentityOf, d.guards.programs.Count}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, d.guards.programs.ServerOptions(wire.Codec)...)
+	who := identity.Server(d.tls, cfg.Log, refusedBy(d.guards.programs))
+	d.shown.Store(&cfg.Shown)
+	if d.tls != nil {
+		d.admin.CertificateExpires = d.tls.ValidUntil
+	}
+	if err := d.openFlight(); err != nil {
+		return err
+	}
+	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf, d.guards.programs.Count}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, append(d.guards.programs.ServerOptions(wire.Codec), d.tracesOption...)...)
 	d.api.health.Alive = d.Alive
 	if err := d.openLinks(ctx); err != nil {
 		return err
@@ -174,6 +196,8 @@ func (d *Daemon) closeEarly() {
 	d.node.Close(context.Background(), stopReason)
 	d.host.Stop()
 	d.programs.Close()
+	d.runTraces()()
+	d.runFlight()()
 }
 
 func (d *Daemon) closeKsocks() {
@@ -223,6 +247,8 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	d.node.OnTerminated(func() { cancel(limpet.ErrTerminated) })
+	defer d.runTraces()()
+	defer d.runFlight()()
 
 	// What serves goes on during the drain.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // A LinkConfig is a link that the daemon dials, or an address at which it accepts links.
@@ -18,11 +19,20 @@ type LinkConfig struct {
 	Address sockaddr.Address
 	// Listen says that links are accepted, Classic that they are with upstream's limpets.
 	Listen, Classic bool
+	// TLS is what connections of the link over TCP are made with; nil is Config.TLS. Its Name
+	// counts for nothing.
+	TLS *TLS
 	// TLSName is whose certificate a daemon must have that is dialled with TLS, see
 	// identity.Client; "" is TLS.Name of the Config.
 	TLSName string
+	// Rules are who may do what over the link: what none of them matches is judged by
+	// Config.Rules.
+	Rules []rules.Rule
 	// Limpet is how the links behave; nil is Config.Limpet.
 	Limpet *limpet.Config
+	// At is where the configuration has the link, FILE:LINE, for errors about it; "" is the
+	// flag of its Kind.
+	At string
 }
 
 // Dial returns a link with the daemon at an address.
@@ -75,6 +85,9 @@ func (c *Config) resolved() []LinkConfig {
 		if l := &all[i]; c.TLS != nil && !l.Listen && !l.Classic && l.TLSName == "" {
 			l.TLSName = c.TLS.Name
 		}
+		if l := &all[i]; l.TLS == nil {
+			l.TLS = c.TLS
+		}
 	}
 	return all
 }
@@ -86,28 +99,52 @@ func (c *Config) checkLinks() error {
 		l := &c.Links[i]
 		title := l.Title()
 		if titles[title] {
-			return &ConfigError{l.Kind(), fmt.Errorf("the address %s is given twice", l.Address)}
+			return l.wrong(l.Kind(), fmt.Errorf("the address %s is given twice", l.Address))
 		}
 		titles[title] = true
 		if l.Name != "" && l.Listen {
-			return &ConfigError{"links", fmt.Errorf("%s: links that are accepted have the names of their peers' networks; leave name %q out", title, l.Name)}
+			return l.wrong("links", fmt.Errorf("%s: links that are accepted have the names of their peers' networks; leave name %q out", title, l.Name))
 		}
 		if l.TLSName != "" && (l.Listen || l.Classic) {
-			return &ConfigError{"links", fmt.Errorf("%s: tls-name is for daemons that are dialled; leave it out", title)}
+			return l.wrong("links", fmt.Errorf("%s: tls-name is for daemons that are dialled; leave it out", title))
 		}
 		if other := names[l.name()]; !l.Listen && other != "" {
-			return &ConfigError{"links", fmt.Errorf("%s and %s have both the name %q", other, title, l.name())}
+			return l.wrong("links", fmt.Errorf("%s and %s have both the name %q", other, title, l.name()))
 		}
 		names[l.name()] = title
+		if err := l.checkOwn(); err != nil {
+			return l.wrong("links", fmt.Errorf("%s: %w", title, err))
+		}
 		if l.Limpet == nil {
 			continue
 		}
 		var bad *ConfigError
 		if err := checkLimpet(l.Limpet); errors.As(err, &bad) {
-			return &ConfigError{"links", fmt.Errorf("%s: %s: %w", title, bad.Setting, bad.Err)}
+			return l.wrong("links", fmt.Errorf("%s: %s: %w", title, bad.Setting, bad.Err))
 		}
 	}
 	return nil
+}
+
+// wrong returns an error about the link, with the line where it stands, else with the flag.
+func (c *LinkConfig) wrong(setting string, err error) error {
+	if c.At != "" {
+		return &ConfigError{"", fmt.Errorf("%s: links: %w", c.At, err)}
+	}
+	return &ConfigError{setting, err}
+}
+
+// checkOwn judges the TLS and the rules of a link's own.
+func (c *LinkConfig) checkOwn() error {
+	switch t := c.TLS; {
+	case t == nil:
+	case c.Classic:
+		return errors.New("the classic protocol has no TLS; leave tls-cert, tls-key and tls-ca out")
+	case t.Cert == "" || t.Key == "" || t.CA == "":
+		return errors.New("TLS takes all of tls-cert, tls-key and tls-ca")
+	}
+	_, err := rules.CompileLink(c.Rules, nil)
+	return err
 }
 
 // checkLimpet judges how links behave. The error is a *ConfigError.

@@ -19,6 +19,7 @@ import (
 // A configuredLink is a LinkConfig that the daemon has opened. Its Limpet is not nil.
 type configuredLink struct {
 	cfg atomic.Pointer[LinkConfig]
+	tls atomic.Pointer[identity.TLS] // of its connections over TCP; nil is none
 
 	// One of these, if it listens.
 	peers   *counted.Listener
@@ -33,6 +34,11 @@ type configuredLink struct {
 func (d *Daemon) openLink(ctx context.Context, c LinkConfig, group int) (*configuredLink, error) {
 	l := new(configuredLink)
 	l.cfg.Store(&c)
+	t, err := d.tlsOf(&c)
+	if err != nil {
+		return nil, err
+	}
+	l.tls.Store(t)
 	if !c.Listen {
 		return l, nil
 	}
@@ -46,6 +52,14 @@ func (d *Daemon) openLink(ctx context.Context, c LinkConfig, group int) (*config
 		l.peers = counted.Listen(d.guards.peers.Listen(listener))
 	}
 	return l, nil
+}
+
+// tlsOf returns the TLS of a link: its own, or that of the daemon.
+func (d *Daemon) tlsOf(c *LinkConfig) (*identity.TLS, error) {
+	if c.TLS.files() == d.cfg.TLS.files() {
+		return d.tls, nil
+	}
+	return c.TLS.load(d.cfg.Log)
 }
 
 // addr returns where peers can dial us; nil if they cannot.
@@ -116,16 +130,45 @@ func (s *configuredLinks) remove(l *configuredLink) {
 // limpetFor returns how the limpet of a peer behaves that has come in over gRPC from an
 // address.
 func (s *configuredLinks) limpetFor(from net.Addr) limpet.Config {
-	if a, ok := from.(counted.Addr); ok {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, l := range s.all {
-			if l.peers == a.Listener {
-				return l.limpet()
-			}
-		}
+	if l := s.accepts(from); l != nil {
+		return l.limpet()
 	}
 	return limpet.Config{}
+}
+
+// tlsFor returns the TLS for a peer that comes in over gRPC from an address.
+func (s *configuredLinks) tlsFor(from net.Addr) *identity.TLS {
+	if l := s.accepts(from); l != nil {
+		return l.tls.Load()
+	}
+	return nil
+}
+
+// accepts returns the link at whose listener somebody comes in from an address; nil if there
+// is none.
+func (s *configuredLinks) accepts(from net.Addr) *configuredLink {
+	a, ok := from.(counted.Addr)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.all {
+		if l.peers == a.Listener {
+			return l
+		}
+	}
+	return nil
+}
+
+// named returns the link with a name, or title; nil if there is none.
+func (s *configuredLinks) named(name string) *configuredLink {
+	for _, l := range s.sorted() {
+		if c := l.cfg.Load(); c.Title() == name || !c.Listen && c.name() == name {
+			return l
+		}
+	}
+	return nil
 }
 
 // openLinks opens those of the configuration, in its order. With an error some may be
@@ -135,7 +178,7 @@ func (d *Daemon) openLinks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range d.cfg.Links {
+	for _, c := range d.cfg.resolved() {
 		l, err := d.openLink(ctx, c, group)
 		if err != nil {
 			return err
@@ -153,7 +196,7 @@ func (d *Daemon) startLink(ctx context.Context, l *configuredLink, fail context.
 		ctx, stop := context.WithCancelCause(ctx)
 		l.stop, l.done = stop, make(chan struct{})
 		dialler := &peer.Dialler{
-			Node: d.node, Name: c.name(), Address: c.Address, Credentials: identity.Client(d.tls, c.TLSName), Classic: c.Classic, Limpet: l.limpet(),
+			Node: d.node, Name: c.name(), Address: c.Address, Credentials: identity.Client(l.tls.Load(), c.TLSName), Classic: c.Classic, Limpet: l.limpet(),
 		}
 		d.dialling.Go(func() {
 			defer close(l.done)

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/identity"
 )
 
 // ErrNoReload is why a daemon that was given its configuration once cannot read it again.
@@ -67,13 +68,16 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(changes, func(c Change) bool { return c.What == rulesChange }) {
-		if err := d.SetRules(to.Rules, to.Tests); err != nil { // which Validate has looked for
-			closeLinks(added)
-			return err
-		}
+	changed, err := d.changedTLS(wanted, changes)
+	if err == nil {
+		err = d.setRules(to.Rules, to.Tests, append(slices.Clone(to.Links), gone(d.cfg.Links, wanted)...)) // which Validate has looked at
+	}
+	if err != nil {
+		closeLinks(added)
+		return err
 	}
 	d.cfg.Links, d.cfg.Limpet, d.cfg.Level, d.cfg.Rules, d.cfg.Tests = to.Links, to.Limpet, to.Level, to.Rules, to.Tests
+	d.shown.Store(&to.Shown)
 	d.api.health.Started(d.cfg.dialled())
 	d.sayInsecure()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.drainTimeout()+drainMargin) // all or nothing, whoever asked
@@ -92,20 +96,47 @@ func (d *Daemon) become(ctx context.Context, to *Config, changes []Change) error
 			})
 		case c.Listen:
 			l.cfg.Store(&c)
+			l.tls.Store(changed[ch.What])
 			ending.Go(func() { d.closeAccepted(ctx, l, "the settings of the link have changed") })
 		default:
 			again := new(configuredLink)
 			again.cfg.Store(&c)
+			again.tls.Store(changed[ch.What])
 			added = append(added, again)
 			ending.Go(func() { d.endLink(ctx, l, "the settings of the link have changed") })
 		}
 	}
 	ending.Wait()
+	if err := d.SetRules(to.Rules, to.Tests); err != nil { // now without those of links that are gone
+		return err
+	}
 	for _, l := range added {
 		d.linked.put(l)
 		d.startLink(d.runs.ctx, l, d.runs.fail)
 	}
 	return nil
+}
+
+// gone returns the links that are wanted no more. Their rules hold until they have ended.
+func gone(links []LinkConfig, wanted map[string]LinkConfig) []LinkConfig {
+	return slices.DeleteFunc(slices.Clone(links), func(c LinkConfig) bool { _, stays := wanted[c.Title()]; return stays })
+}
+
+// changedTLS returns the TLS of the links that change, by their titles.
+func (d *Daemon) changedTLS(wanted map[string]LinkConfig, changes []Change) (map[string]*identity.TLS, error) {
+	all := make(map[string]*identity.TLS)
+	for _, ch := range changes {
+		c, isLink := wanted[ch.What]
+		if !isLink || ch.Before == "" {
+			continue
+		}
+		t, err := d.tlsOf(&c)
+		if err != nil {
+			return nil, err
+		}
+		all[ch.What] = t
+	}
+	return all, nil
 }
 
 // openAdded opens the links that are new, or none: the error is a *ConfigError then.

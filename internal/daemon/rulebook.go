@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -9,62 +10,107 @@ import (
 
 // A rulebook has the rules that hold now. All that judge take their policies from it.
 // Its methods are safe for concurrent use.
-type rulebook struct{ current atomic.Pointer[edition] }
+type rulebook struct{ current atomic.Pointer[editions] }
 
-// An edition is a set of rules, which keeps what it has made, and its lock.
+// Editions are the rules for everybody, and for links that have rules of their own the sets
+// of these and those, by their titles.
+type editions struct {
+	all   *edition
+	links map[string]*edition
+}
+
+// An edition is a set of rules, which keeps what it has made, and its lock. The set may be
+// nil.
 type edition struct {
 	mu  sync.Mutex
 	set *rules.Set
 }
 
-// replace makes other rules hold; nil is none.
-func (b *rulebook) replace(set *rules.Set) {
-	if set == nil {
-		b.current.Store(nil)
-		return
+// replace makes other rules hold.
+func (b *rulebook) replace(e *editions) {
+	if e.all.set == nil && len(e.links) == 0 {
+		e = nil
 	}
-	b.current.Store(&edition{set: set})
+	b.current.Store(e)
 }
 
-// with calls f with the rules that hold now.
-func (b *rulebook) with(f func(*rules.Set)) {
-	e := b.current.Load()
-	if e == nil {
-		f(nil)
-		return
+// of returns the rules for those who come by a link, "" for programs; nil if there are none.
+func (b *rulebook) of(link string) *edition {
+	all := b.current.Load()
+	if all == nil {
+		return nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f(e.set)
+	if e := all.links[link]; e != nil {
+		return e
+	}
+	return all.all
 }
 
 // peer returns what a peer may do, and program what a program may. Without rules, when they
 // may do everything, they return nil.
-func (b *rulebook) peer(id rules.Identity, network uint32) (p *rules.Policy) {
-	if b.current.Load() == nil {
+func (b *rulebook) peer(link string, id rules.Identity, network uint32) *rules.Policy {
+	e := b.of(link)
+	if e == nil || e.set == nil {
 		return nil
 	}
-	b.with(func(s *rules.Set) { p = s.For(id, network) })
-	return p
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.set.For(id, network)
 }
 
-func (b *rulebook) program(id rules.Identity) *rules.Policy { return b.peer(id, 0) }
+func (b *rulebook) program(id rules.Identity) *rules.Policy { return b.peer("", id, 0) }
 
-// explain is admin.Service's.
-func (b *rulebook) explain(id rules.Identity, network uint32, name string) (all []rules.Explained, n int) {
-	b.with(func(s *rules.Set) { all, n = s.Explain(id, network, name), s.Len() })
-	return all, n
+// explain returns what the rules make of somebody, and how many there are.
+func (b *rulebook) explain(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int) {
+	e := b.of(link)
+	if e == nil {
+		e = new(edition)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.set.Explain(id, network, name), e.set.Len()
+}
+
+// explain is admin.Service's. A link is called by its name, or its title.
+func (d *Daemon) explain(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error) {
+	if link != "" {
+		l := d.linked.named(link)
+		if l == nil {
+			return nil, 0, fmt.Errorf("no link %q is configured; it is the name of a link that is dialled, or such as \"listen :7000\"", link)
+		}
+		link = l.cfg.Load().Title()
+	}
+	all, n := d.rules.explain(link, id, network, name)
+	return all, n, nil
 }
 
 // SetRules makes other rules hold, for all that is open too: links that may not be any more
 // are ended, and peers and programs go on by the new rules. The error says which rule is
-// wrong, or which of the tests does not hold; nothing has changed then.
+// wrong, or which of the tests does not hold; nothing has changed then. The links' own rules
+// stay.
 func (d *Daemon) SetRules(all []rules.Rule, tests []rules.Test) error {
+	return d.setRules(all, tests, d.cfg.Links)
+}
+
+// setRules is SetRules, with other rules of links too.
+func (d *Daemon) setRules(all []rules.Rule, tests []rules.Test, links []LinkConfig) error {
 	set, err := compileRules(all, tests)
 	if err != nil {
 		return err
 	}
-	d.rules.replace(set)
+	e := &editions{all: &edition{set: set}, links: make(map[string]*edition)}
+	for i := range links {
+		l := &links[i]
+		if len(l.Rules) == 0 {
+			continue
+		}
+		set, err := rules.CompileLink(l.Rules, all)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.Title(), err)
+		}
+		e.links[l.Title()] = &edition{set: set}
+	}
+	d.rules.replace(e)
 	d.node.SetPolicies(d.rules.peer)
 	d.programs.RulesChanged()
 	return nil

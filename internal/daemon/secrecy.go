@@ -52,6 +52,7 @@ func (t *TLS) Check() error {
 type place struct {
 	flag string
 	sockaddr.Address
+	link *LinkConfig // nil for the API
 }
 
 func (p place) String() string { return "--" + p.flag + " " + p.Address.String() }
@@ -59,12 +60,12 @@ func (p place) String() string { return "--" + p.flag + " " + p.Address.String()
 // open returns the addresses beyond this machine that have no TLS.
 func (c *Config) open() (all []place) {
 	for i := range c.Links {
-		if l := &c.Links[i]; !l.Address.IsLocal() && (c.TLS == nil || l.Classic) {
-			all = append(all, place{l.Kind(), l.Address})
+		if l := &c.Links[i]; !l.Address.IsLocal() && (c.TLS == nil && l.TLS == nil || l.Classic) {
+			all = append(all, place{l.Kind(), l.Address, l})
 		}
 	}
 	if c.API != nil && !c.API.IsLocal() && c.TLS == nil {
-		all = append(all, place{"api", *c.API})
+		all = append(all, place{"api", *c.API, nil})
 	}
 	return all
 }
@@ -79,14 +80,18 @@ func (c *Config) checkSecrecy() error {
 		return nil
 	}
 	p := all[0]
+	wrong := func(setting string, err error) error { return &ConfigError{setting, err} }
+	if p.link != nil {
+		wrong = p.link.wrong
+	}
 	leads := "is open to other machines"
 	if strings.HasPrefix(p.flag, "connect") {
 		leads = "leads to another machine"
 	}
 	if strings.HasSuffix(p.flag, "-classic") {
-		return &ConfigError{p.flag, fmt.Errorf("%s %s, and the classic protocol has no TLS: anybody could join, or read and change what is sent; use a loopback address such as localhost with a tunnel, or --insecure on a network that you trust", p.Address, leads)}
+		return wrong(p.flag, fmt.Errorf("%s %s, and the classic protocol has no TLS: anybody could join, or read and change what is sent; use a loopback address such as localhost with a tunnel, or --insecure on a network that you trust", p.Address, leads))
 	}
-	return &ConfigError{p.flag, fmt.Errorf("%s %s, and without TLS anybody could join, or read and change what is sent; give --tls-cert, --tls-key and --tls-ca (limpetd cert makes the files for a first try), a loopback address such as localhost, a Unix socket, or --insecure on a network that you trust", p.Address, leads)}
+	return wrong(p.flag, fmt.Errorf("%s %s, and without TLS anybody could join, or read and change what is sent; give --tls-cert, --tls-key and --tls-ca (limpetd cert makes the files for a first try), a loopback address such as localhost, a Unix socket, or --insecure on a network that you trust", p.Address, leads))
 }
 
 // insecure returns what Insecure allows, for GetStatus.

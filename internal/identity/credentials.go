@@ -83,6 +83,13 @@ func Server(t *TLS, log *slog.Logger, refused func()) credentials.TransportCrede
 	return &creds{tls: t, refused: &refusals{log: log, count: refused}}
 }
 
+// ServerBy is Server with a TLS for each connection: what of returns, which may be nil.
+func ServerBy(of func(net.Conn) *TLS, log *slog.Logger, refused func()) credentials.TransportCredentials {
+	c := Server(nil, log, refused).(*creds)
+	c.by = of
+	return c
+}
+
 // Client is Server for connections that are dialled. name is whose certificate the server
 // must have: a DNS name, an IP address, or a URI such as spiffe://example.org/limpetd; "" is
 // the host that is dialled.
@@ -91,9 +98,10 @@ func Client(t *TLS, name string) credentials.TransportCredentials {
 }
 
 type creds struct {
-	tls     *TLS      // nil for none
-	name    string    // of servers
-	refused *refusals // by servers
+	tls     *TLS                // nil for none
+	by      func(net.Conn) *TLS // in its place, unless nil
+	name    string              // of servers
+	refused *refusals           // by servers
 }
 
 // Info does not tell the server's name, which gRPC would take for the calls' authority.
@@ -125,16 +133,20 @@ var errSpeaksTLS = errors.New("it wants TLS, which this address does not offer: 
 
 // ServerHandshake is for gRPC, which bounds its time by a deadline of conn.
 func (c *creds) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	t := c.tls
+	if c.by != nil {
+		t = c.by(conn)
+	}
 	switch {
 	case isUnix(conn):
 		return unixHandshake(conn)
-	case c.tls == nil:
+	case t == nil:
 		if speaksTLS(conn) {
 			c.refused.add(conn.RemoteAddr(), errSpeaksTLS) // gRPC's answer tells the client that there is no TLS
 		}
 		return conn, plain(), nil
 	}
-	out, auth, err := c.tls.serverHandshake(conn)
+	out, auth, err := t.serverHandshake(conn)
 	if err != nil {
 		c.refused.add(conn.RemoteAddr(), err)
 	}

@@ -61,11 +61,11 @@ func (s *Server) sayWhoCannotBind() {
 	if hasCapability(unix.CAP_SYS_PTRACE) {
 		return
 	}
-	who := "programs of other users, and of this user if they are not dumpable,"
+	who := "of other users, and of this user if they are not dumpable"
 	if scope, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil && strings.TrimSpace(string(scope)) != "0" {
-		who = "programs" // Yama lets a process read its own children alone
+		who = "all" // Yama lets a process read its own children alone
 	}
-	s.cfg.Log.Warn(who + " get EPERM from BIND, UNBIND, REPLIER and from sending pointy messages: without CAP_SYS_PTRACE their memory cannot be read (be root, or setcap cap_sys_ptrace=ep on this program)")
+	s.cfg.Log.Warn("programs get EPERM from BIND, UNBIND, REPLIER and from sending pointy messages: without CAP_SYS_PTRACE their memory cannot be read (be root, or setcap cap_sys_ptrace=ep on this program)", "programs", who)
 }
 
 func hasCapability(number int) bool {

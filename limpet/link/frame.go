@@ -151,9 +151,19 @@ const (
 	// takes a frame of more than 32 KiB into a buffer of 1 MiB.
 	MaxBatchBytes = 32<<10 - 512
 	// messageOverhead is the most that the fields of a message other than its name and
-	// data take when encoded, in bytes.
+	// data take when encoded, in bytes, but for its trace context.
 	messageOverhead = 96
+	// traceOverhead is what that takes.
+	traceOverhead = 28
 )
 
 // EncodedSize returns an upper bound of what m takes in a batch, in bytes.
-func EncodedSize(m *kbusdev.Message) int { return m.Size() + messageOverhead }
+func EncodedSize(m *kbusdev.Message) int { return m.Size() + messageOverhead + int(TraceOverhead(m)) }
+
+// TraceOverhead returns what the trace context of m takes in a batch, in bytes: mostly nothing.
+func TraceOverhead(m *kbusdev.Message) uint16 {
+	if m.Trace == nil {
+		return 0
+	}
+	return traceOverhead
+}

@@ -44,6 +44,9 @@ type Greeting struct {
 	// Expected is the next sequence number that the sender expects in that session: 1
 	// in a new one.
 	Expected uint64
+	// Software is the version of the sender's program, for people: at most 64 bytes, and ""
+	// if it does not say.
+	Software string
 }
 
 // MaxNetworks bounds the networks in a Greeting or a Topology.
@@ -54,6 +57,7 @@ const (
 	maxLinkID   = 64 // bytes
 	maxFeatures = 64
 	maxFeature  = 64 // bytes of its name
+	maxSoftware = 64 // bytes
 )
 
 // Check returns an *Error that says what is wrong with a greeting by itself, or nil. The
@@ -70,6 +74,8 @@ func (g *Greeting) Check() error {
 		return Errorf(Protocol, "a link id of %d bytes, at most %d are allowed", len(g.LinkID), maxLinkID)
 	case len(g.Features) > maxFeatures:
 		return Errorf(Protocol, "%d features, at most %d are allowed", len(g.Features), maxFeatures)
+	case len(g.Software) > maxSoftware:
+		return Errorf(Protocol, "a version of %d bytes, at most %d are allowed", len(g.Software), maxSoftware)
 	case g.WindowMessages == 0 || g.WindowBytes == 0:
 		return Errorf(Protocol, "a window of %d messages and %d bytes takes nothing", g.WindowMessages, g.WindowBytes)
 	}

@@ -45,6 +45,7 @@ var badGreetings = []struct {
 	{"a long link id", func(g *link.Greeting) { g.LinkID = strings.Repeat("x", 65) }, link.Protocol, "a link id of 65 bytes"},
 	{"many features", func(g *link.Greeting) { g.Features = make([]string, 65) }, link.Protocol, "65 features"},
 	{"a long feature", func(g *link.Greeting) { g.Features = []string{"a", strings.Repeat("x", 65)} }, link.Protocol, "name has 65 bytes"},
+	{"a long version", func(g *link.Greeting) { g.Software = strings.Repeat("x", 65) }, link.Protocol, "a version of 65 bytes"},
 	{"no window", func(g *link.Greeting) { g.WindowMessages = 0 }, link.Protocol, "0 messages and 1000 bytes"},
 	{"no bytes", func(g *link.Greeting) { g.WindowBytes = 0 }, link.Protocol, "8 messages and 0 bytes"},
 	{"no pattern", func(g *link.Greeting) { g.Pattern = "" }, link.Protocol, `"" is not a name`},

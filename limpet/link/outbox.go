@@ -31,7 +31,7 @@ type Measure struct {
 }
 
 func measureMessage(m *kbusdev.Message) Measure {
-	return Measure{Size: m.Size(), Overhead: messageOverhead, Urgent: m.Flags&kbusdev.Urgent != 0}
+	return Measure{Size: m.Size(), Overhead: messageOverhead + TraceOverhead(m), Urgent: m.Flags&kbusdev.Urgent != 0}
 }
 
 type item[T any] struct {

@@ -78,7 +78,7 @@ const resultSize = 64
 const eventOverhead = 96
 
 func (e *Event) measure() link.Measure {
-	return link.Measure{Size: e.Size(), Overhead: eventOverhead}
+	return link.Measure{Size: e.Size(), Overhead: eventOverhead + link.TraceOverhead(&e.Msg)}
 }
 
 // Done returns the result of an operation: that it was done if err is nil, else what the

@@ -81,5 +81,5 @@ func (op *Operation) Size() int { return op.Msg.Size() }
 const operationOverhead = 144
 
 func (op *Operation) measure() link.Measure {
-	return link.Measure{Size: op.Size(), Overhead: operationOverhead}
+	return link.Measure{Size: op.Size(), Overhead: operationOverhead + link.TraceOverhead(&op.Msg)}
 }

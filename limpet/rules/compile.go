@@ -41,19 +41,29 @@ type rule struct {
 // Compile returns the set of the rules, nil if there are none. The error names the
 // rule, counted from 1, the field, the value and the way out.
 func Compile(all []Rule) (*Set, error) {
-	if len(all) == 0 {
+	return CompileLink(nil, all)
+}
+
+// CompileLink returns the set of a link's own rules, and after them those for everybody: what
+// no rule of its own matches is judged by those. Without either it is nil. The error is as
+// that of Compile, and of one list: the link's own, unless those are right.
+func CompileLink(own, all []Rule) (*Set, error) {
+	if len(own)+len(all) == 0 {
 		return nil, nil //nolint:nilnil // no rules are a good configuration
 	}
-	if len(all) > MaxRules {
-		return nil, fmt.Errorf("rules: there are %d, at most %d are allowed; one rule can have many names", len(all), MaxRules)
-	}
 	s := newSet()
-	for i := range all {
-		r, err := compile(&all[i])
-		if err != nil {
-			return nil, fmt.Errorf("rule %d: %w", i+1, err)
+	s.ofLink = len(own)
+	for _, list := range [][]Rule{own, all} {
+		if len(list) > MaxRules {
+			return nil, fmt.Errorf("rules: there are %d, at most %d are allowed; one rule can have many names", len(list), MaxRules)
 		}
-		s.rules = append(s.rules, r)
+		for i := range list {
+			r, err := compile(&list[i])
+			if err != nil {
+				return nil, fmt.Errorf("rule %d: %w", i+1, err)
+			}
+			s.rules = append(s.rules, r)
+		}
 	}
 	return s, nil
 }

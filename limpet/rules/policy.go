@@ -17,14 +17,26 @@ type Verdict struct {
 	// Rule is the number of the rule that decides, counted from 1; 0 if none matches, so
 	// that it is denied, and if there are no rules.
 	Rule int
+	// OfLink reports that it is one of the link's own rules, which are counted by themselves.
+	OfLink bool
 }
 
-func (e entry) verdict() Verdict { return Verdict{Allow: e > 0, Rule: e.rule()} }
+// general is added to the number of a rule that is not a link's own: those come first.
+const general = 1 << 20
+
+func (e entry) verdict() Verdict {
+	n := e.rule()
+	if n > general {
+		return Verdict{Allow: e > 0, Rule: n - general}
+	}
+	return Verdict{Allow: e > 0, Rule: n, OfLink: n > 0}
+}
 
 // A Set is the rules of a configuration. A nil one has no rules. It is not safe for
 // concurrent use: For keeps what it has made.
 type Set struct {
-	rules []rule
+	rules  []rule
+	ofLink int // so many of them, the first, are a link's own
 
 	// Policies by the rules that match, and by identity. Both are forgotten when they
 	// are full.
@@ -40,20 +52,12 @@ const (
 
 func newSet() *Set { return &Set{made: make(map[string]*Policy), of: make(map[string]*Policy)} }
 
-// Len returns the number of rules.
+// Len returns the number of rules, those of a link among them.
 func (s *Set) Len() int {
 	if s == nil {
 		return 0
 	}
 	return len(s.rules)
-}
-
-// Rule returns a rule, counted from 1, on one line; of 0 and of a number too high it is "".
-func (s *Set) Rule(number int) string {
-	if number < 1 || number > s.Len() {
-		return ""
-	}
-	return s.rules[number-1].String()
 }
 
 // For returns the policy of somebody; network is that of a peer, 0 for a program. It is
@@ -113,6 +117,9 @@ func (s *Set) policy(matching []int) *Policy {
 		r := &s.rules[i]
 		p.rules = append(p.rules, r)
 		e := entry(i + 1)
+		if i >= s.ofLink {
+			e = general + entry(i-s.ofLink+1)
+		}
 		if !r.allow {
 			e = -e
 		}
@@ -302,17 +309,22 @@ func (s *Set) why(v Verdict) string {
 		return "there are no rules, so everything is allowed"
 	case v.Rule == 0:
 		return "no rule matches, so it is denied"
+	case v.OfLink:
+		return s.rules[v.Rule-1].String()
 	default:
-		return s.Rule(v.Rule)
+		return s.rules[s.ofLink+v.Rule-1].String()
 	}
 }
 
 // Denial returns the sentence for an error about what the rules deny.
 func Denial(v Verdict) string {
 	var b strings.Builder
-	if v.Rule == 0 {
+	switch {
+	case v.Rule == 0:
 		b.WriteString("no rule of the configuration allows it, and with rules what none allows is denied")
-	} else {
+	case v.OfLink:
+		fmt.Fprintf(&b, "rule %d of the link denies it", v.Rule)
+	default:
 		fmt.Fprintf(&b, "rule %d of the configuration denies it", v.Rule)
 	}
 	return b.String()

@@ -171,6 +171,43 @@ func TestARuleThatIsCoveredByOneBeforeItSaysNothing(t *testing.T) {
 	}
 }
 
+// A link's own rules come first, and are counted by themselves.
+func TestRulesOfALink(t *testing.T) {
+	general := []rules.Rule{{Allow: []string{"join"}}, {Deny: []string{"announce"}, Names: []string{"$.A.*"}}, {Allow: []string{"announce"}}}
+	own := []rules.Rule{{Deny: []string{"announce"}, Names: []string{"$.B"}}, {Allow: []string{"announce"}, Names: []string{"$.A.X"}}}
+	for _, c := range []struct {
+		own, general []rules.Rule
+		name         string
+		want         rules.Verdict
+	}{
+		{own, general, "$.B", rules.Verdict{Rule: 1, OfLink: true}},
+		{own, general, "$.A.X", rules.Verdict{Allow: true, Rule: 2, OfLink: true}},
+		{own, general, "$.A.Y", rules.Verdict{Rule: 2}},
+		{own, general, "$.C", rules.Verdict{Allow: true, Rule: 3}},
+		{own, nil, "$.C", rules.Verdict{}},
+		{own, nil, "$.B", rules.Verdict{Rule: 1, OfLink: true}},
+		{nil, general, "$.A.X", rules.Verdict{Rule: 2}},
+	} {
+		s, err := rules.CompileLink(c.own, c.general)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := s.Explain(rules.Identity{}, 0, c.name)[0]
+		if e.Verdict != c.want || e.Text == "" {
+			t.Errorf("%s: %+v", c.name, e)
+		}
+		if got := strings.Contains(rules.Denial(e.Verdict), "of the link"); got != c.want.OfLink {
+			t.Error(rules.Denial(e.Verdict))
+		}
+	}
+	if s, err := rules.CompileLink(nil, nil); s != nil || err != nil {
+		t.Error("no rules are something")
+	}
+	if _, err := rules.CompileLink([]rules.Rule{{}}, general); err == nil || !strings.Contains(err.Error(), "rule 1: it has neither") {
+		t.Error(err)
+	}
+}
+
 // Who may do everything with some names is no administrator for that.
 func TestAllWithNamesIsWhatIsDoneWithNames(t *testing.T) {
 	names, networks := []string{"$.A.*"}, []string{"3"}
@@ -445,8 +482,10 @@ func FuzzCompile(f *testing.F) {
 				t.Errorf("all of %q is allowed, but nothing of it", n)
 			}
 		}
-		if s.Rule(1) == "" {
-			t.Error("a rule has no text")
+		for _, e := range s.Explain(id, network, "$.A") {
+			if e.Text == "" {
+				t.Error("a verdict has no text")
+			}
 		}
 	})
 }

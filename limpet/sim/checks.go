@@ -128,7 +128,7 @@ func (w *World) judgeNews() {
 			continue // it takes time until the others know what it wants
 		}
 		for _, n := range w.news {
-			if !n.at.After(w.linkedAt) || !n.at.After(l.since) || !w.mayHear(n, l) {
+			if !n.at.After(w.linkedAt) || !n.at.After(l.since) || w.mayHear(n, l) == "" {
 				continue
 			}
 			w.mustHear++

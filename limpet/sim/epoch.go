@@ -55,8 +55,10 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 	if w.out == nil {
 		inspect = nil
 	}
+	cfg := w.cfg.limpet
+	cfg.Renames = p.renames
 	l.Epoch = limpet.NewEpoch(limpet.EpochConfig{
-		Config:        w.cfg.limpet,
+		Config:        cfg,
 		NetworkID:     n.network,
 		PeerNetworkID: peer.NetworkID,
 		Ksock:         k.ID(),

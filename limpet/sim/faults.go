@@ -167,7 +167,7 @@ func (p *peering) vanish() {
 		w.missed(p.n, l.ksock)
 		_ = l.ksock.Close()
 	}
-	*p = peering{n: p.n, wire: p.wire, side: p.side, may: p.may}
+	*p = peering{n: p.n, wire: p.wire, side: p.side, may: p.may, renames: p.renames}
 }
 
 // newBus replaces the bus: every program on it dies, and comes back on the new one.

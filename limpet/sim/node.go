@@ -9,6 +9,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/recent"
+	"github.com/kbus-limpet/limpet/limpet/rename"
 	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
@@ -73,6 +74,7 @@ type peering struct {
 	probing time.Time       // until when an older stream may show a sign of life
 	spoils  int             // how many bind events are to be spoiled
 	may     []*rules.Policy // what the peer may do, and before that might; empty is everything
+	renames *rename.Map
 }
 
 func (p *peering) String() string { return fmt.Sprintf("%d>%d", p.n.network, p.other().n.network) }

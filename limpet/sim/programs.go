@@ -159,7 +159,7 @@ func (r *replier) step() {
 			if q.never {
 				w.wrong("request %d to %s runs after %s", n, q.name, q.answer)
 			}
-			if q.name != r.name {
+			if w.named(q.from, q.name, r.n) != r.name {
 				w.wrong("request %d to %s was read by %s", n, q.name, r.name)
 			}
 		} else {
@@ -262,7 +262,11 @@ func (a *asker) ask() {
 	if a.k == nil {
 		return
 	}
-	q := &request{from: a.n, number: len(w.requests), name: w.repliers[w.rng.IntN(len(w.repliers))].name}
+	r := w.repliers[w.rng.IntN(len(w.repliers))]
+	q := &request{from: a.n, number: len(w.requests), name: r.name}
+	if name := w.named(r.n, r.name, a.n); name != "" {
+		q.name = name
+	}
 	m := &kbusdev.Message{Name: q.name, Flags: kbusdev.WantReply, Data: fmt.Appendf(nil, "q%d", q.number)}
 	if w.chance(8) {
 		m.Flags |= kbusdev.Urgent
@@ -399,6 +403,11 @@ func (l *listener) open() {
 	l.start(l.w.cfg.listenerQueue)
 	l.heard, l.last, l.since = make(map[int]bool), make(map[*announcer]int), l.w.now
 	check(l.k.Bind("$.News.*", kbusdev.Listener))
+	if l.w.cfg.renames {
+		for _, name := range []string{"$.R1.*", "$.R2.*", "$.R3.*", "$.Shared.*", "$.Far.*", "$.Else.*", "$.Else", "$.R1", "$.R2", "$.R3", "$.Shared"} {
+			check(l.k.Bind(name, kbusdev.Listener))
+		}
+	}
 }
 
 func (l *listener) step() {
@@ -416,14 +425,17 @@ func (l *listener) step() {
 	}
 	l.wake()
 	var n int
+	if l.w.cfg.renames && !m.IsReply() && requestNumber(m.Data) >= 0 || m.IsReply() {
+		return // a copy
+	}
 	if _, err := fmt.Sscanf(string(m.Data), "n%d", &n); err != nil || n < 0 || n >= len(w.news) {
 		w.wrong("listener ksock %d on bus %d hears %s %q", l.k.ID(), l.n.network, describe(m), m.Data)
 		return
 	}
 	w.tracef("%d: listener ksock %d hears n%d", l.n.network, l.k.ID(), n)
 	told := w.news[n]
-	if !w.mayHear(told, l) {
-		w.wrong("listener ksock %d on bus %d hears n%d, which may not come there", l.k.ID(), l.n.network, n)
+	if name := w.mayHear(told, l); name != m.Name {
+		w.wrong("listener ksock %d on bus %d hears n%d as %s, may hear it as %q", l.k.ID(), l.n.network, n, m.Name, name)
 	}
 	if last, ever := l.last[told.by]; ever && last > n && !told.urgent && !w.lastEnd.After(told.at) {
 		w.wrong("listener ksock %d on bus %d hears n%d after n%d", l.k.ID(), l.n.network, n, last)

@@ -118,49 +118,41 @@ func (p *peering) checkTold(f link.Frame) {
 		case m.Event != nil:
 			action, name = rules.Request, m.Event.Name
 		}
-		if !p.might(func(r *rules.Policy) bool { return r.Any(action, name).Allow }) {
+		here := p.renames.BindHere(nil, name)
+		if !p.might(func(r *rules.Policy) bool {
+			return slices.ContainsFunc(here, func(name string) bool { return r.Any(action, name).Allow })
+		}) {
 			p.n.w.wrong("%v tells its peer of %s, which it may not %v", p, name, action)
 		}
 	}
-}
-
-// spread returns the nodes that something gets to from one of them, over links that let it
-// pass: from is the near end of each.
-func (w *World) spread(from *node, passes func(from *peering) bool) []*node {
-	all := []*node{from}
-	for i := 0; i < len(all); i++ { // all grows
-		for _, p := range all[i].peerings {
-			if n := p.other().n; passes(p) && !slices.Contains(all, n) {
-				all = append(all, n)
-			}
-		}
-	}
-	return all
 }
 
 // canBeAsked returns the names that have a replier who can be asked on a bus.
 func (w *World) canBeAsked(n *node) map[string]bool {
 	names := make(map[string]bool)
 	for _, r := range w.repliers {
-		if slices.Contains(w.spread(r.n, func(p *peering) bool {
-			return p.policy().Any(rules.Request, r.name).Allow && p.other().policy().All(rules.Reply, r.name).Allow
-		}), n) {
-			names[r.name] = true
+		for _, at := range w.spread(r.n, r.name, func(p *peering, here, there string) bool {
+			return p.policy().Any(rules.Request, here).Allow && p.other().policy().All(rules.Reply, there).Allow
+		}) {
+			if at.n == n {
+				names[at.name] = true
+			}
 		}
 	}
 	return names
 }
 
-// mayHear reports whether an announcement may get to a listener.
-func (w *World) mayHear(n *news, l *listener) bool {
-	if !w.cfg.rules {
-		return true
+// mayHear returns the name by which an announcement may get to a listener, "" if it may not.
+func (w *World) mayHear(n *news, l *listener) string {
+	for _, at := range w.spread(n.by.n, newsFrom(n.by.n), func(p *peering, here, there string) bool {
+		return p.might(func(r *rules.Policy) bool { return r.May(rules.Listen, here) }) &&
+			p.other().might(func(r *rules.Policy) bool { return r.May(rules.Announce, there) })
+	}) {
+		if at.n == l.n {
+			return at.name
+		}
 	}
-	name := newsFrom(n.by.n)
-	return slices.Contains(w.spread(n.by.n, func(p *peering) bool {
-		return p.might(func(r *rules.Policy) bool { return r.May(rules.Listen, name) }) &&
-			p.other().might(func(r *rules.Policy) bool { return r.May(rules.Announce, name) })
-	}), l.n)
+	return ""
 }
 
 // origins tell an epoch which networks are reached over other links.

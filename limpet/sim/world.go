@@ -33,6 +33,7 @@ type config struct {
 	asksEvery     time.Duration
 	rules         bool          // peers may not do everything
 	reloads       bool          // and that changes
+	renames       bool          // names differ from bus to bus
 	longest       time.Duration // of a fault
 }
 
@@ -94,6 +95,9 @@ func New(seed uint64, trace io.Writer) *World {
 		w.wires = append(w.wires, x)
 		x.dialler.wake()
 	}
+	if w.cfg.renames {
+		w.makeRenames()
+	}
 	w.populate()
 	if w.cfg.rules {
 		w.makeRules()
@@ -103,7 +107,7 @@ func New(seed uint64, trace io.Writer) *World {
 }
 
 // configure makes the configuration. One seed in four has a star, one in two upkeep, one in
-// five rules.
+// five rules, one in six renames.
 func (w *World) configure(seed uint64) {
 	pick := func(n ...int) int { return n[w.rng.IntN(len(n))] }
 	window := uint32(pick(4, 16, 64, 1000, 16384))
@@ -144,6 +148,7 @@ func (w *World) configure(seed uint64) {
 	if w.cfg.rules = seed%5 == 4; w.cfg.rules {
 		w.cfg.reloads = seed%2 == 0
 	}
+	w.cfg.renames = seed%6 == 3
 }
 
 // chance reports true once in n times.

@@ -71,13 +71,23 @@ func (m *Machine) note(e kbusdev.BindEvent, old bool) {
 }
 
 // tell forwards what the peer may know of a bind event; why is the reason if that
-// is nothing. Of old news, and to a classic peer, only what it does not know yet is
-// forwarded: upstream's limpets end on a name that is bound twice or was never bound.
+// is nothing.
 func (m *Machine) tell(fx []Effect, msg *kbusdev.Message, e kbusdev.BindEvent, old bool) (_ []Effect, why Reason) {
 	e, why = m.outward.narrow(e)
-	if why != NoReason {
+	switch {
+	case why != NoReason:
 		return fx, why
+	case m.cfg.Renames != nil:
+		return m.tellRenamed(fx, msg, e, old)
+	default:
+		return m.tellName(fx, msg, e, old)
 	}
+}
+
+// tellName is tell for a name as it is at the peer. Of old news, and to a classic peer, only
+// what it does not know yet is forwarded: upstream's limpets end on a name that is bound
+// twice or was never bound.
+func (m *Machine) tellName(fx []Effect, msg *kbusdev.Message, e kbusdev.BindEvent, old bool) (_ []Effect, why Reason) {
 	holder := m.told.holder(e.Name)
 	if m.withheld(e, holder) {
 		return fx, Withheld

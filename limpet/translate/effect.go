@@ -92,6 +92,9 @@ const (
 	Withheld
 	// ForeignOrigin: the peer says that it comes from a network which is not behind it.
 	ForeignOrigin
+	// NotRenamed: the renames of the link leave it no name on the other side: it would be
+	// taken for another one, or be too long.
+	NotRenamed
 	numReasons
 )
 
@@ -102,7 +105,7 @@ var reasonNames = [...]string{
 	"none", "own_message", "peers_message", "came_round", "brought_before", "reply_of_others", "unknown_reply",
 	"late_reply", "forged_bind_event", "bad_bind_event", "own_bind_event", "outside_pattern", "too_many_binds",
 	"bind_event_used", "events_lost", "terminated", "asker_gone", "refused", "answered_here", "unanswerable",
-	"stalled", "link_lost", "link_down", "expired", "unwanted", "denied", "withheld", "foreign_origin",
+	"stalled", "link_lost", "link_down", "expired", "unwanted", "denied", "withheld", "foreign_origin", "not_renamed",
 }
 
 // String returns the reason as a label: lower case, underscores.

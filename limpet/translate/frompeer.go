@@ -18,6 +18,8 @@ func (m *Machine) FromPeer(fx []Effect, msg *kbusdev.Message, facts Facts) []Eff
 		return refuse(fx, msg, CameRound) // ours
 	case facts.Foreign:
 		return refuse(fx, msg, ForeignOrigin) // ours
+	case facts.Nameless != 0:
+		return unnamed(fx, msg, facts.Nameless) // ours
 	case facts.Denied:
 		return deny(fx, msg) // ours
 	case facts.BroughtBefore:

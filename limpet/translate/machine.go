@@ -1,9 +1,11 @@
 package translate
 
 import (
+	"syscall"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/rename"
 )
 
 // Config is what a machine has to know. NetworkID, PeerNetworkID and Ksock are
@@ -18,6 +20,9 @@ type Config struct {
 	Pattern string
 	// Rights are what the peer may do; nil is everything.
 	Rights Rights
+	// Renames are how names differ at the peer; nil is not at all. The machine renames
+	// bindings. Messages it takes and gives by their names on our bus.
+	Renames *rename.Map
 	// Classic is true for a peer that is one of upstream's limpets: a copy of a request
 	// for its listeners must not look like one, for it would ask again and keep the
 	// answer waited for.
@@ -108,6 +113,8 @@ type Facts struct {
 	Denied bool
 	// Foreign: its id or its origin is of a network for which the peer does not speak.
 	Foreign bool
+	// Nameless says why it can have no name on our bus; 0: it has one.
+	Nameless syscall.Errno
 }
 
 // A Machine applies the rules for one epoch. It is not safe for concurrent use.
@@ -127,7 +134,8 @@ type Machine struct {
 	asked    asked
 
 	outward, inward narrowing // of what we tell the peer, and of what it tells us
-	told, heard     roster
+	there, here     renaming  // likewise
+	told, heard     roster    // by the names that they have at the peer
 	binds           proxies
 }
 
@@ -143,6 +151,8 @@ func New(cfg Config) *Machine {
 		asked:   newAsked(cfg.MaxAsked),
 		outward: narrowing{pattern: cfg.Pattern},
 		inward:  narrowing{pattern: cfg.Pattern},
+		there:   newRenaming(cfg.Renames.BindThere),
+		here:    newRenaming(cfg.Renames.BindHere),
 		told:    newRoster(),
 		heard:   newRoster(),
 		binds:   newProxies(),
@@ -162,14 +172,11 @@ func (m *Machine) Replier(name string) kbusdev.KsockID {
 // Oldest returns since when the oldest request of our bus is open, and the oldest of the
 // peer's on our bus; zero if none is. It looks at all of them.
 func (m *Machine) Oldest() (open, asked time.Time) {
-	first, now := m.age(), m.age()
-	for _, r := range m.ledger.remembered {
-		first = min(first, r.at)
+	if r, ok := m.OldestRequest(); ok {
+		open = r.Since
 	}
-	if len(m.ledger.remembered) > 0 {
-		open = m.now.Add(first - now)
-	}
-	first = now
+	now := m.age()
+	first := now
 	for _, r := range m.asked.byID {
 		first = min(first, r.at)
 	}
@@ -177,6 +184,32 @@ func (m *Machine) Oldest() (open, asked time.Time) {
 		asked = m.now.Add(first - now)
 	}
 	return open, asked
+}
+
+// An OpenRequest is a request of our bus that waits for its reply.
+type OpenRequest struct {
+	// ID is the request's, as it was read from our bus.
+	ID kbusdev.MsgID
+	// From is who asked.
+	From kbusdev.KsockID
+	// Since is when it was read.
+	Since time.Time
+}
+
+// OldestRequest returns the request of our bus that has been open for longest; false if none
+// is. It looks at all of them.
+func (m *Machine) OldestRequest() (oldest OpenRequest, found bool) {
+	var first time.Duration
+	for id, r := range m.ledger.remembered {
+		if !found || r.at < first {
+			found, first = true, r.at
+			oldest.ID, oldest.From = id, r.from
+		}
+	}
+	if found {
+		oldest.Since = m.now.Add(first - m.age())
+	}
+	return oldest, found
 }
 
 // age returns how long there has been a time: what is kept for each request is smaller so.

@@ -8,7 +8,7 @@ import "github.com/kbus-limpet/limpet/kbusdev"
 // stands for all. There are never more of them than the pattern has words, plus two.
 type narrowing struct {
 	pattern  string
-	covering []kbusdev.BindEvent // those that cover the pattern; the first stands for all
+	covering standing // those that cover the pattern
 }
 
 // narrow notes e and returns what the other side of the pattern sees of it. why is
@@ -22,36 +22,49 @@ func (n *narrowing) narrow(e kbusdev.BindEvent) (out kbusdev.BindEvent, why Reas
 	if name != n.pattern {
 		return e, NoReason
 	}
-	var holder kbusdev.BindEvent
-	held := len(n.covering) > 0
-	if held {
-		holder = n.covering[0]
-	}
-	n.note(e)
-	switch {
-	case !held, len(n.covering) == 0, e.Bound && e.Name == holder.Name:
-		// The first, the last, or the holder's name bound again.
-		e.Name = name
-		return e, NoReason
-	case n.covering[0] != holder:
-		// The holder has left, and the next one takes its place.
-		return kbusdev.BindEvent{Bound: true, Binder: n.covering[0].Binder, Name: name}, NoReason
+	if out, seen := n.covering.change(e, name); seen {
+		return out, NoReason
 	}
 	return e, BindEventUsed
 }
 
-func (n *narrowing) note(e kbusdev.BindEvent) {
-	for i, c := range n.covering {
+// A standing is the bindings that all come to the same name on another side. The first of
+// them stands for all.
+type standing []kbusdev.BindEvent
+
+// change notes e, and returns what the other side sees of it under that name; seen is false
+// if nothing changes there.
+func (s *standing) change(e kbusdev.BindEvent, name string) (out kbusdev.BindEvent, seen bool) {
+	var holder kbusdev.BindEvent
+	held := len(*s) > 0
+	if held {
+		holder = (*s)[0]
+	}
+	s.note(e)
+	switch {
+	case !held, len(*s) == 0, e.Bound && e.Name == holder.Name:
+		// The first, the last, or the holder's name bound again.
+		e.Name = name
+		return e, true
+	case (*s)[0] != holder:
+		// The holder has left, and the next one takes its place.
+		return kbusdev.BindEvent{Bound: true, Binder: (*s)[0].Binder, Name: name}, true
+	}
+	return e, false
+}
+
+func (s *standing) note(e kbusdev.BindEvent) {
+	for i, c := range *s {
 		if c.Name == e.Name {
 			if e.Bound {
-				n.covering[i] = e
+				(*s)[i] = e
 			} else if c.Binder == e.Binder {
-				n.covering = append(n.covering[:i], n.covering[i+1:]...)
+				*s = append((*s)[:i], (*s)[i+1:]...)
 			}
 			return
 		}
 	}
 	if e.Bound {
-		n.covering = append(n.covering, e)
+		*s = append(*s, e)
 	}
 }

@@ -88,6 +88,14 @@ func (m *Machine) hear(fx []Effect, e kbusdev.BindEvent) (_ []Effect, why Reason
 	default:
 		m.giveNames(1)
 	}
+	if m.cfg.Renames != nil {
+		return m.hearRenamed(fx, e)
+	}
+	return m.apply(fx, e)
+}
+
+// apply binds or unbinds for the peer, by a name as it is on our bus.
+func (m *Machine) apply(fx []Effect, e kbusdev.BindEvent) (_ []Effect, why Reason) {
 	e, why = m.inward.narrow(e)
 	if why != NoReason {
 		return fx, why

@@ -47,10 +47,10 @@ func deny(fx []Effect, msg *kbusdev.Message) []Effect {
 // withheld reports whether the peer is not to know of a bind event: it may ask for none
 // of the names. What it knows may still go.
 func (m *Machine) withheld(e kbusdev.BindEvent, holder kbusdev.KsockID) bool {
-	if m.cfg.Rights == nil || m.cfg.Rights.RequestsAny(e.Name) {
-		return false
+	if e.Bound || holder != e.Binder {
+		return !m.mayKnow(e.Name)
 	}
-	return e.Bound || holder != e.Binder
+	return false
 }
 
 // judgeProxy notes whether the peer may bind a proxy's name.
@@ -79,7 +79,7 @@ func (m *Machine) SetRights(fx []Effect, r Rights) []Effect {
 		fx = m.settle(fx, p)
 	}
 	for _, e := range m.told.list(m.told.turn) {
-		if e.Bound = false; m.cfg.Rights != nil && !m.cfg.Rights.RequestsAny(e.Name) {
+		if e.Bound = false; !m.mayKnow(e.Name) {
 			m.told.unbind(e.Name, e.Binder)
 			fx = m.forwardEvent(fx, &kbusdev.Message{
 				Flags: kbusdev.Synthetic | kbusdev.AllOrFail,

@@ -35,6 +35,9 @@ func someMessage(r *rand.Rand) kbusdev.Message {
 	if r.IntN(3) == 0 {
 		m.Expires = at.Add(time.Duration(1+r.IntN(1<<40)) * time.Millisecond)
 	}
+	if r.IntN(3) == 0 {
+		m.Trace = &kbusdev.TraceContext{TraceID: [16]byte{byte(1 + r.IntN(255))}, SpanID: [8]byte{7: byte(1 + r.IntN(255))}, Flags: byte(r.IntN(256))}
+	}
 	switch r.IntN(4) {
 	case 0:
 		m.Event = &kbusdev.BindEvent{Bound: r.IntN(2) == 0, Binder: kbusdev.KsockID(number()), Name: strings.Repeat("e", r.IntN(200)>>r.IntN(8))}
@@ -132,16 +135,19 @@ func FuzzReceive(f *testing.F) {
 	}
 	for _, s := range []string{
 		"", "\x0a\x02\x12\x00", "\x0a\x04\x12\x02\x12\x00", "\x0a\x05\x12\x03\x12\x01", "\x0a\x04\x1a\x02\x08\x05", // no batch, empty, cut off, an ack
-		"\x0a\x06\x12\x04\x12\x02\x62\x00\x0a\x00",                         // a second frame
-		"\x0a\x08\x12\x06\x12\x04\x62\x02\xff\xfe",                         // no UTF-8
-		"\x0a\x0a\x12\x08\x12\x06\x72\x00\x72\x02\x10\x07",                 // two bind events are one
-		"\x0a\x0b\x12\x09\x12\x07\x6a\x01x\x72\x02\x10\x07",                // data and a bind event
-		"\x0a\x08\x12\x06\x12\x04\x08\x05\x08\x06",                         // the last of a number counts
-		"\x0a\x0b\x12\x09\x12\x07\x08\xff\xff\xff\xff\x7f\x10",             // cut off in a message
-		"\x0a\x08\x12\x06\x12\x04\x9b\x06\x9c\x06",                         // a group
-		"\x0a\x06\x12\x04\x09\x00\x00\x00",                                 // cut off, another type
-		"\x0a\x0d\x12\x0b\x12\x09\x6a\x03abc\xa8\x06\x01\x0d",              // unknown fields
-		"\x0a\x0f\x12\x0d\x12\x0b\x78\xff\xff\xff\xff\xff\xff\xff\xff\xff", // a long number
+		"\x0a\x06\x12\x04\x12\x02\x62\x00\x0a\x00",                                                                        // a second frame
+		"\x0a\x08\x12\x06\x12\x04\x62\x02\xff\xfe",                                                                        // no UTF-8
+		"\x0a\x0a\x12\x08\x12\x06\x72\x00\x72\x02\x10\x07",                                                                // two bind events are one
+		"\x0a\x0b\x12\x09\x12\x07\x6a\x01x\x72\x02\x10\x07",                                                               // data and a bind event
+		"\x0a\x08\x12\x06\x12\x04\x08\x05\x08\x06",                                                                        // the last of a number counts
+		"\x0a\x0b\x12\x09\x12\x07\x08\xff\xff\xff\xff\x7f\x10",                                                            // cut off in a message
+		"\x0a\x08\x12\x06\x12\x04\x9b\x06\x9c\x06",                                                                        // a group
+		"\x0a\x06\x12\x04\x09\x00\x00\x00",                                                                                // cut off, another type
+		"\x0a\x0d\x12\x0b\x12\x09\x6a\x03abc\xa8\x06\x01\x0d",                                                             // unknown fields
+		"\x0a\x22\x12\x20\x12\x1e\x62\x00\x82\x01\x19" + strings.Repeat("t", 25),                                          // a trace context
+		"\x0a\x27\x12\x25\x12\x23\x82\x01\x19" + strings.Repeat("t", 25) + "\x82\x01\x02tt\x62\x00",                       // the last counts, and is none
+		"\x0a\x22\x12\x20\x12\x1e\x62\x00\x82\x01\x19" + strings.Repeat("t", 16) + "\x00\x00\x00\x00\x00\x00\x00\x00\x01", // no span id
+		"\x0a\x0f\x12\x0d\x12\x0b\x78\xff\xff\xff\xff\xff\xff\xff\xff\xff",                                                // a long number
 	} {
 		f.Add([]byte(s))
 	}

@@ -180,7 +180,7 @@ type decoder struct {
 // message decodes a message as protobuf and FromProto do. What is said of it again is
 // added to what m has already.
 func (d *decoder) message(m *kbusdev.Message, b []byte) error {
-	var data []byte
+	var data, trace []byte
 	for len(b) > 0 {
 		f, rest := next(b)
 		if rest == nil {
@@ -201,11 +201,16 @@ func (d *decoder) message(m *kbusdev.Message, b []byte) error {
 			m.Name = d.last
 		case f.number == fieldData:
 			data = f.bytes
+		case f.number == fieldTrace:
+			trace = f.bytes
 		case f.number == fieldBindEvent:
 			if err := d.event(m, f.bytes); err != nil {
 				return err
 			}
 		}
+	}
+	if trace != nil {
+		m.Trace = kbusdev.ParseTraceContext(trace)
 	}
 	switch {
 	case m.Event != nil:

@@ -27,6 +27,7 @@ const (
 	fieldData          = 13
 	fieldBindEvent     = 14
 	fieldExpires       = 15
+	fieldTrace         = 16
 )
 
 // toRequest returns what carries a frame, either way: LinkRequest and LinkResponse are
@@ -127,7 +128,7 @@ func (d draft) message(field int, m *kbusdev.Message, size int, now time.Time) d
 	default:
 		b = appendBytes(b, fieldData, m.Data)
 	}
-	d.bytes = appendVarintField(b, fieldExpires, expiresInMs(m, now))
+	d.bytes = appendTrace(appendVarintField(b, fieldExpires, expiresInMs(m, now)), m.Trace)
 	return d
 }
 
@@ -175,6 +176,9 @@ func messageSize(m *kbusdev.Message, now time.Time) (n int) {
 		n += varintField(uint64(v))
 	}
 	n += bytesField(len(m.Name)) + varintField(expiresInMs(m, now))
+	if m.Trace != nil {
+		n += traceField
+	}
 	if m.Event != nil {
 		return n + 1 + sizeOf(eventSize(m.Event))
 	}
@@ -199,8 +203,21 @@ func appendEvent(b []byte, e *kbusdev.BindEvent) []byte {
 	return appendString(b, 3, e.Name)
 }
 
+// traceField is the size of a trace context with its tag and length.
+const traceField = 2 + 1 + kbusdev.TraceContextSize
+
+func appendTrace(b []byte, c *kbusdev.TraceContext) []byte {
+	if c == nil {
+		return b
+	}
+	b = protowire.AppendTag(b, fieldTrace, protowire.BytesType)
+	b = protowire.AppendVarint(b, kbusdev.TraceContextSize)
+	b, _ = c.AppendBinary(b)
+	return b
+}
+
 // varintField returns the size of a number with its tag: nothing if it is 0. All tags
-// here take one byte.
+// but that of a trace context take one byte.
 func varintField(v uint64) int {
 	if v == 0 {
 		return 0

@@ -84,6 +84,7 @@ func greetingToProto(g *link.Greeting) *pb.Frame {
 		WindowBytes:      g.WindowBytes,
 		Topology:         topologyToProto(g.Behind),
 		ExpectedSequence: g.Expected,
+		Software:         g.Software,
 	}
 	if g.Session != (link.SessionID{}) {
 		out.SessionId = g.Session[:]
@@ -233,6 +234,7 @@ func greetingFromProto(g *pb.Greeting) (link.Frame, error) {
 		WindowBytes:    g.GetWindowBytes(),
 		Behind:         behind,
 		Expected:       g.GetExpectedSequence(),
+		Software:       g.GetSoftware(),
 	}
 	if len(g.GetSessionId()) > 0 {
 		out.Session = link.SessionID(g.GetSessionId())

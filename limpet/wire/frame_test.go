@@ -29,6 +29,7 @@ func largest(name, data int) kbusdev.Message {
 		ID: kbusdev.MsgID{Network: most, Serial: most}, InReplyTo: kbusdev.MsgID{Network: most, Serial: most},
 		To: most, From: most, OrigFrom: kbusdev.Address{Network: most, Local: most}, FinalTo: kbusdev.Address{Network: most, Local: most},
 		Flags: most, Name: strings.Repeat("n", name), Data: []byte(strings.Repeat("d", data)), Expires: now.Add(math.MaxInt64),
+		Trace: &kbusdev.TraceContext{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 3},
 	}
 }
 
@@ -44,7 +45,7 @@ func someGreeting() *link.Greeting {
 		Version: link.ProtocolVersion, Features: []string{"interest", "more"}, NetworkID: 7, Instance: link.InstanceID{1, 15: 2},
 		LinkID: "\x00\xff raw", Pattern: "$.A.*", MaxMessageSize: 1 << 20, WindowMessages: 64, WindowBytes: 1 << 40,
 		Behind:  []link.Network{{ID: 9, Instance: link.InstanceID{9}}, {ID: math.MaxUint32, Instance: link.InstanceID{8}}},
-		Session: link.SessionID{3, 15: 4}, Expected: 1 << 60,
+		Session: link.SessionID{3, 15: 4}, Expected: 1 << 60, Software: "v1.2.3",
 	}
 }
 
@@ -55,7 +56,7 @@ func someFrames() []link.Frame {
 	mortal := largest(5, 5)
 	mortal.Expires = now.Add(1500 * time.Millisecond)
 	immortal := largest(5, 0)
-	immortal.Expires = time.Time{}
+	immortal.Expires, immortal.Trace = time.Time{}, nil
 	return []link.Frame{
 		someGreeting(), fresh,
 		&link.Batch{First: 3, Ack: 1 << 63, Messages: []kbusdev.Message{mortal, immortal, {Name: "$.A"}, event(kbusdev.BindEvent{Bound: true, Binder: 5, Name: "$.B.%"}), event(kbusdev.BindEvent{})}},

@@ -18,6 +18,10 @@ func ToProto(out *pb.Message, msg *kbusdev.Message, now time.Time) {
 	out.FinalToNetwork, out.FinalToLocal = msg.FinalTo.Network, uint32(msg.FinalTo.Local)
 	out.Flags, out.Name = uint32(msg.Flags), msg.Name
 	out.Data, out.BindEvent, out.ExpiresInMs = msg.Data, nil, expiresInMs(msg, now)
+	out.TraceContext = nil
+	if msg.Trace != nil {
+		out.TraceContext, _ = msg.Trace.AppendBinary(nil)
+	}
 	if e := msg.Event; e != nil {
 		out.Data, out.BindEvent = nil, &pb.BindEvent{IsBind: e.Bound, Binder: uint32(e.Binder), Name: e.Name}
 	}
@@ -40,6 +44,7 @@ func FromProto(out *kbusdev.Message, in *pb.Message, now time.Time) {
 		Name:      in.Name,
 		Data:      in.Data,
 		Expires:   expires(in.ExpiresInMs, now),
+		Trace:     kbusdev.ParseTraceContext(in.TraceContext),
 	}
 	if e := in.BindEvent; e != nil {
 		out.Event, out.Data = &kbusdev.BindEvent{Bound: e.IsBind, Binder: kbusdev.KsockID(e.Binder), Name: e.Name}, nil

@@ -23,12 +23,14 @@ func (s *Service) ExplainRules(_ context.Context, q *pb.ExplainRulesRequest) (*p
 	var none *rules.Set
 	all, n := none.Explain(id, network, q.GetName()), 0
 	if s.Explain != nil {
-		all, n = s.Explain(id, network, q.GetName())
+		if all, n, err = s.Explain(q.GetLink(), id, network, q.GetName()); err != nil {
+			return nil, status.Error(codes.NotFound, err.Error())
+		}
 	}
 	r := &pb.ExplainRulesResponse{Rules: uint32(n)}
 	for _, e := range all {
 		r.Verdicts = append(r.Verdicts, &pb.RuleVerdict{
-			Action: e.Action.String(), Object: e.Object, Allowed: e.Verdict.Allow, Rule: uint32(e.Verdict.Rule), Text: e.Text,
+			Action: e.Action.String(), Object: e.Object, Allowed: e.Verdict.Allow, Rule: uint32(e.Verdict.Rule), OfLink: e.Verdict.OfLink, Text: e.Text,
 		})
 	}
 	return r, nil

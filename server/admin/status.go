@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -33,13 +34,22 @@ type Service struct {
 	// Insecure returns the addresses beyond this machine that are served or dialled without
 	// TLS; nil is none.
 	Insecure func() []string
+	// Configuration returns every setting as YAML; nil tells none.
+	Configuration func() string
+	// CertificateExpires returns when the certificate is over that the daemon shows; nil is
+	// for one without TLS.
+	CertificateExpires func() time.Time
 	// Missed returns what programs that listen through the API have missed; nil is 0.
 	Missed func() uint64
 	// Denied returns what the rules have refused programs; nil is 0.
 	Denied func() uint64
+	// SpansLost returns how many trace spans have not reached their collector; nil is 0.
+	SpansLost func() uint64
+	// Flight writes what the flight recorder has; nil if it is off.
+	Flight func(io.Writer) error
 	// Explain returns what the rules make of somebody and a name, and how many there are;
 	// nil is for a daemon without rules.
-	Explain func(id rules.Identity, network uint32, name string) ([]rules.Explained, int)
+	Explain func(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error)
 	// Reached returns how often each bound was reached, by who met it and the bound; nil is
 	// never.
 	Reached func() map[string]map[string]uint64
@@ -97,8 +107,17 @@ func (s *Service) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetS
 	if s.Denied != nil {
 		r.ApiDenied = s.Denied()
 	}
+	if s.SpansLost != nil {
+		r.TraceSpansLost = s.SpansLost()
+	}
 	if s.Reached != nil {
 		r.BoundsReached = boundsReached(s.Reached())
+	}
+	if s.Configuration != nil && q.GetConfiguration() {
+		r.Configuration = s.Configuration()
+	}
+	if s.CertificateExpires != nil {
+		r.CertificateExpires = timestamppb.New(s.CertificateExpires())
 	}
 	return r, s.addLinks(r, q)
 }
@@ -206,9 +225,13 @@ func linkStatus(p *limpet.Peering, drops uint32) *pb.LinkStatus {
 	}
 	if st.LastErr != nil {
 		out.LastError = st.LastErr.Error()
+		var why *link.Error
+		if st.State != limpet.Up && errors.As(st.LastErr, &why) {
+			out.ErrorCode = why.Code.String()
+		}
 	}
 	if st.Peer != nil {
-		out.PeerNetworkId, out.PeerInstanceId = st.Peer.NetworkID, st.Peer.Instance.String()
+		out.PeerNetworkId, out.PeerInstanceId, out.PeerVersion = st.Peer.NetworkID, st.Peer.Instance.String(), st.Peer.Software
 	}
 	if st.Session != (link.SessionID{}) {
 		out.SessionId = st.Session.String()
@@ -239,6 +262,6 @@ func counts(c *limpet.Counts) *pb.LinkCounts {
 		FromPeer: c.FromPeer, FromPeerEnded: c.FromPeerEnded, FromPeerInFlight: c.FromPeerInFlight,
 		Proxies: c.Proxies, Wishes: c.Wishes, Repliers: c.Repliers, Queued: c.Queued, QueueFull: c.QueueFull,
 		WindowFull: c.WindowFull, UnknownFrames: c.UnknownFrames, Busy: uint64(c.Busy), ToPeer: c.ToPeer,
-		Resyncs: c.Resyncs, Lost: Lost(c),
+		Resyncs: c.Resyncs, Lost: Lost(c), QueueBound: c.QueueBound,
 	}
 }

@@ -23,6 +23,7 @@ func (s *Service) Call(ctx context.Context, r *pb.CallRequest) (*pb.CallResponse
 		return nil, withOutcome(err, kbusdev.NeverRan)
 	}
 	m.Flags |= kbusdev.WantReply
+	m.Trace = s.trace(ctx)
 	m.To = kbusdev.KsockID(r.GetTo())
 	m.FinalTo = kbusdev.Address{Network: r.GetFinalToNetwork(), Local: kbusdev.KsockID(r.GetFinalToLocal())}
 	if deadline, ok := ctx.Deadline(); ok {

@@ -102,6 +102,67 @@ func TestWatchersAreToldOfWhatTheyMayKnow(t *testing.T) {
 	}
 }
 
+// New rules reach a call that watches: it is told anew what it may know of now.
+func TestNewRulesReachWatchers(t *testing.T) {
+	f := serve(t)
+	f.service.IdentityOf = func(context.Context) rules.Identity { return rules.Identity{} }
+	var policy atomic.Pointer[rules.Policy]
+	f.service.PolicyOf = func(rules.Identity) *rules.Policy { return policy.Load() }
+	change := func(names ...string) {
+		set, err := rules.Compile([]rules.Rule{{Allow: []string{"request"}, Names: names}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy.Store(set.For(rules.Identity{}, 0))
+		f.service.RulesChanged()
+	}
+	k, err := f.bus.Open(kbusdev.ReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"$.A.X", "$.B.X"} {
+		if err := k.Bind(name, kbusdev.Replier); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change("$.A.*")
+	w, err := pb.NewBusServiceClient(f.api).WatchBindings(t.Context(), &pb.WatchBindingsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func() string {
+		var words []string
+		for {
+			c, err := w.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.GetRestart() {
+				words = append(words, "restart")
+			}
+			for _, b := range c.GetBound() {
+				words = append(words, b.GetName())
+			}
+			if c.GetWhole() {
+				return strings.Join(words, " ")
+			}
+		}
+	}
+	if got := next(); got != "$.A.X" {
+		t.Errorf("at first told of %q", got)
+	}
+	change("$.A.*") // the same again
+	change("$.B.*")
+	if got := next(); got != "restart $.B.X" {
+		t.Errorf("with other rules told of %q", got)
+	}
+	policy.Store(nil)
+	f.service.RulesChanged()
+	if got := next(); got != "restart $.A.X $.B.X" {
+		t.Errorf("without rules told of %q", got)
+	}
+}
+
 // The bus's own events tell a program of the names that it may know of, and no others.
 func TestBindEventsOfHiddenNamesAreNotHeard(t *testing.T) {
 	f := serve(t)

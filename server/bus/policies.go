@@ -30,7 +30,7 @@ func (s *Service) Denied() uint64 { return s.denied.Load() }
 
 // RulesChanged has the programs go on by other rules: it is called when PolicyOf has other
 // answers. What a program may no longer be the replier of is unbound. Calls that watch
-// bindings go on by the rules of their beginning.
+// bindings, and may know of others now, begin again.
 func (s *Service) RulesChanged() {
 	s.mu.Lock()
 	changed := make(map[kbusdev.KsockID]*judged)
@@ -39,6 +39,11 @@ func (s *Service) RulesChanged() {
 		k.setPolicy(s.policyOf(k.identity))
 		if now := k.policy.Load(); now != nil && !now.Equal(was) {
 			changed[id] = k
+		}
+	}
+	for x := range s.watchers {
+		if !s.policyOf(x.identity).Equal(x.policy) {
+			x.stale()
 		}
 	}
 	s.mu.Unlock()

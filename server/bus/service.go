@@ -43,6 +43,9 @@ type Service struct {
 	// as LinkOf; PolicyOf calls nothing of the service.
 	IdentityOf func(context.Context) rules.Identity
 	PolicyOf   func(rules.Identity) *rules.Policy
+	// TraceOf returns the trace context for what a call sends, nil if it has none; nil is
+	// for none ever. It is as LinkOf.
+	TraceOf func(context.Context) *kbusdev.TraceContext
 
 	bus  kbusdev.Bus
 	ctx  context.Context // ends with Close
@@ -57,7 +60,7 @@ type Service struct {
 	listening map[kbusdev.Ksock]struct{}
 	ksocks    map[kbusdev.KsockID]*judged // those that are open
 	missed    uint64                      // by the streams that have ended
-	watches   int
+	watchers  map[*watcher]struct{}
 
 	denied atomic.Uint64
 }
@@ -89,7 +92,7 @@ func (s *Service) Reached() map[string]uint64 { return s.tally.Counts() }
 // New returns the service of a bus. Close must be called.
 func New(bus kbusdev.Bus, opts ...Option) *Service {
 	s := &Service{
-		bus: bus, listening: make(map[kbusdev.Ksock]struct{}), ksocks: make(map[kbusdev.KsockID]*judged), sessions: newSessions(DefaultProgramGrace),
+		bus: bus, listening: make(map[kbusdev.Ksock]struct{}), ksocks: make(map[kbusdev.KsockID]*judged), watchers: make(map[*watcher]struct{}), sessions: newSessions(DefaultProgramGrace),
 		maxNames: DefaultNames, tally: guard.NewTally("programs", slog.New(slog.DiscardHandler)),
 	}
 	for _, o := range opts {
@@ -116,6 +119,14 @@ func (s *Service) ksock(ctx context.Context) (kbusdev.Ksock, func(), error) {
 	return k, func() { stop(); _ = k.Close() }, nil
 }
 
+// trace returns the trace context for what a call sends.
+func (s *Service) trace(ctx context.Context) *kbusdev.TraceContext {
+	if s.TraceOf == nil {
+		return nil
+	}
+	return s.TraceOf(ctx)
+}
+
 // Send sends an announcement.
 func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse, error) {
 	m, err := fromClient(r)
@@ -127,6 +138,7 @@ func (s *Service) Send(ctx context.Context, r *pb.SendRequest) (*pb.SendResponse
 		return nil, err
 	}
 	defer done()
+	m.Trace = s.trace(ctx)
 	id, err := k.Send(ctx, m)
 	if err != nil {
 		return nil, refused(err)

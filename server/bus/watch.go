@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
 // WatchBindings streams what is bound, and what changes.
@@ -48,44 +49,83 @@ func (s *Service) WatchRepliers(r *pb.WatchRepliersRequest, stream grpc.ServerSt
 	})
 }
 
-// watch tells what the bus tells, until the caller or the service ends. No memory is
-// used for a caller that does not read, beyond what the bus keeps for it.
+// A watcher is a call that watches bindings. Its fields are guarded by Service.mu.
+type watcher struct {
+	identity rules.Identity
+	policy   *rules.Policy
+	stale    context.CancelFunc // the policy has changed
+}
+
+// watch tells what the bus tells, until the caller or the service ends. When the rules make
+// another policy of the caller it is told all again. No memory is used for a caller that does
+// not read, beyond what the bus keeps for it.
 func (s *Service) watch(ctx context.Context, accept func(kbusdev.Binding) bool, tell func(kbusdev.BindingChanges) error) error {
 	bus, err := s.watcher()
 	if err != nil {
 		return err
 	}
-	if policy := s.policy(ctx); policy != nil {
-		asked := accept
-		accept = func(b kbusdev.Binding) bool { return policy.Sees(b.Name) && asked(b) }
-	}
-	if !s.watchMore(1) {
+	x := &watcher{identity: s.identity(ctx), stale: func() {}}
+	if !s.addWatcher(x) {
 		return status.Errorf(codes.ResourceExhausted, "%d calls watch this bus already; end one of them", maxWatches)
 	}
-	defer s.watchMore(-1)
-	w := bus.WatchBindings(accept)
-	defer w.Close()
-	defer context.AfterFunc(s.ctx, w.Close)()
-	for {
-		c, err := w.Next(ctx)
-		if err != nil {
-			return refused(err)
-		}
-		if err := tell(c); err != nil {
+	defer s.removeWatcher(x)
+	for again := false; ; again = true {
+		if err := s.watchOnce(ctx, x, bus, accept, again, tell); err != nil {
 			return err
 		}
 	}
 }
 
-// watchMore counts the watches, and reports whether there may be so many.
-func (s *Service) watchMore(n int) bool {
+// watchOnce watches by the policy that the caller has now. It returns nil when that changes.
+func (s *Service) watchOnce(ctx context.Context, x *watcher, bus kbusdev.BindingWatcher, asked func(kbusdev.Binding) bool, again bool, tell func(kbusdev.BindingChanges) error) error {
+	same, stale := context.WithCancel(ctx)
+	defer stale()
+	s.mu.Lock()
+	x.policy, x.stale = s.policyOf(x.identity), stale // under the lock, so that RulesChanged misses nobody
+	policy := x.policy
+	s.mu.Unlock()
+	accept := asked
+	if policy != nil {
+		accept = func(b kbusdev.Binding) bool { return policy.Sees(b.Name) && asked(b) }
+	}
+	w := bus.WatchBindings(accept)
+	defer w.Close()
+	defer context.AfterFunc(s.ctx, w.Close)()
+	for same.Err() == nil {
+		c, err := w.Next(same)
+		switch {
+		case err == nil:
+		case ctx.Err() == nil && same.Err() != nil:
+			return nil
+		default:
+			return refused(err)
+		}
+		c.Restart, again = c.Restart || again, false
+		if err := tell(c); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return refused(err)
+	}
+	return nil
+}
+
+// addWatcher reports whether there may be one more.
+func (s *Service) addWatcher(x *watcher) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.watches+n > maxWatches {
+	if len(s.watchers) >= maxWatches {
 		return false
 	}
-	s.watches += n
+	s.watchers[x] = struct{}{}
 	return true
+}
+
+func (s *Service) removeWatcher(x *watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.watchers, x)
 }
 
 func checkPattern(name string) error {

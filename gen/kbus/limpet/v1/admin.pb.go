@@ -23,6 +23,75 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// The kinds of profiles.
+type ProfileKind int32
+
+const (
+	// Not a kind.
+	ProfileKind_PROFILE_KIND_UNSPECIFIED ProfileKind = 0
+	// Where time is spent.
+	ProfileKind_PROFILE_KIND_CPU ProfileKind = 1
+	// What memory is in use.
+	ProfileKind_PROFILE_KIND_HEAP ProfileKind = 2
+	// What memory was taken since the start.
+	ProfileKind_PROFILE_KIND_ALLOCS ProfileKind = 3
+	// What each goroutine does.
+	ProfileKind_PROFILE_KIND_GOROUTINE ProfileKind = 4
+	// An execution trace.
+	ProfileKind_PROFILE_KIND_TRACE ProfileKind = 5
+	// What the flight recorder has: an execution trace of the latest.
+	ProfileKind_PROFILE_KIND_FLIGHT ProfileKind = 6
+)
+
+// Enum value maps for ProfileKind.
+var (
+	ProfileKind_name = map[int32]string{
+		0: "PROFILE_KIND_UNSPECIFIED",
+		1: "PROFILE_KIND_CPU",
+		2: "PROFILE_KIND_HEAP",
+		3: "PROFILE_KIND_ALLOCS",
+		4: "PROFILE_KIND_GOROUTINE",
+		5: "PROFILE_KIND_TRACE",
+		6: "PROFILE_KIND_FLIGHT",
+	}
+	ProfileKind_value = map[string]int32{
+		"PROFILE_KIND_UNSPECIFIED": 0,
+		"PROFILE_KIND_CPU":         1,
+		"PROFILE_KIND_HEAP":        2,
+		"PROFILE_KIND_ALLOCS":      3,
+		"PROFILE_KIND_GOROUTINE":   4,
+		"PROFILE_KIND_TRACE":       5,
+		"PROFILE_KIND_FLIGHT":      6,
+	}
+)
+
+func (x ProfileKind) Enum() *ProfileKind {
+	p := new(ProfileKind)
+	*p = x
+	return p
+}
+
+func (x ProfileKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ProfileKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_kbus_limpet_v1_admin_proto_enumTypes[0].Descriptor()
+}
+
+func (ProfileKind) Type() protoreflect.EnumType {
+	return &file_kbus_limpet_v1_admin_proto_enumTypes[0]
+}
+
+func (x ProfileKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ProfileKind.Descriptor instead.
+func (ProfileKind) EnumDescriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
 // The states of a link.
 type LinkState int32
 
@@ -69,11 +138,11 @@ func (x LinkState) String() string {
 }
 
 func (LinkState) Descriptor() protoreflect.EnumDescriptor {
-	return file_kbus_limpet_v1_admin_proto_enumTypes[0].Descriptor()
+	return file_kbus_limpet_v1_admin_proto_enumTypes[1].Descriptor()
 }
 
 func (LinkState) Type() protoreflect.EnumType {
-	return &file_kbus_limpet_v1_admin_proto_enumTypes[0]
+	return &file_kbus_limpet_v1_admin_proto_enumTypes[1]
 }
 
 func (x LinkState) Number() protoreflect.EnumNumber {
@@ -82,7 +151,118 @@ func (x LinkState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LinkState.Descriptor instead.
 func (LinkState) EnumDescriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+// Which profile.
+type ProfileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The kind.
+	Kind ProfileKind `protobuf:"varint,1,opt,name=kind,proto3,enum=kbus.limpet.v1.ProfileKind" json:"kind,omitempty"`
+	// How long CPU and TRACE take, up to 5 minutes; absent is 10 s. A trace of more than 64 MiB
+	// ends early.
+	Duration *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	// Text for people, of HEAP, ALLOCS and GOROUTINE.
+	Text          bool `protobuf:"varint,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProfileRequest) Reset() {
+	*x = ProfileRequest{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProfileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProfileRequest) ProtoMessage() {}
+
+func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProfileRequest.ProtoReflect.Descriptor instead.
+func (*ProfileRequest) Descriptor() ([]byte, []int) {
 	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ProfileRequest) GetKind() ProfileKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ProfileKind_PROFILE_KIND_UNSPECIFIED
+}
+
+func (x *ProfileRequest) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *ProfileRequest) GetText() bool {
+	if x != nil {
+		return x.Text
+	}
+	return false
+}
+
+// A part of a profile.
+type ProfileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next bytes.
+	Data          []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProfileResponse) Reset() {
+	*x = ProfileResponse{}
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProfileResponse) ProtoMessage() {}
+
+func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProfileResponse.ProtoReflect.Descriptor instead.
+func (*ProfileResponse) Descriptor() ([]byte, []int) {
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ProfileResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
 }
 
 // How to reload.
@@ -96,7 +276,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -108,7 +288,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[0]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -121,7 +301,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{0}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ReloadRequest) GetDryRun() bool {
@@ -142,7 +322,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -154,7 +334,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[1]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -167,7 +347,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ReloadResponse) GetChanges() []*ConfigChange {
@@ -193,7 +373,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -205,7 +385,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[2]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -218,7 +398,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ConfigChange) GetWhat() string {
@@ -250,14 +430,17 @@ type ExplainRulesRequest struct {
 	Identity string `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
 	// A name, perhaps with a wildcard: then it is judged whether all of its names are allowed,
 	// but to listen whether any is.
-	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The link by which somebody comes, which may have rules of its own: the name of one that is
+	// dialled, or "listen ADDRESS"; empty is by none of those, as programs come.
+	Link          string `protobuf:"bytes,10,opt,name=link,proto3" json:"link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExplainRulesRequest) Reset() {
 	*x = ExplainRulesRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -269,7 +452,7 @@ func (x *ExplainRulesRequest) String() string {
 func (*ExplainRulesRequest) ProtoMessage() {}
 
 func (x *ExplainRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[3]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -282,7 +465,7 @@ func (x *ExplainRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRulesRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRulesRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ExplainRulesRequest) GetIdentity() string {
@@ -295,6 +478,13 @@ func (x *ExplainRulesRequest) GetIdentity() string {
 func (x *ExplainRulesRequest) GetName() string {
 	if x != nil {
 		return x.Name
+	}
+	return ""
+}
+
+func (x *ExplainRulesRequest) GetLink() string {
+	if x != nil {
+		return x.Link
 	}
 	return ""
 }
@@ -313,7 +503,7 @@ type ExplainRulesResponse struct {
 
 func (x *ExplainRulesResponse) Reset() {
 	*x = ExplainRulesResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -325,7 +515,7 @@ func (x *ExplainRulesResponse) String() string {
 func (*ExplainRulesResponse) ProtoMessage() {}
 
 func (x *ExplainRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[4]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -338,7 +528,7 @@ func (x *ExplainRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRulesResponse.ProtoReflect.Descriptor instead.
 func (*ExplainRulesResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExplainRulesResponse) GetVerdicts() []*RuleVerdict {
@@ -366,6 +556,8 @@ type RuleVerdict struct {
 	Allowed bool `protobuf:"varint,3,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	// The rule that decides, counted from 1; 0 if none matches, and if there are none.
 	Rule uint32 `protobuf:"varint,4,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Whether it is one of the link's own, which are counted by themselves.
+	OfLink bool `protobuf:"varint,10,opt,name=of_link,json=ofLink,proto3" json:"of_link,omitempty"`
 	// That rule on one line, or in words that there is none.
 	Text          string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -374,7 +566,7 @@ type RuleVerdict struct {
 
 func (x *RuleVerdict) Reset() {
 	*x = RuleVerdict{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -386,7 +578,7 @@ func (x *RuleVerdict) String() string {
 func (*RuleVerdict) ProtoMessage() {}
 
 func (x *RuleVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[5]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -399,7 +591,7 @@ func (x *RuleVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleVerdict.ProtoReflect.Descriptor instead.
 func (*RuleVerdict) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RuleVerdict) GetAction() string {
@@ -430,6 +622,13 @@ func (x *RuleVerdict) GetRule() uint32 {
 	return 0
 }
 
+func (x *RuleVerdict) GetOfLink() bool {
+	if x != nil {
+		return x.OfLink
+	}
+	return false
+}
+
 func (x *RuleVerdict) GetText() string {
 	if x != nil {
 		return x.Text
@@ -448,7 +647,7 @@ type WatchLinksRequest struct {
 
 func (x *WatchLinksRequest) Reset() {
 	*x = WatchLinksRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +659,7 @@ func (x *WatchLinksRequest) String() string {
 func (*WatchLinksRequest) ProtoMessage() {}
 
 func (x *WatchLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[6]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +672,7 @@ func (x *WatchLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLinksRequest.ProtoReflect.Descriptor instead.
 func (*WatchLinksRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WatchLinksRequest) GetLink() string {
@@ -498,7 +697,7 @@ type WatchLinksResponse struct {
 
 func (x *WatchLinksResponse) Reset() {
 	*x = WatchLinksResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +709,7 @@ func (x *WatchLinksResponse) String() string {
 func (*WatchLinksResponse) ProtoMessage() {}
 
 func (x *WatchLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[7]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +722,7 @@ func (x *WatchLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLinksResponse.ProtoReflect.Descriptor instead.
 func (*WatchLinksResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WatchLinksResponse) GetRemoved() []string {
@@ -558,7 +757,7 @@ type FindInterestRequest struct {
 
 func (x *FindInterestRequest) Reset() {
 	*x = FindInterestRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +769,7 @@ func (x *FindInterestRequest) String() string {
 func (*FindInterestRequest) ProtoMessage() {}
 
 func (x *FindInterestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[8]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +782,7 @@ func (x *FindInterestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindInterestRequest.ProtoReflect.Descriptor instead.
 func (*FindInterestRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FindInterestRequest) GetName() string {
@@ -604,7 +803,7 @@ type FindInterestResponse struct {
 
 func (x *FindInterestResponse) Reset() {
 	*x = FindInterestResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +815,7 @@ func (x *FindInterestResponse) String() string {
 func (*FindInterestResponse) ProtoMessage() {}
 
 func (x *FindInterestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[9]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +828,7 @@ func (x *FindInterestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindInterestResponse.ProtoReflect.Descriptor instead.
 func (*FindInterestResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FindInterestResponse) GetLinks() []string {
@@ -650,14 +849,16 @@ type GetStatusRequest struct {
 	// which bounds them in any case.
 	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the answer before; empty for the first page.
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Tell the configuration too.
+	Configuration bool `protobuf:"varint,40,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +870,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[10]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +883,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetStatusRequest) GetLink() string {
@@ -713,6 +914,13 @@ func (x *GetStatusRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *GetStatusRequest) GetConfiguration() bool {
+	if x != nil {
+		return x.Configuration
+	}
+	return false
+}
+
 // The link to drain.
 type DrainLinkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -727,7 +935,7 @@ type DrainLinkRequest struct {
 
 func (x *DrainLinkRequest) Reset() {
 	*x = DrainLinkRequest{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +947,7 @@ func (x *DrainLinkRequest) String() string {
 func (*DrainLinkRequest) ProtoMessage() {}
 
 func (x *DrainLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[11]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +960,7 @@ func (x *DrainLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainLinkRequest.ProtoReflect.Descriptor instead.
 func (*DrainLinkRequest) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DrainLinkRequest) GetName() string {
@@ -780,7 +988,7 @@ type DrainLinkResponse struct {
 
 func (x *DrainLinkResponse) Reset() {
 	*x = DrainLinkResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[12]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +1000,7 @@ func (x *DrainLinkResponse) String() string {
 func (*DrainLinkResponse) ProtoMessage() {}
 
 func (x *DrainLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[12]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +1013,7 @@ func (x *DrainLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainLinkResponse.ProtoReflect.Descriptor instead.
 func (*DrainLinkResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DrainLinkResponse) GetUnfinished() uint64 {
@@ -847,14 +1055,22 @@ type GetStatusResponse struct {
 	BoundsReached []*BoundReached `protobuf:"bytes,11,rep,name=bounds_reached,json=boundsReached,proto3" json:"bounds_reached,omitempty"`
 	// How many messages and bindings of programs the rules have refused since the daemon
 	// started.
-	ApiDenied     uint64 `protobuf:"varint,12,opt,name=api_denied,json=apiDenied,proto3" json:"api_denied,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ApiDenied uint64 `protobuf:"varint,12,opt,name=api_denied,json=apiDenied,proto3" json:"api_denied,omitempty"`
+	// How many trace spans have not reached their collector since the daemon started.
+	TraceSpansLost uint64 `protobuf:"varint,30,opt,name=trace_spans_lost,json=traceSpansLost,proto3" json:"trace_spans_lost,omitempty"`
+	// Every setting, as the configuration file would have it (YAML), with a comment that says
+	// where each comes from; only if asked for. It has the names of files, and nothing of what
+	// is in them.
+	Configuration string `protobuf:"bytes,40,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	// When the certificate is over that the daemon shows over TCP; absent without TLS.
+	CertificateExpires *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=certificate_expires,json=certificateExpires,proto3" json:"certificate_expires,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[13]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +1082,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[13]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +1095,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -966,6 +1182,27 @@ func (x *GetStatusResponse) GetApiDenied() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetTraceSpansLost() uint64 {
+	if x != nil {
+		return x.TraceSpansLost
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetConfiguration() string {
+	if x != nil {
+		return x.Configuration
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetCertificateExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CertificateExpires
+	}
+	return nil
+}
+
 // A bound that was reached. The daemon's docs/bounds.md lists them.
 type BoundReached struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -981,7 +1218,7 @@ type BoundReached struct {
 
 func (x *BoundReached) Reset() {
 	*x = BoundReached{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[14]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1230,7 @@ func (x *BoundReached) String() string {
 func (*BoundReached) ProtoMessage() {}
 
 func (x *BoundReached) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[14]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1243,7 @@ func (x *BoundReached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BoundReached.ProtoReflect.Descriptor instead.
 func (*BoundReached) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BoundReached) GetWho() string {
@@ -1067,14 +1304,20 @@ type LinkStatus struct {
 	// "uid 1000 (pid 77)", or "unknown". Empty if there has been no stream.
 	Identity string `protobuf:"bytes,15,opt,name=identity,proto3" json:"identity,omitempty"`
 	// Whether this daemon dials the link, else its peer does.
-	Dialled       bool `protobuf:"varint,16,opt,name=dialled,proto3" json:"dialled,omitempty"`
+	Dialled bool `protobuf:"varint,16,opt,name=dialled,proto3" json:"dialled,omitempty"`
+	// Why it is not up, in a word, if one of its ends has said so: the name of an ErrorCode,
+	// such as "loop" or "same network id". Empty if it is up, and for other reasons.
+	ErrorCode string `protobuf:"bytes,40,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	// The version of limpetd that the peer says it is, when the link has been up; empty if it
+	// has not said.
+	PeerVersion   string `protobuf:"bytes,41,opt,name=peer_version,json=peerVersion,proto3" json:"peer_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[15]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1329,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[15]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1342,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LinkStatus) GetName() string {
@@ -1214,6 +1457,20 @@ func (x *LinkStatus) GetDialled() bool {
 	return false
 }
 
+func (x *LinkStatus) GetErrorCode() string {
+	if x != nil {
+		return x.ErrorCode
+	}
+	return ""
+}
+
+func (x *LinkStatus) GetPeerVersion() string {
+	if x != nil {
+		return x.PeerVersion
+	}
+	return ""
+}
+
 // A message that was lost, without its data.
 type Drop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1233,7 +1490,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[16]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1502,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[16]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1515,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Drop) GetTime() *timestamppb.Timestamp {
@@ -1346,14 +1603,16 @@ type LinkCounts struct {
 	Resyncs uint64 `protobuf:"varint,21,opt,name=resyncs,proto3" json:"resyncs,omitempty"`
 	// Of the messages that ended, in either direction, those that somebody may miss, by
 	// reason.
-	Lost          map[string]uint64 `protobuf:"bytes,22,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Lost map[string]uint64 `protobuf:"bytes,22,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The most messages that our Ksock's queue takes; 0 if there is no epoch.
+	QueueBound    uint64 `protobuf:"varint,40,opt,name=queue_bound,json=queueBound,proto3" json:"queue_bound,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LinkCounts) Reset() {
 	*x = LinkCounts{}
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[17]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1624,7 @@ func (x *LinkCounts) String() string {
 func (*LinkCounts) ProtoMessage() {}
 
 func (x *LinkCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[17]
+	mi := &file_kbus_limpet_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1637,7 @@ func (x *LinkCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkCounts.ProtoReflect.Descriptor instead.
 func (*LinkCounts) Descriptor() ([]byte, []int) {
-	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_kbus_limpet_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LinkCounts) GetRequests() uint64 {
@@ -1535,11 +1794,24 @@ func (x *LinkCounts) GetLost() map[string]uint64 {
 	return nil
 }
 
+func (x *LinkCounts) GetQueueBound() uint64 {
+	if x != nil {
+		return x.QueueBound
+	}
+	return 0
+}
+
 var File_kbus_limpet_v1_admin_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckbus/limpet/v1/message.proto\"(\n" +
+	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckbus/limpet/v1/message.proto\"\x8c\x01\n" +
+	"\x0eProfileRequest\x12/\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1b.kbus.limpet.v1.ProfileKindR\x04kind\x125\n" +
+	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\bR\x04text\"%\n" +
+	"\x0fProfileResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"(\n" +
 	"\rReloadRequest\x12\x17\n" +
 	"\adry_run\x18\x01 \x01(\bR\x06dryRun\"H\n" +
 	"\x0eReloadResponse\x126\n" +
@@ -1547,18 +1819,22 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\fConfigChange\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\tR\x05after\"E\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"Y\n" +
 	"\x13ExplainRulesRequest\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"e\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04link\x18\n" +
+	" \x01(\tR\x04link\"e\n" +
 	"\x14ExplainRulesResponse\x127\n" +
 	"\bverdicts\x18\x01 \x03(\v2\x1b.kbus.limpet.v1.RuleVerdictR\bverdicts\x12\x14\n" +
-	"\x05rules\x18\x02 \x01(\rR\x05rules\"\x7f\n" +
+	"\x05rules\x18\x02 \x01(\rR\x05rules\"\x98\x01\n" +
 	"\vRuleVerdict\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x16\n" +
 	"\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n" +
 	"\aallowed\x18\x03 \x01(\bR\aallowed\x12\x12\n" +
-	"\x04rule\x18\x04 \x01(\rR\x04rule\x12\x12\n" +
+	"\x04rule\x18\x04 \x01(\rR\x04rule\x12\x17\n" +
+	"\aof_link\x18\n" +
+	" \x01(\bR\x06ofLink\x12\x12\n" +
 	"\x04text\x18\x05 \x01(\tR\x04text\"'\n" +
 	"\x11WatchLinksRequest\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\"v\n" +
@@ -1569,20 +1845,21 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x13FindInterestRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\",\n" +
 	"\x14FindInterestResponse\x12\x14\n" +
-	"\x05links\x18\x01 \x03(\tR\x05links\"\x7f\n" +
+	"\x05links\x18\x01 \x03(\tR\x05links\"\xa5\x01\n" +
 	"\x10GetStatusRequest\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\x12\x1b\n" +
 	"\tmax_drops\x18\x02 \x01(\rR\bmaxDrops\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"[\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12$\n" +
+	"\rconfiguration\x18( \x01(\bR\rconfiguration\"[\n" +
 	"\x10DrainLinkRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"3\n" +
 	"\x11DrainLinkResponse\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x01 \x01(\x04R\n" +
-	"unfinished\"\xcf\x03\n" +
+	"unfinished\"\xec\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03bus\x18\x02 \x01(\tR\x03bus\x12\x1d\n" +
@@ -1601,11 +1878,14 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	" \x03(\tR\binsecure\x12C\n" +
 	"\x0ebounds_reached\x18\v \x03(\v2\x1c.kbus.limpet.v1.BoundReachedR\rboundsReached\x12\x1d\n" +
 	"\n" +
-	"api_denied\x18\f \x01(\x04R\tapiDenied\"L\n" +
+	"api_denied\x18\f \x01(\x04R\tapiDenied\x12(\n" +
+	"\x10trace_spans_lost\x18\x1e \x01(\x04R\x0etraceSpansLost\x12$\n" +
+	"\rconfiguration\x18( \x01(\tR\rconfiguration\x12K\n" +
+	"\x13certificate_expires\x18) \x01(\v2\x1a.google.protobuf.TimestampR\x12certificateExpires\"L\n" +
 	"\fBoundReached\x12\x10\n" +
 	"\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n" +
 	"\x05bound\x18\x02 \x01(\tR\x05bound\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x04R\x05count\"\xb8\x04\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\xfa\x04\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1626,13 +1906,16 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x05drops\x18\r \x03(\v2\x14.kbus.limpet.v1.DropR\x05drops\x12\x1c\n" +
 	"\ttransport\x18\x0e \x01(\tR\ttransport\x12\x1a\n" +
 	"\bidentity\x18\x0f \x01(\tR\bidentity\x12\x18\n" +
-	"\adialled\x18\x10 \x01(\bR\adialled\"\xbb\x01\n" +
+	"\adialled\x18\x10 \x01(\bR\adialled\x12\x1d\n" +
+	"\n" +
+	"error_code\x18( \x01(\tR\terrorCode\x12!\n" +
+	"\fpeer_version\x18) \x01(\tR\vpeerVersion\"\xbb\x01\n" +
 	"\x04Drop\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
 	"\tfrom_peer\x18\x02 \x01(\bR\bfromPeer\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x121\n" +
 	"\amessage\x18\x04 \x01(\v2\x17.kbus.limpet.v1.MessageR\amessage\x12\x1b\n" +
-	"\tdata_size\x18\x05 \x01(\rR\bdataSize\"\xd3\a\n" +
+	"\tdata_size\x18\x05 \x01(\rR\bdataSize\"\xf4\a\n" +
 	"\n" +
 	"LinkCounts\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x18\n" +
@@ -1659,7 +1942,9 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x04busy\x18\x13 \x01(\x04R\x04busy\x12\x17\n" +
 	"\ato_peer\x18\x14 \x01(\x04R\x06toPeer\x12\x18\n" +
 	"\aresyncs\x18\x15 \x01(\x04R\aresyncs\x128\n" +
-	"\x04lost\x18\x16 \x03(\v2$.kbus.limpet.v1.LinkCounts.LostEntryR\x04lost\x1a?\n" +
+	"\x04lost\x18\x16 \x03(\v2$.kbus.limpet.v1.LinkCounts.LostEntryR\x04lost\x12\x1f\n" +
+	"\vqueue_bound\x18( \x01(\x04R\n" +
+	"queueBound\x1a?\n" +
 	"\x11FromBusEndedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a@\n" +
@@ -1668,13 +1953,21 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a7\n" +
 	"\tLostEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01*\x87\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01*\xbe\x01\n" +
+	"\vProfileKind\x12\x1c\n" +
+	"\x18PROFILE_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10PROFILE_KIND_CPU\x10\x01\x12\x15\n" +
+	"\x11PROFILE_KIND_HEAP\x10\x02\x12\x17\n" +
+	"\x13PROFILE_KIND_ALLOCS\x10\x03\x12\x1a\n" +
+	"\x16PROFILE_KIND_GOROUTINE\x10\x04\x12\x16\n" +
+	"\x12PROFILE_KIND_TRACE\x10\x05\x12\x17\n" +
+	"\x13PROFILE_KIND_FLIGHT\x10\x06*\x87\x01\n" +
 	"\tLinkState\x12\x1a\n" +
 	"\x16LINK_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15LINK_STATE_CONNECTING\x10\x01\x12\x11\n" +
 	"\rLINK_STATE_UP\x10\x02\x12\x17\n" +
 	"\x13LINK_STATE_DRAINING\x10\x03\x12\x17\n" +
-	"\x13LINK_STATE_DETACHED\x10\x042\x88\x04\n" +
+	"\x13LINK_STATE_DETACHED\x10\x042\xd6\x04\n" +
 	"\fAdminService\x12P\n" +
 	"\tGetStatus\x12 .kbus.limpet.v1.GetStatusRequest\x1a!.kbus.limpet.v1.GetStatusResponse\x12P\n" +
 	"\tDrainLink\x12 .kbus.limpet.v1.DrainLinkRequest\x1a!.kbus.limpet.v1.DrainLinkResponse\x12Y\n" +
@@ -1682,7 +1975,8 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"WatchLinks\x12!.kbus.limpet.v1.WatchLinksRequest\x1a\".kbus.limpet.v1.WatchLinksResponse0\x01\x12G\n" +
 	"\x06Reload\x12\x1d.kbus.limpet.v1.ReloadRequest\x1a\x1e.kbus.limpet.v1.ReloadResponse\x12Y\n" +
-	"\fExplainRules\x12#.kbus.limpet.v1.ExplainRulesRequest\x1a$.kbus.limpet.v1.ExplainRulesResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\fExplainRules\x12#.kbus.limpet.v1.ExplainRulesRequest\x1a$.kbus.limpet.v1.ExplainRulesResponse\x12L\n" +
+	"\aProfile\x12\x1e.kbus.limpet.v1.ProfileRequest\x1a\x1f.kbus.limpet.v1.ProfileResponse0\x01B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_admin_proto_rawDescOnce sync.Once
@@ -1696,69 +1990,77 @@ func file_kbus_limpet_v1_admin_proto_rawDescGZIP() []byte {
 	return file_kbus_limpet_v1_admin_proto_rawDescData
 }
 
-var file_kbus_limpet_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_kbus_limpet_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_kbus_limpet_v1_admin_proto_goTypes = []any{
-	(LinkState)(0),                // 0: kbus.limpet.v1.LinkState
-	(*ReloadRequest)(nil),         // 1: kbus.limpet.v1.ReloadRequest
-	(*ReloadResponse)(nil),        // 2: kbus.limpet.v1.ReloadResponse
-	(*ConfigChange)(nil),          // 3: kbus.limpet.v1.ConfigChange
-	(*ExplainRulesRequest)(nil),   // 4: kbus.limpet.v1.ExplainRulesRequest
-	(*ExplainRulesResponse)(nil),  // 5: kbus.limpet.v1.ExplainRulesResponse
-	(*RuleVerdict)(nil),           // 6: kbus.limpet.v1.RuleVerdict
-	(*WatchLinksRequest)(nil),     // 7: kbus.limpet.v1.WatchLinksRequest
-	(*WatchLinksResponse)(nil),    // 8: kbus.limpet.v1.WatchLinksResponse
-	(*FindInterestRequest)(nil),   // 9: kbus.limpet.v1.FindInterestRequest
-	(*FindInterestResponse)(nil),  // 10: kbus.limpet.v1.FindInterestResponse
-	(*GetStatusRequest)(nil),      // 11: kbus.limpet.v1.GetStatusRequest
-	(*DrainLinkRequest)(nil),      // 12: kbus.limpet.v1.DrainLinkRequest
-	(*DrainLinkResponse)(nil),     // 13: kbus.limpet.v1.DrainLinkResponse
-	(*GetStatusResponse)(nil),     // 14: kbus.limpet.v1.GetStatusResponse
-	(*BoundReached)(nil),          // 15: kbus.limpet.v1.BoundReached
-	(*LinkStatus)(nil),            // 16: kbus.limpet.v1.LinkStatus
-	(*Drop)(nil),                  // 17: kbus.limpet.v1.Drop
-	(*LinkCounts)(nil),            // 18: kbus.limpet.v1.LinkCounts
-	nil,                           // 19: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	nil,                           // 20: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	nil,                           // 21: kbus.limpet.v1.LinkCounts.LostEntry
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*Message)(nil),               // 24: kbus.limpet.v1.Message
+	(ProfileKind)(0),              // 0: kbus.limpet.v1.ProfileKind
+	(LinkState)(0),                // 1: kbus.limpet.v1.LinkState
+	(*ProfileRequest)(nil),        // 2: kbus.limpet.v1.ProfileRequest
+	(*ProfileResponse)(nil),       // 3: kbus.limpet.v1.ProfileResponse
+	(*ReloadRequest)(nil),         // 4: kbus.limpet.v1.ReloadRequest
+	(*ReloadResponse)(nil),        // 5: kbus.limpet.v1.ReloadResponse
+	(*ConfigChange)(nil),          // 6: kbus.limpet.v1.ConfigChange
+	(*ExplainRulesRequest)(nil),   // 7: kbus.limpet.v1.ExplainRulesRequest
+	(*ExplainRulesResponse)(nil),  // 8: kbus.limpet.v1.ExplainRulesResponse
+	(*RuleVerdict)(nil),           // 9: kbus.limpet.v1.RuleVerdict
+	(*WatchLinksRequest)(nil),     // 10: kbus.limpet.v1.WatchLinksRequest
+	(*WatchLinksResponse)(nil),    // 11: kbus.limpet.v1.WatchLinksResponse
+	(*FindInterestRequest)(nil),   // 12: kbus.limpet.v1.FindInterestRequest
+	(*FindInterestResponse)(nil),  // 13: kbus.limpet.v1.FindInterestResponse
+	(*GetStatusRequest)(nil),      // 14: kbus.limpet.v1.GetStatusRequest
+	(*DrainLinkRequest)(nil),      // 15: kbus.limpet.v1.DrainLinkRequest
+	(*DrainLinkResponse)(nil),     // 16: kbus.limpet.v1.DrainLinkResponse
+	(*GetStatusResponse)(nil),     // 17: kbus.limpet.v1.GetStatusResponse
+	(*BoundReached)(nil),          // 18: kbus.limpet.v1.BoundReached
+	(*LinkStatus)(nil),            // 19: kbus.limpet.v1.LinkStatus
+	(*Drop)(nil),                  // 20: kbus.limpet.v1.Drop
+	(*LinkCounts)(nil),            // 21: kbus.limpet.v1.LinkCounts
+	nil,                           // 22: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	nil,                           // 23: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	nil,                           // 24: kbus.limpet.v1.LinkCounts.LostEntry
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*Message)(nil),               // 27: kbus.limpet.v1.Message
 }
 var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
-	3,  // 0: kbus.limpet.v1.ReloadResponse.changes:type_name -> kbus.limpet.v1.ConfigChange
-	6,  // 1: kbus.limpet.v1.ExplainRulesResponse.verdicts:type_name -> kbus.limpet.v1.RuleVerdict
-	16, // 2: kbus.limpet.v1.WatchLinksResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	22, // 3: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
-	23, // 4: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	16, // 5: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
-	15, // 6: kbus.limpet.v1.GetStatusResponse.bounds_reached:type_name -> kbus.limpet.v1.BoundReached
-	0,  // 7: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
-	23, // 8: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
-	18, // 9: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
-	17, // 10: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
-	23, // 11: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
-	24, // 12: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
-	19, // 13: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	20, // 14: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	21, // 15: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
-	11, // 16: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
-	12, // 17: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
-	9,  // 18: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
-	7,  // 19: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
-	1,  // 20: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
-	4,  // 21: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
-	14, // 22: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	13, // 23: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
-	10, // 24: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
-	8,  // 25: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
-	2,  // 26: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
-	5,  // 27: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
-	22, // [22:28] is the sub-list for method output_type
-	16, // [16:22] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	0,  // 0: kbus.limpet.v1.ProfileRequest.kind:type_name -> kbus.limpet.v1.ProfileKind
+	25, // 1: kbus.limpet.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
+	6,  // 2: kbus.limpet.v1.ReloadResponse.changes:type_name -> kbus.limpet.v1.ConfigChange
+	9,  // 3: kbus.limpet.v1.ExplainRulesResponse.verdicts:type_name -> kbus.limpet.v1.RuleVerdict
+	19, // 4: kbus.limpet.v1.WatchLinksResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	25, // 5: kbus.limpet.v1.DrainLinkRequest.timeout:type_name -> google.protobuf.Duration
+	26, // 6: kbus.limpet.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	19, // 7: kbus.limpet.v1.GetStatusResponse.links:type_name -> kbus.limpet.v1.LinkStatus
+	18, // 8: kbus.limpet.v1.GetStatusResponse.bounds_reached:type_name -> kbus.limpet.v1.BoundReached
+	26, // 9: kbus.limpet.v1.GetStatusResponse.certificate_expires:type_name -> google.protobuf.Timestamp
+	1,  // 10: kbus.limpet.v1.LinkStatus.state:type_name -> kbus.limpet.v1.LinkState
+	26, // 11: kbus.limpet.v1.LinkStatus.since:type_name -> google.protobuf.Timestamp
+	21, // 12: kbus.limpet.v1.LinkStatus.counts:type_name -> kbus.limpet.v1.LinkCounts
+	20, // 13: kbus.limpet.v1.LinkStatus.drops:type_name -> kbus.limpet.v1.Drop
+	26, // 14: kbus.limpet.v1.Drop.time:type_name -> google.protobuf.Timestamp
+	27, // 15: kbus.limpet.v1.Drop.message:type_name -> kbus.limpet.v1.Message
+	22, // 16: kbus.limpet.v1.LinkCounts.from_bus_ended:type_name -> kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	23, // 17: kbus.limpet.v1.LinkCounts.from_peer_ended:type_name -> kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	24, // 18: kbus.limpet.v1.LinkCounts.lost:type_name -> kbus.limpet.v1.LinkCounts.LostEntry
+	14, // 19: kbus.limpet.v1.AdminService.GetStatus:input_type -> kbus.limpet.v1.GetStatusRequest
+	15, // 20: kbus.limpet.v1.AdminService.DrainLink:input_type -> kbus.limpet.v1.DrainLinkRequest
+	12, // 21: kbus.limpet.v1.AdminService.FindInterest:input_type -> kbus.limpet.v1.FindInterestRequest
+	10, // 22: kbus.limpet.v1.AdminService.WatchLinks:input_type -> kbus.limpet.v1.WatchLinksRequest
+	4,  // 23: kbus.limpet.v1.AdminService.Reload:input_type -> kbus.limpet.v1.ReloadRequest
+	7,  // 24: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
+	2,  // 25: kbus.limpet.v1.AdminService.Profile:input_type -> kbus.limpet.v1.ProfileRequest
+	17, // 26: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	16, // 27: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	13, // 28: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
+	11, // 29: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
+	5,  // 30: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
+	8,  // 31: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
+	3,  // 32: kbus.limpet.v1.AdminService.Profile:output_type -> kbus.limpet.v1.ProfileResponse
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_admin_proto_init() }
@@ -1772,8 +2074,8 @@ func file_kbus_limpet_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kbus_limpet_v1_admin_proto_rawDesc), len(file_kbus_limpet_v1_admin_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   21,
+			NumEnums:      2,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	AdminService_WatchLinks_FullMethodName   = "/kbus.limpet.v1.AdminService/WatchLinks"
 	AdminService_Reload_FullMethodName       = "/kbus.limpet.v1.AdminService/Reload"
 	AdminService_ExplainRules_FullMethodName = "/kbus.limpet.v1.AdminService/ExplainRules"
+	AdminService_Profile_FullMethodName      = "/kbus.limpet.v1.AdminService/Profile"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -55,6 +56,10 @@ type AdminServiceClient interface {
 	// Tells what the rules of the configuration make of somebody and a name, and which rule
 	// decides.
 	ExplainRules(ctx context.Context, in *ExplainRulesRequest, opts ...grpc.CallOption) (*ExplainRulesResponse, error)
+	// Tells what the daemon's process spends its time or memory on, as Go's tools read it. It
+	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
+	// of its kind is being made that takes time, or the flight recorder is off.
+	Profile(ctx context.Context, in *ProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProfileResponse], error)
 }
 
 type adminServiceClient struct {
@@ -134,6 +139,25 @@ func (c *adminServiceClient) ExplainRules(ctx context.Context, in *ExplainRulesR
 	return out, nil
 }
 
+func (c *adminServiceClient) Profile(ctx context.Context, in *ProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProfileResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[1], AdminService_Profile_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ProfileRequest, ProfileResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ProfileClient = grpc.ServerStreamingClient[ProfileResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -162,6 +186,10 @@ type AdminServiceServer interface {
 	// Tells what the rules of the configuration make of somebody and a name, and which rule
 	// decides.
 	ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error)
+	// Tells what the daemon's process spends its time or memory on, as Go's tools read it. It
+	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
+	// of its kind is being made that takes time, or the flight recorder is off.
+	Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -189,6 +217,9 @@ func (UnimplementedAdminServiceServer) Reload(context.Context, *ReloadRequest) (
 }
 func (UnimplementedAdminServiceServer) ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExplainRules not implemented")
+}
+func (UnimplementedAdminServiceServer) Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error {
+	return status.Error(codes.Unimplemented, "method Profile not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -312,6 +343,17 @@ func _AdminService_ExplainRules_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Profile_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ProfileRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).Profile(m, &grpc.GenericServerStream[ProfileRequest, ProfileResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ProfileServer = grpc.ServerStreamingServer[ProfileResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -344,6 +386,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchLinks",
 			Handler:       _AdminService_WatchLinks_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Profile",
+			Handler:       _AdminService_Profile_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -443,8 +443,11 @@ type Greeting struct {
 	SessionId []byte `protobuf:"bytes,11,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// The next sequence number that the sender expects in that session: 1 in a new one.
 	ExpectedSequence uint64 `protobuf:"varint,12,opt,name=expected_sequence,json=expectedSequence,proto3" json:"expected_sequence,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The version of the sender's program, for people: at most 64 bytes, and empty if it does
+	// not say. Nothing depends on it.
+	Software      string `protobuf:"bytes,40,opt,name=software,proto3" json:"software,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Greeting) Reset() {
@@ -559,6 +562,13 @@ func (x *Greeting) GetExpectedSequence() uint64 {
 		return x.ExpectedSequence
 	}
 	return 0
+}
+
+func (x *Greeting) GetSoftware() string {
+	if x != nil {
+		return x.Software
+	}
+	return ""
 }
 
 // Messages in the order they are to be given to the receiver's bus.
@@ -1348,7 +1358,7 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\x04ping\x18\a \x01(\v2\x14.kbus.limpet.v1.PingH\x00R\x04ping\x126\n" +
 	"\binterest\x18\b \x01(\v2\x18.kbus.limpet.v1.InterestH\x00R\binterest\x12-\n" +
 	"\x05table\x18\t \x01(\v2\x15.kbus.limpet.v1.TableH\x00R\x05tableB\x06\n" +
-	"\x04kind\"\xbc\x03\n" +
+	"\x04kind\"\xd8\x03\n" +
 	"\bGreeting\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1a\n" +
 	"\bfeatures\x18\x02 \x03(\tR\bfeatures\x12\x1d\n" +
@@ -1365,7 +1375,8 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	" \x01(\v2\x18.kbus.limpet.v1.TopologyR\btopology\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\v \x01(\fR\tsessionId\x12+\n" +
-	"\x11expected_sequence\x18\f \x01(\x04R\x10expectedSequence\"u\n" +
+	"\x11expected_sequence\x18\f \x01(\x04R\x10expectedSequence\x12\x1a\n" +
+	"\bsoftware\x18( \x01(\tR\bsoftware\"u\n" +
 	"\x05Batch\x12%\n" +
 	"\x0efirst_sequence\x18\x01 \x01(\x04R\rfirstSequence\x123\n" +
 	"\bmessages\x18\x02 \x03(\v2\x17.kbus.limpet.v1.MessageR\bmessages\x12\x10\n" +

@@ -59,7 +59,10 @@ type Message struct {
 	BindEvent *BindEvent `protobuf:"bytes,14,opt,name=bind_event,json=bindEvent,proto3" json:"bind_event,omitempty"`
 	// For a request with a deadline: how many milliseconds are left until its answer is
 	// of no use, at least 1, counted from when the message was sent; 0 is no deadline.
-	ExpiresInMs   uint64 `protobuf:"varint,15,opt,name=expires_in_ms,json=expiresInMs,proto3" json:"expires_in_ms,omitempty"`
+	ExpiresInMs uint64 `protobuf:"varint,15,opt,name=expires_in_ms,json=expiresInMs,proto3" json:"expires_in_ms,omitempty"`
+	// W3C's trace context: the 16 bytes of the trace id, the 8 of the parent's span id, and
+	// the byte of flags. Anything else counts as absent.
+	TraceContext  []byte `protobuf:"bytes,16,opt,name=trace_context,json=traceContext,proto3" json:"trace_context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -199,6 +202,13 @@ func (x *Message) GetExpiresInMs() uint64 {
 	return 0
 }
 
+func (x *Message) GetTraceContext() []byte {
+	if x != nil {
+		return x.TraceContext
+	}
+	return nil
+}
+
 // A replier that was bound or unbound.
 type BindEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -267,7 +277,7 @@ var File_kbus_limpet_v1_message_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_message_proto_rawDesc = "" +
 	"\n" +
-	"\x1ckbus/limpet/v1/message.proto\x12\x0ekbus.limpet.v1\"\x85\x04\n" +
+	"\x1ckbus/limpet/v1/message.proto\x12\x0ekbus.limpet.v1\"\xaa\x04\n" +
 	"\aMessage\x12\x1d\n" +
 	"\n" +
 	"id_network\x18\x01 \x01(\rR\tidNetwork\x12\x1b\n" +
@@ -286,7 +296,8 @@ const file_kbus_limpet_v1_message_proto_rawDesc = "" +
 	"\x04data\x18\r \x01(\fR\x04data\x128\n" +
 	"\n" +
 	"bind_event\x18\x0e \x01(\v2\x19.kbus.limpet.v1.BindEventR\tbindEvent\x12\"\n" +
-	"\rexpires_in_ms\x18\x0f \x01(\x04R\vexpiresInMs\"P\n" +
+	"\rexpires_in_ms\x18\x0f \x01(\x04R\vexpiresInMs\x12#\n" +
+	"\rtrace_context\x18\x10 \x01(\fR\ftraceContext\"P\n" +
 	"\tBindEvent\x12\x17\n" +
 	"\ais_bind\x18\x01 \x01(\bR\x06isBind\x12\x16\n" +
 	"\x06binder\x18\x02 \x01(\rR\x06binder\x12\x12\n" +

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
+
+// serve serves a daemon's API at a socket until the test ends.
+func serve(t *testing.T, bus pb.BusServiceServer, admin pb.AdminServiceServer) (api string) {
+	t.Helper()
+	api = filepath.Join(t.TempDir(), "api")
+	l, err := net.Listen("unix", api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	pb.RegisterBusServiceServer(server, bus)
+	pb.RegisterAdminServiceServer(server, admin)
+	go server.Serve(l)
+	t.Cleanup(server.Stop)
+	return api
+}
+
+// A steadyDaemon always says the same.
+type steadyDaemon struct {
+	pb.UnimplementedBusServiceServer
+	pb.UnimplementedAdminServiceServer
+}
+
+var noon = time.Date(2026, 11, 26, 12, 0, 0, 250e6, time.UTC)
+
+// huge is a number that is not exact as a double, as many readers of JSON have it.
+const huge = 1<<53 + 1
+
+func steadyLink() *pb.LinkStatus {
+	return &pb.LinkStatus{
+		Name: "connect hosta:7000", State: pb.LinkState_LINK_STATE_DETACHED, PeerNetworkId: 7, PeerInstanceId: "0a", LastError: "EOF", Since: timestamppb.New(noon),
+		Ksock: 3, NetworksBehind: []uint32{8, 9}, SessionId: "0b", Epochs: 2, Resumed: 1, Transport: "tls", Identity: "hosta", Dialled: true, PeerVersion: "v1.2.2",
+		Counts: &pb.LinkCounts{Requests: huge, FromBusEnded: map[string]uint64{"delivered": 5, "expired": 1}, Lost: map[string]uint64{"expired": 1}, QueueBound: 65536},
+		Drops: []*pb.Drop{{
+			Time: timestamppb.New(noon), FromPeer: true, Reason: "expired", DataSize: 5,
+			Message: &pb.Message{Name: "$.Weather.Rain", IdNetwork: 7, IdSerial: 4, From: 2, To: 3, Flags: 1},
+		}},
+	}
+}
+
+func (steadyDaemon) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.GetStatusResponse, error) {
+	r := &pb.GetStatusResponse{
+		Version: "v1.2.3", Bus: "embedded", NetworkId: 1, InstanceId: "0c", StartTime: timestamppb.New(noon), Bindings: 4, ApiMissed: huge, ApiDenied: 2,
+		Insecure: []string{"--listen 0.0.0.0:7000"}, BoundsReached: []*pb.BoundReached{{Who: "peers", Bound: "connections", Count: 3}},
+		Links: []*pb.LinkStatus{steadyLink()},
+	}
+	if q.GetConfiguration() {
+		r.Configuration = "network-id: 1  # --network-id\n"
+	}
+	return r, nil
+}
+
+func (steadyDaemon) WatchLinks(_ *pb.WatchLinksRequest, s grpc.ServerStreamingServer[pb.WatchLinksResponse]) error {
+	return s.Send(&pb.WatchLinksResponse{Removed: []string{"network 9"}, Links: []*pb.LinkStatus{steadyLink()}, Whole: true})
+}
+
+func (steadyDaemon) WatchBindings(_ *pb.WatchBindingsRequest, s grpc.ServerStreamingServer[pb.WatchBindingsResponse]) error {
+	return s.Send(&pb.WatchBindingsResponse{Restart: true, Bound: steadyBindings(), Whole: true})
+}
+
+func (steadyDaemon) WatchRepliers(_ *pb.WatchRepliersRequest, s grpc.ServerStreamingServer[pb.WatchRepliersResponse]) error {
+	return s.Send(&pb.WatchRepliersResponse{Here: []*pb.Replier{{Ksock: 3, Name: "$.Ask", Link: "network 7", NetworkId: 7}}, Whole: true})
+}
+
+func (steadyDaemon) DrainLink(context.Context, *pb.DrainLinkRequest) (*pb.DrainLinkResponse, error) {
+	return &pb.DrainLinkResponse{Unfinished: 2}, nil
+}
+
+func (steadyDaemon) Reload(context.Context, *pb.ReloadRequest) (*pb.ReloadResponse, error) {
+	return &pb.ReloadResponse{Changes: []*pb.ConfigChange{{What: "verbosity", Before: "0", After: "1"}}}, nil
+}
+
+func (steadyDaemon) ExplainRules(context.Context, *pb.ExplainRulesRequest) (*pb.ExplainRulesResponse, error) {
+	return &pb.ExplainRulesResponse{Rules: 1, Verdicts: []*pb.RuleVerdict{{Action: "announce", Object: "$.A", Allowed: true, Rule: 1, Text: "allow all"}}}, nil
+}
+
+func steadyBindings() []*pb.Binding {
+	return []*pb.Binding{{Ksock: 2, IsReplier: true, Name: "$.Ask"}, {Ksock: 1, Name: "$.Weather.*"}}
+}
+
+func (steadyDaemon) ListBindings(context.Context, *pb.ListBindingsRequest) (*pb.ListBindingsResponse, error) {
+	return &pb.ListBindingsResponse{Bindings: steadyBindings()}, nil
+}
+
+func (steadyDaemon) Send(context.Context, *pb.SendRequest) (*pb.SendResponse, error) {
+	return &pb.SendResponse{IdSerial: 12}, nil
+}
+
+func steadyMessage(data string) *pb.Message {
+	return &pb.Message{Name: "$.Ask", IdSerial: 12, From: 2, OrigFromNetwork: 7, OrigFromLocal: 4, Data: []byte(data)}
+}
+
+func (steadyDaemon) Call(_ context.Context, q *pb.CallRequest) (*pb.CallResponse, error) {
+	m := steadyMessage("hello")
+	m.InReplyToSerial = 11
+	if q.GetName() == "$.Gone" {
+		m.Name, m.Data = "$.KBUS.Replier.GoneAway", nil
+		return &pb.CallResponse{Reply: m, Outcome: pb.Outcome_OUTCOME_NEVER_RAN, Reason: "the replier has gone away"}, nil
+	}
+	return &pb.CallResponse{Reply: m, Outcome: pb.Outcome_OUTCOME_ANSWERED}, nil
+}
+
+func (steadyDaemon) Listen(_ *pb.ListenRequest, s grpc.ServerStreamingServer[pb.ListenResponse]) error {
+	event := steadyMessage("")
+	event.Name, event.BindEvent = "$.KBUS.ReplierBindEvent", &pb.BindEvent{IsBind: true, Binder: 5, Name: "$.Ask"}
+	for _, r := range []*pb.ListenResponse{{Ksock: 1}, {Message: steadyMessage("two\nlines")}, {Message: steadyMessage("")}, {Message: steadyMessage("\xff\x00")}, {Message: event}} {
+		if err := s.Send(r); err != nil {
+			return err
+		}
+	}
+	<-s.Context().Done()
+	return nil
+}
+
+func (steadyDaemon) Serve(s grpc.BidiStreamingServer[pb.ServeRequest, pb.ServeResponse]) error {
+	for {
+		q, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if q.GetBind() != nil {
+			m := steadyMessage("what?")
+			m.Flags = uint32(kbusdev.WantReply | kbusdev.WantYouToReply)
+			for _, r := range []*pb.ServeResponse{{Kind: &pb.ServeResponse_Bound{Bound: &pb.ServeBound{Ksock: 3}}}, {Kind: &pb.ServeResponse_Request{Request: m}}} {
+				if err := s.Send(r); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
