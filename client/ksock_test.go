@@ -56,11 +56,11 @@ func serve(t testing.TB, network string, opts ...bus.Option) *host {
 	if network == "unix" {
 		d.address = filepath.Join(t.TempDir(), "s")
 	}
-	credentials, how := identity.Server(nil, nil), []client.Option(nil)
+	credentials, how := identity.Server(nil, nil, nil), []client.Option(nil)
 	if network == "tls" {
 		network = "tcp"
 		files := certificates(t, "localhost,127.0.0.1", "program")
-		credentials, how = identity.Server(files.server(t), nil), []client.Option{client.WithTLS(files.program())}
+		credentials, how = identity.Server(files.server(t), nil, nil), []client.Option{client.WithTLS(files.program())}
 	}
 	l, err := new(net.ListenConfig).Listen(t.Context(), network, d.address)
 	if err != nil {

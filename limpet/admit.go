@@ -33,6 +33,13 @@ func tableSource(p *Peering) table.Source { return table.Source(p.key) }
 // maxPeerings bounds the peerings that peers may open.
 const maxPeerings = 1024
 
+// The first peerings that peers open have the window of the configuration, those after them
+// no more than a small one: what the queues of all may hold must not grow with maxPeerings.
+const (
+	fullWindows = 32
+	smallWindow = 512 << 10 // bytes
+)
+
 // errClosed is what peers are told when the daemon stops.
 var errClosed = &link.Error{Code: link.GoingAway, Message: "the daemon is stopping"}
 
@@ -113,6 +120,7 @@ func (n *Node) Serve(ctx context.Context, stream link.Stream, peer *link.Greetin
 	if err != nil {
 		return refuse(err)
 	}
+	ours.WindowBytes = p.cfg.WindowBytes
 	select {
 	case p.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -206,6 +214,10 @@ func (n *Node) accepted(peer *link.Greeting, cfg Config, classic bool) (*Peering
 	}
 	if count >= maxPeerings {
 		return nil, link.Errorf(link.GoingAway, "%d peers are known here, there can be no more until one is forgotten", count)
+	}
+	if count >= fullWindows {
+		cfg = cfg.withDefaults()
+		cfg.WindowBytes = min(cfg.WindowBytes, smallWindow)
 	}
 	name := fmt.Sprintf("network %d", peer.NetworkID)
 	if classic {

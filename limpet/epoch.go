@@ -28,6 +28,7 @@ type Epoch struct {
 	todo    []Do           // for the bus
 	doing   int            // Dos that are being carried out
 	held    held           // what waits for room on our bus
+	bindsAt time.Time      // until then nothing more of the peer's is taken, see bindRate
 	fx      []translate.Effect
 	now     time.Time // of the event that is being processed
 	inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
@@ -399,6 +400,9 @@ func (e *Epoch) NextTime() time.Time {
 		return next
 	}
 	soonest(e.held.next())
+	if e.session.Waiting() > 0 {
+		soonest(e.bindsAt)
+	}
 	soonest(e.expireAt)
 	if !e.detachedAt.IsZero() {
 		soonest(e.detachedUntil())

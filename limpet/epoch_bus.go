@@ -13,7 +13,7 @@ const readBatch = 64
 
 // awayBytes bounds what is read for a peer that has been away for long, or starts again,
 // beyond what the window takes.
-const awayBytes = 16 << 20
+func (e *Epoch) awayBytes() int { return int(max(e.cfg.WindowBytes, smallWindow)) }
 
 // Appetite returns how many messages may be read from the bus now: 0 while the window
 // is full, until it has room, or the peer counts as stalled, or there has been no stream
@@ -110,7 +110,7 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 	case len(e.overflow) == 0 && e.session.Room(link.Normal):
 		e.stalled = false
 		e.session.Put(now, link.Normal, &link.Outgoing{Msg: *m, FromBus: true})
-	case e.stalled, e.readOn && (len(e.overflow) >= int(e.cfg.MaxMessages) || e.overflowed >= awayBytes):
+	case e.stalled, e.readOn && (len(e.overflow) >= int(e.cfg.MaxMessages) || e.overflowed >= e.awayBytes()):
 		e.giveUp(now, &link.Outgoing{Msg: *m, FromBus: true})
 	default:
 		if len(e.overflow) == 0 {
@@ -138,7 +138,7 @@ func (e *Epoch) late(m *kbusdev.Message) {
 // keep keeps an announcement for the peer's next epoch; handed: the peer may have it. No more is kept than a window
 // and our queue hold: a peer may be started again and again, and take nothing.
 func (e *Epoch) keep(out *link.Outgoing, handed bool) {
-	if len(e.carried) >= e.cfg.Session.WindowMessages+int(e.cfg.MaxMessages) || e.carrying >= e.cfg.Session.WindowBytes+awayBytes {
+	if len(e.carried) >= e.cfg.Session.WindowMessages+int(e.cfg.MaxMessages) || e.carrying >= e.cfg.Session.WindowBytes+e.awayBytes() {
 		e.counts.fromBus(translate.LinkLost, &out.Msg)
 		return
 	}

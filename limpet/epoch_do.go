@@ -58,11 +58,17 @@ func (e *Epoch) Dos(now time.Time, dst []Do) []Do {
 // dropped are no reason to stop, for nobody would be woken for those after them.
 func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 	for len(dst) < readBatch {
+		if now.Before(e.bindsAt) && e.why == nil {
+			return dst
+		}
 		first, msgs := e.session.Take(1)
 		if len(msgs) == 0 {
 			return dst
 		}
 		m := &msgs[0]
+		if m.Event != nil {
+			e.bindsAt = e.counts.binds.take(now, e.cfg.MaxNames)
+		}
 		if e.why != nil && (m.WantsUsToReply() || m.Event != nil) {
 			// A request would be carried out, and its reply lost.
 			e.fate(now, first, m.Size(), m, translate.LinkLost)

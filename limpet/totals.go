@@ -32,6 +32,7 @@ type Totals struct {
 	fromBusEnded  [translate.NumReasons]uint64
 	fromPeerEnded [translate.NumReasons]uint64
 	ledger        translate.Stats // of the epochs before this one
+	binds         bindRate
 
 	// OnDrop, unless nil, is told of each message that was lost.
 	OnDrop func(fromPeer bool, why translate.Reason, m *kbusdev.Message)

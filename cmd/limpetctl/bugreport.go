@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/buildinfo"
 	"github.com/kbus-limpet/limpet/internal/doctor"
 	"github.com/kbus-limpet/limpet/internal/printable"
@@ -33,7 +34,7 @@ func (o *options) newBugreport() *cobra.Command {
 		Use:   "bugreport FILE.tar.gz",
 		Short: "Put what somebody needs to help you into an archive",
 		Long: `bugreport writes an archive with the daemon's status, links, configuration, versions,
-metrics and latest log lines, and what doctor finds, and prints what is in it. What
+metrics, goroutines and latest log lines, and what doctor finds, and prints what is in it. What
 cannot be had is left out, and said.
 
 There is no message's data in it, no key and no certificate. Hosts and IP addresses are
@@ -113,6 +114,8 @@ func (o *options) report(ctx context.Context, between time.Duration, hashed bool
 	add("metrics.txt", "metrics, as Prometheus gets them", metrics, err)
 	log, err := readJournal(ctx, "limpetd.service")
 	add("log.txt", "the latest lines of limpetd's log in the journal", log, err)
+	stacks, err := o.askGoroutines(ctx)
+	add("goroutines.txt", "what limpetd's goroutines are doing", stacks, err)
 	r := newRedaction(s.Last, configuration, hashed)
 	for i := range parts {
 		if p := &parts[i]; p.missing == nil {
@@ -136,6 +139,22 @@ func (o *options) askConfiguration(ctx context.Context) (string, error) {
 		err = errors.New("the daemon does not tell it")
 	}
 	return text, err
+}
+
+// askGoroutines asks a daemon that offers it for what its goroutines are doing.
+func (o *options) askGoroutines(ctx context.Context) ([]byte, error) {
+	bus, _, err := o.open()
+	if err != nil {
+		return nil, err
+	}
+	defer bus.Close() //nolint:errcheck // nothing to be done about it
+	ctx, cancel := o.limited(ctx)
+	defer cancel()
+	var b bytes.Buffer
+	if err := bus.Profile(ctx, pb.ProfileKind_PROFILE_KIND_GOROUTINE, time.Second, true, &b); err != nil {
+		return nil, err
+	}
+	return b.Bytes()[:min(b.Len(), maxPart)], nil
 }
 
 // readme says what is in an archive.

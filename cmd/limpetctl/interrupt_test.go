@@ -38,7 +38,7 @@ func stuck(t *testing.T) (api string, called <-chan struct{}) {
 func TestInterrupted(t *testing.T) {
 	for _, args := range []string{
 		"send $.A", "call $.A", "call --all $.*", "listen $.A", "listen --retry $.A", "listen --for 1h $.A", "reply $.A b", "bindings", "status", "links", "drops",
-		"drain", "reload", "rules explain uid:0 $.A", "watch links", "watch bindings", "watch repliers $.A", "check", "check --json", "latency $.A", "doctor", "bench --json", "bench --json --ask $.A",
+		"drain", "reload", "rules explain uid:0 $.A", "watch links", "watch bindings", "watch repliers $.A", "check", "check --json", "latency $.A", "doctor", "profile heap", "bench --json", "bench --json --ask $.A",
 	} {
 		t.Run(args, func(t *testing.T) {
 			api, called := stuck(t)

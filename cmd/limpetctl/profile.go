@@ -50,7 +50,7 @@ go tool pprof reads them, and go tool trace those of trace and flight.`,
 			if takes <= 0 {
 				return &usageError{fmt.Errorf("--for %v is not above 0", takes)}
 			}
-			if !text && isTerminal() {
+			if !text && isTerminal(cmd.OutOrStdout()) {
 				return &usageError{errors.New("a profile is not for terminals: send it to a file, or say --text")}
 			}
 			return o.withBus(func(bus *client.Bus) error {

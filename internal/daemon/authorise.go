@@ -16,6 +16,7 @@ import (
 type authoriser struct {
 	rules      *rulebook
 	identityOf func(context.Context) rules.Identity
+	count      func(what string)
 }
 
 // forAdmins are how the methods begin that are for administrators.
@@ -29,6 +30,7 @@ func (a *authoriser) may(ctx context.Context, method string) error {
 		}
 		id := a.identityOf(ctx)
 		if v := a.rules.program(id).Admin(); !v.Allow {
+			a.count("calls for administrators")
 			return status.Errorf(codes.PermissionDenied, "%s may not administer this daemon: %s", id, rules.Denial(v))
 		}
 	}

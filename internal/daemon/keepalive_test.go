@@ -45,7 +45,7 @@ func TestStoppedClientKeepsItsBindings(t *testing.T) {
 			t.Fatal(err)
 		}
 		programs := bus.New(node.Bus())
-		server := apiServer(log, identity.Server(nil, nil), grpcprom.NewServerMetrics(), &authoriser{rules: new(rulebook)}, node, programs, &admin.Service{Node: node}, true)
+		server := apiServer(log, identity.Server(nil, nil, nil), grpcprom.NewServerMetrics(), &authoriser{rules: new(rulebook)}, node, programs, &admin.Service{Node: node}, true)
 		l := bufconn.Listen(1 << 20)
 		ended := make(chan error, 1)
 		go func() { ended <- server.Serve(l) }()

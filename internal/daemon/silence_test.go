@@ -48,7 +48,7 @@ func TestSilentConnections(t *testing.T) {
 					t.Fatal(err)
 				}
 				host := peer.NewHost(node, func(net.Addr) limpet.Config { return limpet.Config{} }, peer.DefaultBounds)
-				server := peerServer(log, identity.Server(c.tls, log), grpcprom.NewServerMetrics(), host, false)
+				server := peerServer(log, identity.Server(c.tls, log, nil), grpcprom.NewServerMetrics(), host, false)
 				l := bufconn.Listen(1 << 20)
 				ended := make(chan error, 1)
 				go func() { ended <- server.Serve(l) }()

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 )
 
@@ -37,7 +39,15 @@ func (g *Guard) ServerOptions(codec encoding.CodecV2) []grpc.ServerOption {
 		grpc.InTapHandle(g.tap),
 		grpc.ChainUnaryInterceptor(g.unary),
 		grpc.ChainStreamInterceptor(g.stream),
+		grpc.UnknownServiceHandler(g.unknown),
 	}
+}
+
+// unknown refuses a call of a method that is not served.
+func (g *Guard) unknown(_ any, stream grpc.ServerStream) error {
+	g.Count("calls of what is not offered")
+	method, _ := grpc.MethodFromServerStream(stream)
+	return status.Errorf(codes.Unimplemented, "%s is not offered at this address", method)
 }
 
 // maxHeader bounds the headers of a call, in bytes; gRPC's own bound is 16 MiB.

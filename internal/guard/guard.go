@@ -65,6 +65,9 @@ func New(limits Limits, log *slog.Logger) *Guard {
 // Reached returns how often each bound was reached, of those that were.
 func (g *Guard) Reached() map[string]uint64 { return g.tally.Counts() }
 
+// Count counts something else that was refused to those whom the guard is for; Reached has it.
+func (g *Guard) Count(what string) { g.tally.Count(what) }
+
 // source returns the source of that name. g.mu is held.
 func (g *Guard) source(name string, now time.Time) *source {
 	s := g.sources[name]

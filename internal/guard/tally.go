@@ -51,6 +51,18 @@ func (t *Tally) Reach(bound, from string) {
 	t.log.Warn("a bound is reached; something is refused, or a connection closed", "by", t.who, "bound", bound, "from", from, "times", n)
 }
 
+// Count counts something else that was refused: what is no bound, and is in the log already.
+func (t *Tally) Count(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.reached[what]
+	if r == nil {
+		r = new(reached)
+		t.reached[what] = r
+	}
+	r.count++
+}
+
 // Counts returns how often each bound was reached, of those that were.
 func (t *Tally) Counts() map[string]uint64 {
 	t.mu.Lock()

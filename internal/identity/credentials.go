@@ -71,17 +71,21 @@ func infoOf(ctx context.Context) *info {
 // Server returns credentials for connections that are accepted. Unix sockets are used as
 // they are: the kernel says who is at the other end. Over any other network it is mutual TLS
 // with what t has, and nothing else, unless t is nil: then nothing is known of the other end.
-// The log, unless nil, has who was refused and why, at most a line a second.
-func Server(t *TLS, log *slog.Logger) credentials.TransportCredentials {
+// The log, unless nil, has who was refused and why, at most a line a second; refused, unless
+// nil, is called each time, by many goroutines at once.
+func Server(t *TLS, log *slog.Logger, refused func()) credentials.TransportCredentials {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &creds{tls: t, refused: &refusals{log: log}}
+	if refused == nil {
+		refused = func() {}
+	}
+	return &creds{tls: t, refused: &refusals{log: log, count: refused}}
 }
 
 // ServerBy is Server with a TLS for each connection: what of returns, which may be nil.
-func ServerBy(of func(net.Conn) *TLS, log *slog.Logger) credentials.TransportCredentials {
-	c := Server(nil, log).(*creds)
+func ServerBy(of func(net.Conn) *TLS, log *slog.Logger, refused func()) credentials.TransportCredentials {
+	c := Server(nil, log, refused).(*creds)
 	c.by = of
 	return c
 }

@@ -18,7 +18,7 @@ import (
 // On a Unix socket both ends learn of the other what the kernel says, and gRPC gets the
 // connection as it was.
 func TestUnixIdentity(t *testing.T) {
-	dialled, accepted := shake(t, Client(nil, ""), Server(nil, nil), "unix", "localhost")
+	dialled, accepted := shake(t, Client(nil, ""), Server(nil, nil, nil), "unix", "localhost")
 	groups, err := os.Getgroups()
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestUnixIdentityBehindACounter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, auth, err := Server(nil, nil).ServerHandshake(conn)
+	out, auth, err := Server(nil, nil, nil).ServerHandshake(conn)
 	if err != nil || out != conn {
 		t.Fatalf("%v, %v", out, err)
 	}

@@ -18,9 +18,10 @@ const (
 	maxRefusals = 128
 )
 
-// refusals logs the connections that were not let in. It is safe for concurrent use.
+// refusals counts and logs the connections that were not let in. It is safe for concurrent use.
 type refusals struct {
-	log *slog.Logger
+	log   *slog.Logger
+	count func()
 
 	mu       sync.Mutex
 	last     time.Time
@@ -30,11 +31,12 @@ type refusals struct {
 
 type refusal struct{ host, reason string }
 
-// add logs one, unless there were too many.
+// add counts one, and logs it unless there were too many.
 func (r *refusals) add(from net.Addr, err error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) { // somebody who only looks whether the port is open
 		return
 	}
+	r.count()
 	host := from.String()
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

@@ -16,7 +16,8 @@ import (
 func TestRefusalsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, said := newLog()
-		r := &refusals{log: log}
+		counted := 0
+		r := &refusals{log: log, count: func() { counted++ }}
 		from := func(host int) net.Addr {
 			return &net.TCPAddr{IP: net.IPv4(10, 0, byte(host>>8), byte(host)), Port: 1 + host%1000}
 		}
@@ -43,6 +44,9 @@ func TestRefusalsAreBounded(t *testing.T) {
 		r.add(from(3), fmt.Errorf("reading: %w", syscall.ECONNRESET))
 		if got := said.take(); got != "" {
 			t.Errorf("somebody who only looked: %s", got)
+		}
+		if counted != 11_001 {
+			t.Errorf("%d are counted", counted)
 		}
 	})
 }

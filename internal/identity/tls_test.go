@@ -23,7 +23,7 @@ func TestTLSIdentity(t *testing.T) {
 	server := filesOf(t, dir, "server,127.0.0.1,spiffe://example.org/server", "client.example.org,client,spiffe://example.org/client")
 	log, said := newLog()
 	dialled, accepted := shake(t,
-		Client(loaded(t, named(dir, "client.example.org"), nil), ""), Server(loaded(t, server, nil), log), "tcp", "127.0.0.1:7000")
+		Client(loaded(t, named(dir, "client.example.org"), nil), ""), Server(loaded(t, server, nil), log, nil), "tcp", "127.0.0.1:7000")
 	if dialled.err != nil || accepted.err != nil {
 		t.Fatal(dialled.err, accepted.err)
 	}
@@ -77,7 +77,7 @@ func TestServersName(t *testing.T) {
 				}
 				files, want = other, "not signed by a CA in "+named(dir, "client").CA
 			}
-			dialled, accepted := shake(t, Client(client, c.name), Server(loaded(t, files, nil), nil), "tcp", c.authority)
+			dialled, accepted := shake(t, Client(client, c.name), Server(loaded(t, files, nil), nil, nil), "tcp", c.authority)
 			if want == "" {
 				if dialled.err != nil || accepted.err != nil {
 					t.Errorf("%+v: %v, %v", c, dialled.err, accepted.err)
@@ -147,11 +147,11 @@ func TestExpired(t *testing.T) {
 			t.Errorf("%s: the log has %q", name, got)
 		}
 		const want = `the other end's certificate for "localhost": `
-		dialled, accepted := shake(t, Client(loaded(t, good, nil), ""), Server(bad, nil), "tcp", "localhost")
+		dialled, accepted := shake(t, Client(loaded(t, good, nil), ""), Server(bad, nil, nil), "tcp", "localhost")
 		if dialled.err == nil || !strings.Contains(dialled.err.Error(), want) || accepted.err == nil {
 			t.Errorf("a server that %s: %v, %v", name, dialled.err, accepted.err)
 		}
-		dialled, accepted = shake(t, Client(bad, ""), Server(loaded(t, good, nil), log), "tcp", "localhost")
+		dialled, accepted = shake(t, Client(bad, ""), Server(loaded(t, good, nil), log, nil), "tcp", "localhost")
 		if accepted.err == nil || !strings.Contains(accepted.err.Error(), want) || dialled.err == nil {
 			t.Errorf("a client that %s: %v, %v", name, accepted.err, dialled.err)
 		}
@@ -173,7 +173,7 @@ func TestReload(t *testing.T) {
 	server, client := loaded(t, files, log), loaded(t, mine, nil)
 	namesNow := func() []string {
 		t.Helper()
-		dialled, accepted := shake(t, Client(client, ""), Server(server, nil), "tcp", "localhost")
+		dialled, accepted := shake(t, Client(client, ""), Server(server, nil, nil), "tcp", "localhost")
 		if dialled.err != nil || accepted.err != nil {
 			t.Fatal(dialled.err, accepted.err)
 		}
@@ -217,7 +217,7 @@ func TestReload(t *testing.T) {
 	// Another CA: whom the old one has signed is a stranger then.
 	other := filesOf(t, t.TempDir(), "client")
 	write(t, files.CA, read(t, other.CA))
-	dialled, accepted := shake(t, Client(client, ""), Server(server, nil), "tcp", "localhost")
+	dialled, accepted := shake(t, Client(client, ""), Server(server, nil, nil), "tcp", "localhost")
 	if accepted.err == nil || !strings.Contains(accepted.err.Error(), "not signed by a CA") || dialled.err == nil {
 		t.Errorf("%v, %v", accepted.err, dialled.err)
 	}
@@ -233,7 +233,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for range 10 {
-				dialled, accepted := shake(t, Client(client, ""), Server(server, nil), "tcp", "localhost")
+				dialled, accepted := shake(t, Client(client, ""), Server(server, nil, nil), "tcp", "localhost")
 				if dialled.err != nil || accepted.err != nil {
 					t.Error(dialled.err, accepted.err)
 				}
@@ -297,7 +297,7 @@ func TestTLSAndPlain(t *testing.T) {
 	dir := t.TempDir()
 	tlsFiles := loaded(t, filesOf(t, dir, "localhost"), nil)
 	log, said := newLog()
-	server, accepted := shake(t, Client(tlsFiles, ""), plainServer{Server(nil, log)}, "tcp", "localhost")
+	server, accepted := shake(t, Client(tlsFiles, ""), plainServer{Server(nil, log, nil)}, "tcp", "localhost")
 	if server.err == nil || !strings.Contains(server.err.Error(), "the other end speaks no TLS") {
 		t.Errorf("a client with TLS: %v", server.err)
 	}
@@ -308,7 +308,7 @@ func TestTLSAndPlain(t *testing.T) {
 	if _, err := c.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Server(tlsFiles, log).ServerHandshake(s); err == nil || !strings.Contains(err.Error(), "the other end speaks no TLS") {
+	if _, _, err := Server(tlsFiles, log, nil).ServerHandshake(s); err == nil || !strings.Contains(err.Error(), "the other end speaks no TLS") {
 		t.Errorf("a server with TLS: %v", err)
 	}
 	if got := said.take(); !strings.Contains(got, "speaks no TLS") {
@@ -337,14 +337,14 @@ func TestSilentHandshake(t *testing.T) {
 	if err := s.SetDeadline(time.Now()); err != nil { // as gRPC bounds it
 		t.Fatal(err)
 	}
-	if _, _, err := Server(tlsFiles, log).ServerHandshake(s); !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(said.take(), "took too long") {
+	if _, _, err := Server(tlsFiles, log, nil).ServerHandshake(s); !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(said.take(), "took too long") {
 		t.Errorf("a silent client: %v", err)
 	}
 	_, s = connect(t, "tcp")
 	if err := s.SetDeadline(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if _, auth, err := Server(nil, log).ServerHandshake(s); err != nil || auth.AuthType() != "plain" {
+	if _, auth, err := Server(nil, log, nil).ServerHandshake(s); err != nil || auth.AuthType() != "plain" {
 		t.Errorf("a silent client without TLS: %v, %v", auth, err)
 	}
 	c, _ := connect(t, "tcp")

@@ -65,6 +65,14 @@ func (op *Operation) Plain() bool {
 	return op.Action == Send && op.Tag == 0 && (op.Wait || op.Msg.Flags&kbusdev.AllOrWait == 0)
 }
 
+// Settle has a message that came in the longer way be as if it had come in the shorter one:
+// the role and the number count for nothing in it, and it has nothing to wait for, or waits.
+func (op *Operation) Settle() {
+	if op.Plain() {
+		op.Role, op.Value, op.Wait = kbusdev.Listener, 0, true
+	}
+}
+
 // Size is what op counts for in the window, in bytes.
 func (op *Operation) Size() int { return op.Msg.Size() }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -485,6 +486,32 @@ func FuzzCompile(f *testing.F) {
 			if e.Text == "" {
 				t.Error("a verdict has no text")
 			}
+		}
+	})
+}
+
+// Whatever names a certificate has, they are judged without a panic, match no more than they
+// are, and reach logs and terminals escaped.
+func FuzzNamesOfCertificates(f *testing.F) {
+	f.Add("spiffe://plant/sensor-7", "name:spiffe://plant/sensor-*")
+	f.Add("hostA.example.org", "name:*.example.org")
+	f.Add("\x1b[2J\u202e", "name:**")
+	f.Add("", "any")
+	f.Fuzz(func(t *testing.T, name, who string) {
+		id := rules.Identity{Names: []string{name}}
+		if said := id.String(); strings.ContainsFunc(said, func(r rune) bool { return !strconv.IsPrint(r) }) {
+			t.Errorf("a name is shown as %q", said)
+		}
+		s, err := rules.Compile([]rules.Rule{{Allow: []string{"admin"}, Who: []string{who}}})
+		if err != nil {
+			return
+		}
+		allowed := s.For(id, 0).Admin().Allow
+		if pattern, named := strings.CutPrefix(who, "name:"); named && !strings.Contains(pattern, "*") && allowed != (pattern == name) {
+			t.Errorf("a certificate for %q is %q: %v", name, who, allowed)
+		}
+		if allowed && s.For(rules.Identity{}, 0).Admin().Allow != (who == "any") {
+			t.Errorf("%q lets in somebody of whom nothing is known", who)
 		}
 	})
 }

@@ -206,6 +206,7 @@ func operationFromProto(op *program.Operation, in *pb.Operation, now time.Time) 
 		m = new(pb.Message) // the bus refuses it
 	}
 	FromProto(&op.Msg, m, now)
+	op.Settle()
 }
 
 func eventsFromProto(b *pb.EventBatch, now time.Time) (link.Frame, error) {

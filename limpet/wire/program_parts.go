@@ -95,6 +95,7 @@ func (d *decoder) operation(op *program.Operation, b []byte) error {
 	}
 	if op.Action == program.Send {
 		op.Msg = sent
+		op.Settle()
 		return nil
 	}
 	op.Msg.Name, op.Msg.Data = string(bound), d.keep(written)

@@ -130,6 +130,7 @@ func (h *Host) refused(from net.Addr, err error) {
 		h.node.Log().Debug("a stream has ended", "from", name(from), "reason", err)
 		return
 	}
+	h.tally.Count("links refused: " + verdict.Code.String())
 	h.mu.Lock()
 	h.refusals++
 	n, say := h.refusals, h.lines.Take(refusalLines, time.Now())
