@@ -58,7 +58,7 @@ func TestPython(t *testing.T) {
 	if long() {
 		modules = append(modules, "test_tls", "test_examples")
 	} else {
-		t.Setenv("EVERY", "4")
+		t.Setenv("EVERY", "8")
 	}
 	for _, module := range modules {
 		t.Run(module, func(t *testing.T) {
