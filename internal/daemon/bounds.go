@@ -111,6 +111,5 @@ func newGuards(b *Bounds, log *slog.Logger) *guards {
 	return &guards{guard.New(b.Peers, log), guard.New(b.Programs, log), guard.New(b.Classic, log)}
 }
 
-// refusals returns what counts a handshake that is refused, of a connection that a guard has
-// let in.
-func refusals(g *guard.Guard) func() { return func() { g.Count("handshakes") } }
+// refusedBy returns what counts a handshake that is refused to somebody whom a guard has let in.
+func refusedBy(g *guard.Guard) func() { return func() { g.Count("handshakes") } }

@@ -149,13 +149,14 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.tls, err = cfg.TLS.load(cfg.Log); err != nil {
 		return err
 	}
-	peers := identity.ServerBy(func(c net.Conn) *identity.TLS { return d.linked.tlsFor(c.RemoteAddr()) }, cfg.Log, refusals(d.guards.peers))
+	peers := identity.ServerBy(func(c net.Conn) *identity.TLS { return d.linked.tlsFor(c.RemoteAddr()) }, cfg.Log, refusedBy(d.guards.peers))
 	d.peers = peerServer(cfg.Log, peers, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.denied, Reached: d.reached,
 		SpansLost: d.spansLost, Explain: d.explain, Reloads: d.reloadFor, Insecure: d.insecure,
 		Configuration: func() string { return *d.shown.Load() },
 	}
+	who := identity.Server(d.tls, cfg.Log, refusedBy(d.guards.programs))
 	d.shown.Store(&cfg.Shown)
 	if d.tls != nil {
 		d.admin.CertificateExpires = d.tls.ValidUntil
@@ -163,7 +164,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openFlight(); err != nil {
 		return err
 	}
-	d.api = apiServer(cfg.Log, identity.Server(d.tls, cfg.Log, refusals(d.guards.programs)), rpcs, &authoriser{&d.rules, cfg.IdentityOf, d.guards.programs.Count}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, append(d.guards.programs.ServerOptions(wire.Codec), d.tracesOption...)...)
+	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf, d.guards.programs.Count}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, append(d.guards.programs.ServerOptions(wire.Codec), d.tracesOption...)...)
 	d.api.health.Alive = d.Alive
 	if err := d.openLinks(ctx); err != nil {
 		return err

@@ -91,7 +91,7 @@ func (k *Ksock) full() cause {
 
 // refuse counts the errno with which a send has failed; others are no refusals.
 func (c *counts) refuse(err error) {
-	errno, ok := err.(syscall.Errno) //nolint:errorlint // one that is wrapped is EAGAIN
+	errno, ok := err.(syscall.Errno) // one that is wrapped is EAGAIN
 	if !ok || errno == syscall.EAGAIN {
 		return
 	}

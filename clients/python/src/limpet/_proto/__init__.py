@@ -1,0 +1,1 @@
+"""The contract of limpetd, made by clients/python/generate."""
