@@ -30,6 +30,9 @@ type judgedDevice struct {
 
 func newJudgedDevice(t *testing.T, all ...rules.Rule) *judgedDevice {
 	t.Helper()
+	if kbusdev.HostLayout.PointerSize != 8 {
+		t.Skip("the requests are those of a 64-bit machine")
+	}
 	d := &judgedDevice{t: t, r: unmounted(t)}
 	s := d.r.d.server
 	s.by = CUSE // what an ioctl points to comes with it
