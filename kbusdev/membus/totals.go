@@ -1,6 +1,7 @@
 package membus
 
 import (
+	"errors"
 	"maps"
 	"syscall"
 )
@@ -91,8 +92,11 @@ func (k *Ksock) full() cause {
 
 // refuse counts the errno with which a send has failed; others are no refusals.
 func (c *counts) refuse(err error) {
-	errno, ok := err.(syscall.Errno) // one that is wrapped is EAGAIN
-	if !ok || errno == syscall.EAGAIN {
+	if err == nil { // most often: errors.As needs memory
+		return
+	}
+	var errno syscall.Errno
+	if !errors.As(err, &errno) || errno == syscall.EAGAIN {
 		return
 	}
 	if c.refused == nil {
