@@ -433,7 +433,7 @@ type ExplainRulesRequest struct {
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// The link by which somebody comes, which may have rules of its own: the name of one that is
 	// dialled, or "listen ADDRESS"; empty is by none of those, as programs come.
-	Link          string `protobuf:"bytes,10,opt,name=link,proto3" json:"link,omitempty"`
+	Link          string `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -557,7 +557,7 @@ type RuleVerdict struct {
 	// The rule that decides, counted from 1; 0 if none matches, and if there are none.
 	Rule uint32 `protobuf:"varint,4,opt,name=rule,proto3" json:"rule,omitempty"`
 	// Whether it is one of the link's own, which are counted by themselves.
-	OfLink bool `protobuf:"varint,10,opt,name=of_link,json=ofLink,proto3" json:"of_link,omitempty"`
+	OfLink bool `protobuf:"varint,6,opt,name=of_link,json=ofLink,proto3" json:"of_link,omitempty"`
 	// That rule on one line, or in words that there is none.
 	Text          string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -851,7 +851,7 @@ type GetStatusRequest struct {
 	// The next_page_token of the answer before; empty for the first page.
 	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Tell the configuration too.
-	Configuration bool `protobuf:"varint,40,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	Configuration bool `protobuf:"varint,5,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1057,13 +1057,13 @@ type GetStatusResponse struct {
 	// started.
 	ApiDenied uint64 `protobuf:"varint,12,opt,name=api_denied,json=apiDenied,proto3" json:"api_denied,omitempty"`
 	// How many trace spans have not reached their collector since the daemon started.
-	TraceSpansLost uint64 `protobuf:"varint,30,opt,name=trace_spans_lost,json=traceSpansLost,proto3" json:"trace_spans_lost,omitempty"`
+	TraceSpansLost uint64 `protobuf:"varint,13,opt,name=trace_spans_lost,json=traceSpansLost,proto3" json:"trace_spans_lost,omitempty"`
 	// Every setting, as the configuration file would have it (YAML), with a comment that says
 	// where each comes from; only if asked for. It has the names of files, and nothing of what
 	// is in them.
-	Configuration string `protobuf:"bytes,40,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	Configuration string `protobuf:"bytes,14,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	// When the certificate is over that the daemon shows over TCP; absent without TLS.
-	CertificateExpires *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=certificate_expires,json=certificateExpires,proto3" json:"certificate_expires,omitempty"`
+	CertificateExpires *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=certificate_expires,json=certificateExpires,proto3" json:"certificate_expires,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1307,10 +1307,10 @@ type LinkStatus struct {
 	Dialled bool `protobuf:"varint,16,opt,name=dialled,proto3" json:"dialled,omitempty"`
 	// Why it is not up, in a word, if one of its ends has said so: the name of an ErrorCode,
 	// such as "loop" or "same network id". Empty if it is up, and for other reasons.
-	ErrorCode string `protobuf:"bytes,40,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	ErrorCode string `protobuf:"bytes,17,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
 	// The version of limpetd that the peer says it is, when the link has been up; empty if it
 	// has not said.
-	PeerVersion   string `protobuf:"bytes,41,opt,name=peer_version,json=peerVersion,proto3" json:"peer_version,omitempty"`
+	PeerVersion   string `protobuf:"bytes,18,opt,name=peer_version,json=peerVersion,proto3" json:"peer_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1605,7 +1605,7 @@ type LinkCounts struct {
 	// reason.
 	Lost map[string]uint64 `protobuf:"bytes,22,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// The most messages that our Ksock's queue takes; 0 if there is no epoch.
-	QueueBound    uint64 `protobuf:"varint,40,opt,name=queue_bound,json=queueBound,proto3" json:"queue_bound,omitempty"`
+	QueueBound    uint64 `protobuf:"varint,23,opt,name=queue_bound,json=queueBound,proto3" json:"queue_bound,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1823,8 +1823,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x13ExplainRulesRequest\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
-	"\x04link\x18\n" +
-	" \x01(\tR\x04link\"e\n" +
+	"\x04link\x18\x03 \x01(\tR\x04link\"e\n" +
 	"\x14ExplainRulesResponse\x127\n" +
 	"\bverdicts\x18\x01 \x03(\v2\x1b.kbus.limpet.v1.RuleVerdictR\bverdicts\x12\x14\n" +
 	"\x05rules\x18\x02 \x01(\rR\x05rules\"\x98\x01\n" +
@@ -1833,8 +1832,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n" +
 	"\aallowed\x18\x03 \x01(\bR\aallowed\x12\x12\n" +
 	"\x04rule\x18\x04 \x01(\rR\x04rule\x12\x17\n" +
-	"\aof_link\x18\n" +
-	" \x01(\bR\x06ofLink\x12\x12\n" +
+	"\aof_link\x18\x06 \x01(\bR\x06ofLink\x12\x12\n" +
 	"\x04text\x18\x05 \x01(\tR\x04text\"'\n" +
 	"\x11WatchLinksRequest\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\tR\x04link\"v\n" +
@@ -1852,7 +1850,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\x12$\n" +
-	"\rconfiguration\x18( \x01(\bR\rconfiguration\"[\n" +
+	"\rconfiguration\x18\x05 \x01(\bR\rconfiguration\"[\n" +
 	"\x10DrainLinkRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"3\n" +
@@ -1879,9 +1877,9 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x0ebounds_reached\x18\v \x03(\v2\x1c.kbus.limpet.v1.BoundReachedR\rboundsReached\x12\x1d\n" +
 	"\n" +
 	"api_denied\x18\f \x01(\x04R\tapiDenied\x12(\n" +
-	"\x10trace_spans_lost\x18\x1e \x01(\x04R\x0etraceSpansLost\x12$\n" +
-	"\rconfiguration\x18( \x01(\tR\rconfiguration\x12K\n" +
-	"\x13certificate_expires\x18) \x01(\v2\x1a.google.protobuf.TimestampR\x12certificateExpires\"L\n" +
+	"\x10trace_spans_lost\x18\r \x01(\x04R\x0etraceSpansLost\x12$\n" +
+	"\rconfiguration\x18\x0e \x01(\tR\rconfiguration\x12K\n" +
+	"\x13certificate_expires\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x12certificateExpires\"L\n" +
 	"\fBoundReached\x12\x10\n" +
 	"\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n" +
 	"\x05bound\x18\x02 \x01(\tR\x05bound\x12\x14\n" +
@@ -1908,8 +1906,8 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\bidentity\x18\x0f \x01(\tR\bidentity\x12\x18\n" +
 	"\adialled\x18\x10 \x01(\bR\adialled\x12\x1d\n" +
 	"\n" +
-	"error_code\x18( \x01(\tR\terrorCode\x12!\n" +
-	"\fpeer_version\x18) \x01(\tR\vpeerVersion\"\xbb\x01\n" +
+	"error_code\x18\x11 \x01(\tR\terrorCode\x12!\n" +
+	"\fpeer_version\x18\x12 \x01(\tR\vpeerVersion\"\xbb\x01\n" +
 	"\x04Drop\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
 	"\tfrom_peer\x18\x02 \x01(\bR\bfromPeer\x12\x16\n" +
@@ -1943,7 +1941,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\ato_peer\x18\x14 \x01(\x04R\x06toPeer\x12\x18\n" +
 	"\aresyncs\x18\x15 \x01(\x04R\aresyncs\x128\n" +
 	"\x04lost\x18\x16 \x03(\v2$.kbus.limpet.v1.LinkCounts.LostEntryR\x04lost\x12\x1f\n" +
-	"\vqueue_bound\x18( \x01(\x04R\n" +
+	"\vqueue_bound\x18\x17 \x01(\x04R\n" +
 	"queueBound\x1a?\n" +
 	"\x11FromBusEndedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -445,7 +445,7 @@ type Greeting struct {
 	ExpectedSequence uint64 `protobuf:"varint,12,opt,name=expected_sequence,json=expectedSequence,proto3" json:"expected_sequence,omitempty"`
 	// The version of the sender's program, for people: at most 64 bytes, and empty if it does
 	// not say. Nothing depends on it.
-	Software      string `protobuf:"bytes,40,opt,name=software,proto3" json:"software,omitempty"`
+	Software      string `protobuf:"bytes,13,opt,name=software,proto3" json:"software,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1376,7 +1376,7 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\v \x01(\fR\tsessionId\x12+\n" +
 	"\x11expected_sequence\x18\f \x01(\x04R\x10expectedSequence\x12\x1a\n" +
-	"\bsoftware\x18( \x01(\tR\bsoftware\"u\n" +
+	"\bsoftware\x18\r \x01(\tR\bsoftware\"u\n" +
 	"\x05Batch\x12%\n" +
 	"\x0efirst_sequence\x18\x01 \x01(\x04R\rfirstSequence\x123\n" +
 	"\bmessages\x18\x02 \x03(\v2\x17.kbus.limpet.v1.MessageR\bmessages\x12\x10\n" +
