@@ -17,8 +17,8 @@ func BuildLimpetd(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("looking for the source of limpetd: %w; call this in its folder bench, or give -limpetd PATH", err)
 	}
 	path := filepath.Join(dir, "limpetd")
-	build := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/limpetd")
-	build.Env = append(build.Environ(), "CGO_ENABLED=0") // as it is released
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-o", path, "./cmd/limpetd") // as it is released
+	build.Env = append(build.Environ(), "CGO_ENABLED=0")
 	build.Dir = strings.TrimSpace(string(root))
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building limpetd: %w\n%s", err, out)

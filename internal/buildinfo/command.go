@@ -11,8 +11,7 @@ import (
 // one line, or JSON with --json, the program's own flag if it has one.
 func AddTo(root *cobra.Command) {
 	info := Read()
-	root.Version = info.String()
-	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	addFlag(root, info)
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, and what it was built from",
@@ -29,4 +28,23 @@ func AddTo(root *cobra.Command) {
 		cmd.Flags().Bool("json", false, "print JSON")
 	}
 	root.AddCommand(cmd)
+}
+
+// addFlag is what cobra does for a command with a Version, but for the words. Cobra takes other
+// words from a template, and a program with templates keeps all methods that it could call: 3 MB
+// of limpetd.
+func addFlag(root *cobra.Command, info Info) {
+	shown := root.Flags().Bool("version", false, "print the version")
+	run := root.RunE
+	root.RunE = func(cmd *cobra.Command, words []string) error {
+		switch {
+		case *shown:
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), root.Name(), info)
+			return err
+		case run == nil:
+			return cmd.Help()
+		default:
+			return run(cmd, words)
+		}
+	}
 }
