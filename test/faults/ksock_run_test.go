@@ -17,7 +17,7 @@ import (
 func TestPrograms(t *testing.T) {
 	seeds, beside := 6, 6
 	if asked("long") {
-		seeds, beside = 150, 10
+		seeds, beside = 100, 10
 	}
 	var all []*ksockSchedule
 	for seed := range uint64(seeds) {
