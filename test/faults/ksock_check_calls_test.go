@@ -171,7 +171,8 @@ func (tr *ksockTrace) healthy(d *ksockDiary, q *saying, until time.Duration) boo
 		if !fit || ready == 0 || ready >= q.At || r.when(isOver) != 0 || r.ended() <= until {
 			return false
 		}
-		return !tr.diedBetween(r.home, ready, until) // it may be killed before it learns of that
+		// One that was killed may not have learned before that its Ksock was over.
+		return !tr.diedBetween(r.home, ready, until) && (r.killed == 0 || !tr.mayBeLost(r))
 	})
 }
 

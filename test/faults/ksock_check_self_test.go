@@ -286,6 +286,9 @@ func TestKsockChecks(t *testing.T) {
 			t.notes = slices.DeleteFunc(t.notes, func(n note) bool { return n.At < 78 })
 			t.write(note{At: 76, Since: 76, What: hasOpened, Key: t.name, To: 1})
 		}), ""},
+		{"refused, for its replier was over and killed before it knew", both(later, refused("EADDRNOTAVAIL"), replierDied, func(tr *ksockTrace) {
+			tr.touched["r0"], tr.grace = true, shortGrace
+		}), ""},
 		{"refused, but its replier was killed later", both(later, refused("EADDRNOTAVAIL"), replierDied), "refused with EADDRNOTAVAIL"},
 		{"refused by a full replier", both(refused("EBUSY"), small("r0")), ""},
 		{"refused by a replier with room", refused("EBUSY"), "refused with EBUSY"},

@@ -54,7 +54,7 @@ func (tr *ksockTrace) checkEnd(d *ksockDiary) (bad []string) {
 		return x.home == d.home && x.to > opened.Since && (ended == 0 || x.from < ended)
 	})
 	survived := slices.ContainsFunc(tr.deaths, func(x ksockDeath) bool { return x.home == d.home && x.from > opened.At && d.when(isClosed) > x.from })
-	mayBeLost := tr.touched[d.program] && (tr.grace < longGrace || tr.lenient)
+	mayBeLost := tr.mayBeLost(d)
 	over := d.find(isOver)
 	switch {
 	case ended == 0:
@@ -248,6 +248,11 @@ func (tr *ksockTrace) firstHeardSince(l, s *ksockDiary) (first time.Duration) {
 		}
 	}
 	return first
+}
+
+// mayBeLost reports whether a fault of a Ksock's stream may have lasted longer than the grace.
+func (tr *ksockTrace) mayBeLost(d *ksockDiary) bool {
+	return tr.touched[d.program] && (tr.grace < longGrace || tr.lenient)
 }
 
 // diedBetween reports whether a daemon died between two times.
