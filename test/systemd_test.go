@@ -115,7 +115,8 @@ func property(t *testing.T, unit, name string) string {
 
 // upgradeUnderLoad installs the new package, which restarts the hub, and restarts the leaf,
 // while a program on the hub's bus asks one on the leaf's at a steady rate. Whoever is told
-// that a request never ran asks again; in the end each has been carried out once.
+// that a request never ran asks again; in the end each has been carried out once, but those of
+// which the asker was told that they may have run, for the bus was closed: not twice.
 func upgradeUnderLoad(t *testing.T, hub, leaf *client.Bus) {
 	var mu sync.Mutex
 	ran := make(map[string]int)
@@ -140,7 +141,7 @@ func upgradeUnderLoad(t *testing.T, hub, leaf *client.Bus) {
 			r.Close()
 		}
 	})
-	asked, again, slowest := 0, 0, time.Duration(0)
+	asked, again, slowest, unsure := 0, 0, time.Duration(0), make(map[int]bool)
 	ask := func(n int) {
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -152,6 +153,11 @@ func upgradeUnderLoad(t *testing.T, hub, leaf *client.Bus) {
 			mu.Lock()
 			if err == nil && string(r.Data) == string(data) {
 				slowest = max(slowest, time.Since(begun))
+				mu.Unlock()
+				return
+			}
+			if errors.Is(err, client.ErrMayHaveRun) {
+				unsure[n] = true
 				mu.Unlock()
 				return
 			}
@@ -201,7 +207,7 @@ func upgradeUnderLoad(t *testing.T, hub, leaf *client.Bus) {
 	}
 	over()
 	for n := range asked {
-		if times := ran[strconv.Itoa(n)]; times != 1 {
+		if times := ran[strconv.Itoa(n)]; times != 1 && (times != 0 || !unsure[n]) {
 			t.Errorf("request %d was carried out %d times", n, times)
 		}
 	}
@@ -210,7 +216,7 @@ func upgradeUnderLoad(t *testing.T, hub, leaf *client.Bus) {
 			t.Errorf("version %q answers, %v", st.GetVersion(), err)
 		}
 	}
-	t.Logf("%d requests, each carried out and answered once; %d were asked again because they never ran, the slowest took %v", asked, again, slowest)
+	t.Logf("%d requests, each answered, and carried out once; of %d the answer was that they may have run; %d were asked again because they never ran, the slowest took %v", asked, len(unsure), again, slowest)
 }
 
 // reloadsByUnit has a changed configuration taken, and a wrong one refused.
