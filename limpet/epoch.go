@@ -66,7 +66,7 @@ type Epoch struct {
 	carried  []link.Outgoing
 	carrying int // the bytes of that
 
-	restarted map[uint32]uint64 // networks with another daemon than before, see Restarted
+	restarted map[uint32]uint64 // networks with another daemon than before, and what had been sent then
 }
 
 // EpochConfig is what an epoch is made with.

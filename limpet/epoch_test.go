@@ -308,7 +308,8 @@ func TestNotAgainFromADaemonThatIsGone(t *testing.T) {
 			e := begin(t, nil)
 			e.FromBus(now, []*kbusdev.Message{news(8, 1), news(9, 2)})
 			hand(e)
-			e.Restarted(now, 9)
+			e.Restarted(now, []uint32{7, 9})
+			e.Restarted(now, []uint32{6}) // of which there is nothing
 			e.FromBus(now, []*kbusdev.Message{news(9, 3)})
 			hand(e)
 			e.FromBus(now, []*kbusdev.Message{news(9, 4)})
@@ -321,7 +322,7 @@ func TestNotAgainFromADaemonThatIsGone(t *testing.T) {
 			hand(e)
 			e.FromBus(now, []*kbusdev.Message{news(9, 3)})
 			end(e)
-			e.Restarted(now, 9)
+			e.Restarted(now, []uint32{7, 9})
 			return e
 		}, []uint32{81, 93}},
 		{"between sessions", func(t *testing.T) *limpet.Epoch {
@@ -329,7 +330,7 @@ func TestNotAgainFromADaemonThatIsGone(t *testing.T) {
 			e.FromBus(now, []*kbusdev.Message{news(8, 1), news(9, 2)})
 			hand(e)
 			end(e)
-			kept := limpet.LoseRestarted(e.Carried(), 9, lost)
+			kept := limpet.LoseRestarted(e.Carried(), []uint32{9}, lost)
 			e = begin(t, kept)
 			end(e)
 			return e
@@ -340,7 +341,7 @@ func TestNotAgainFromADaemonThatIsGone(t *testing.T) {
 			hand(e)
 			end(e)
 			e = begin(t, e.Carried())
-			e.Restarted(now, 9)
+			e.Restarted(now, []uint32{7, 9})
 			e.FromBus(now, []*kbusdev.Message{news(9, 2)}) // another one
 			end(e)
 			return e

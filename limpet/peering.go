@@ -259,15 +259,15 @@ func (p *Peering) epochOver(l *live) {
 	l.log.Log(context.Background(), level, "link down", "reason", why, "requests_cut_off", cutOff, "kept_for_the_next", kept)
 }
 
-// restarted tells the epoch, or what is kept for the next, that the daemon of a network is
-// another one. node.mu is held.
-func (p *Peering) restarted(network uint32) {
+// restarted tells the epoch, or what is kept for the next, that the daemons of networks are
+// others. node.mu is held.
+func (p *Peering) restarted(networks []uint32) {
 	l := p.current
 	if l == nil {
-		p.carried = LoseRestarted(p.carried, network, &p.totals)
+		p.carried = LoseRestarted(p.carried, networks, &p.totals)
 		return
 	}
-	l.with(func(e *Epoch) { e.Restarted(time.Now(), network) })
+	l.with(func(e *Epoch) { e.Restarted(time.Now(), networks) })
 }
 
 // keep stops the timer that would have the peering forgotten. node.mu is held.

@@ -52,13 +52,17 @@ func (n *Node) leave(p *Peering) {
 // forgetRestarted forgets the ids of networks whose daemon is a new one: its machine may
 // have been started again, and the serial numbers with it.
 func (n *Node) forgetRestarted() {
-	for _, id := range n.reach.Restarted() {
-		n.idsMu.Lock()
+	networks := n.reach.Restarted()
+	if len(networks) == 0 {
+		return
+	}
+	n.idsMu.Lock()
+	for _, id := range networks {
 		n.ids.Forget(id)
-		n.idsMu.Unlock()
-		for _, p := range n.peerings {
-			p.restarted(id)
-		}
+	}
+	n.idsMu.Unlock()
+	for _, p := range n.peerings {
+		p.restarted(networks)
 	}
 }
 

@@ -1,7 +1,6 @@
 package limpet
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -14,21 +13,31 @@ import (
 // before must not get that again from an earlier session: it would be heard twice. So what
 // the peer may have of it, and has not acknowledged, counts as lost with the link.
 
-// Restarted notes that the daemon of a network is another one than before, at a moment
-// before the peer is told so.
-func (e *Epoch) Restarted(now time.Time, network uint32) {
-	acked := e.session.Acknowledged()
-	maps.DeleteFunc(e.restarted, func(_ uint32, sent uint64) bool { return sent <= acked })
-	if e.restarted == nil {
-		e.restarted = make(map[uint32]uint64)
+// Restarted notes that the daemons of networks, which are sorted, are others than before, at a
+// moment before the peer is told so. It looks once at what the peer has not acknowledged,
+// however many networks there are, and remembers no more of them than that has.
+func (e *Epoch) Restarted(now time.Time, networks []uint32) {
+	if e.carried = LoseRestarted(e.carried, networks, e.counts); e.answered {
+		return // what was not acknowledged is in carried
 	}
-	e.restarted[network] = e.session.Stats().Sent
-	e.carried = LoseRestarted(e.carried, network, e.counts)
-	if e.why != nil {
+	sent := e.session.Stats().Sent
+	held := make(map[uint32]uint64)
+	e.session.Unacknowledged(func(out *link.Outgoing, handed bool) {
+		if !handed && !out.Again {
+			return
+		}
+		id := out.Msg.ID.Network
+		if among(networks, id) {
+			held[id] = sent
+		} else if before, ok := e.restarted[id]; ok {
+			held[id] = before
+		}
+	})
+	if e.restarted = held; e.why != nil {
 		return
 	}
 	e.withdraw(now, func(out *link.Outgoing, _ time.Time) bool {
-		if !out.Again || out.Msg.ID.Network != network {
+		if !out.Again || !among(networks, out.Msg.ID.Network) {
 			return false
 		}
 		e.counts.fromBus(translate.LinkLost, &out.Msg)
@@ -37,15 +46,21 @@ func (e *Epoch) Restarted(now time.Time, network uint32) {
 }
 
 // LoseRestarted returns what is left for a peer's next epoch, of what was Carried from the
-// last one, when the daemon of a network is another one. It counts what is lost.
-func LoseRestarted(carried []link.Outgoing, network uint32, totals *Totals) []link.Outgoing {
+// last one, when the daemons of networks, which are sorted, are others. It counts what is
+// lost. carried is not to be used any more.
+func LoseRestarted(carried []link.Outgoing, networks []uint32, totals *Totals) []link.Outgoing {
 	return slices.DeleteFunc(carried, func(out link.Outgoing) bool {
-		if !out.Again || out.Msg.ID.Network != network {
+		if !out.Again || !among(networks, out.Msg.ID.Network) {
 			return false
 		}
 		totals.fromBus(translate.LinkLost, &out.Msg)
 		return true
 	})
+}
+
+func among(networks []uint32, id uint32) bool {
+	_, found := slices.BinarySearch(networks, id)
+	return found
 }
 
 // heardTwice reports whether the peer may have a message of a daemon that is gone, and

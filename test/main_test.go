@@ -1,12 +1,11 @@
 package test
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/kbus-limpet/limpet/internal/built"
 )
 
 // patience bounds what a test waits for. It is much longer than anything takes, also on a
@@ -22,27 +21,5 @@ func long() bool { return os.Getenv("LIMPET_TEST") == "long" }
 
 func TestMain(m *testing.M) {
 	makeAttack()
-	code, err := buildAndRun(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func buildAndRun(m *testing.M) (int, error) {
-	if binaries = os.Getenv("LIMPET_BINARIES"); binaries != "" { // where nothing can be built
-		return m.Run(), nil
-	}
-	dir, err := os.MkdirTemp("", "limpet-test-")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "../cmd/...")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("building the programs: %w\n%s", err, out)
-	}
-	binaries = dir
-	return m.Run(), nil
+	os.Exit(built.Run(m, func(folder string) { binaries = folder }, "limpetd", "limpetctl", "kbusd"))
 }

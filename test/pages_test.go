@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -226,7 +225,7 @@ func (h *host) run(t *testing.T, s pageStep) {
 	if stays.MatchString(s.command) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cmd := h.command(ctx, s.command)
-		out := new(lockedText)
+		out := new(lockedBuffer)
 		cmd.Stdout, cmd.Stderr = out, out
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 		cmd.WaitDelay = pageLimit
@@ -293,22 +292,4 @@ func printed(text string) *regexp.Regexp {
 		all.WriteString(strings.ReplaceAll(exact, "  ", ` +`) + ` *\n`)
 	}
 	return regexp.MustCompile(all.String() + `\z`)
-}
-
-// A lockedText may be written to while it is read.
-type lockedText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lockedText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

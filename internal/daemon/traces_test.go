@@ -270,6 +270,17 @@ func TestRequestOverThreeBusesIsOneTree(t *testing.T) {
 	})
 }
 
+// answerAll answers each request, until the replier is closed.
+func answerAll(replier *client.Replier) {
+	for {
+		q, err := replier.Recv()
+		if err != nil {
+			return
+		}
+		_ = replier.Reply(q, "", nil)
+	}
+}
+
 // Without sampling there is no span, and without an endpoint nobody is asked.
 func TestNothingIsSampled(t *testing.T) {
 	c := collect(t)
@@ -279,15 +290,7 @@ func TestNothingIsSampled(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.waitReplier("$.Ask")
-	go func() {
-		for {
-			q, err := replier.Recv()
-			if err != nil {
-				return
-			}
-			_ = replier.Reply(q, "", nil)
-		}
-	}()
+	go answerAll(replier)
 	for range 10 {
 		if _, err := first.bus.Call(t.Context(), &kbusdev.Message{Name: "$.Ask"}); err != nil {
 			t.Fatal(err)
@@ -314,15 +317,7 @@ func TestCollectorIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.waitReplier("$.Ask")
-	go func() {
-		for {
-			q, err := replier.Recv()
-			if err != nil {
-				return
-			}
-			_ = replier.Reply(q, "", nil)
-		}
-	}()
+	go answerAll(replier)
 	ask := func() (lost uint64) {
 		if _, err := a.bus.Call(t.Context(), &kbusdev.Message{Name: "$.Ask"}); err != nil {
 			t.Fatal(err)

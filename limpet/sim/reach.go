@@ -43,15 +43,19 @@ func (p *peering) join(g *link.Greeting) error {
 }
 
 func (n *node) forgetRestarted() {
-	for _, id := range n.reach.Restarted() {
+	networks := n.reach.Restarted()
+	if len(networks) == 0 {
+		return
+	}
+	for _, id := range networks {
 		n.ids.Forget(id)
-		for _, p := range n.peerings {
-			if p.current != nil {
-				p.current.Restarted(n.w.now, id)
-				p.current.touch()
-			} else {
-				p.carried = limpet.LoseRestarted(p.carried, id, &p.totals)
-			}
+	}
+	for _, p := range n.peerings {
+		if p.current != nil {
+			p.current.Restarted(n.w.now, networks)
+			p.current.touch()
+		} else {
+			p.carried = limpet.LoseRestarted(p.carried, networks, &p.totals)
 		}
 	}
 }

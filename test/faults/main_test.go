@@ -2,12 +2,12 @@ package faults
 
 import (
 	"flag"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/kbus-limpet/limpet/internal/built"
 )
 
 var (
@@ -26,27 +26,5 @@ func TestMain(m *testing.M) {
 		os.Exit(runProgram(text))
 	}
 	flag.Parse()
-	code, err := buildAndRun(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func buildAndRun(m *testing.M) (int, error) {
-	if dir := os.Getenv("LIMPET_BINARIES"); dir != "" { // where nothing can be built
-		limpetdBin = filepath.Join(dir, "limpetd")
-		return m.Run(), nil
-	}
-	dir, err := os.MkdirTemp("", "limpet-faults-")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	limpetdBin = filepath.Join(dir, "limpetd")
-	if out, err := exec.Command("go", "build", "-o", limpetdBin, "../../cmd/limpetd").CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("building limpetd: %w\n%s", err, out)
-	}
-	return m.Run(), nil
+	os.Exit(built.Run(m, func(folder string) { limpetdBin = filepath.Join(folder, "limpetd") }, "limpetd"))
 }
