@@ -31,7 +31,7 @@ func (e *Epoch) ForetellFromBus(m *kbusdev.Message) Foretold {
 	fx := e.rules.ForetellFromBus(m)
 	f := Foretold{Message: fx.Msg, Stop: stopOf(&fx), effect: fx}
 	if !m.WantsUsToReply() {
-		f.Rule = judgement(e.cfg.Rules, rules.Listen, m.Name)
+		f.Rule = JudgementOf(e.cfg.Rules, rules.Listen, m.Name)
 	}
 	if f.Stop != nil {
 		return f
@@ -76,7 +76,7 @@ func (e *Epoch) ForetellFromPeer(now time.Time, m *kbusdev.Message) Foretold {
 		if m.IsRequest() && m.WantsUsToReply() {
 			action = rules.Request
 		}
-		f.Rule = judgement(e.cfg.Rules, action, named.Name)
+		f.Rule = JudgementOf(e.cfg.Rules, action, named.Name)
 	}
 	return f
 }
@@ -104,8 +104,8 @@ func stopOf(fx *translate.Effect) *explain.Stop {
 	}
 }
 
-// judgement returns what rules say; nil without rules.
-func judgement(p *rules.Policy, a rules.Action, name string) *explain.Judgement {
+// JudgementOf returns what rules say of an action with messages of a name; nil without rules.
+func JudgementOf(p *rules.Policy, a rules.Action, name string) *explain.Judgement {
 	if p == nil {
 		return nil
 	}

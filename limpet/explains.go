@@ -165,7 +165,7 @@ func (l *live) answer(now time.Time, q *explain.Question) {
 		return
 	}
 	root, asks := ForetellBrought(n.site(), now, l.ksock.ID(), q.Message, q.Hops, q.Bytes)
-	if administers, _ := l.peerMay(""); !administers {
+	if !l.administers() {
 		asks = slices.DeleteFunc(asks, func(a explain.Ask) bool { return !a.Branch.Request }) // it is not told of the others
 	}
 	x.mu.Lock()
@@ -174,23 +174,24 @@ func (l *live) answer(now time.Time, q *explain.Question) {
 	x.carry(out)
 }
 
-// forPeer returns what the peer of an epoch may be told of a hop. Whoever may administer this
-// daemon is told all.
-func (l *live) forPeer(h *explain.Hop) *explain.Hop {
-	administers, wanted := l.peerMay(h.Message.Name)
-	if administers {
-		return h
-	}
-	return ForStranger(h, wanted)
-}
-
-// peerMay reports whether the peer may administer this daemon, and whether it is told that
-// somebody wants to hear messages of a name.
-func (l *live) peerMay(name string) (administer, wanted bool) {
-	p, n := l.peering, l.peering.node
+// administers reports whether the peer of an epoch may administer this daemon.
+func (l *live) administers() bool {
+	n := l.peering.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return p.policy.Admin().Allow, !n.watching || n.interest.Wants(tableSource(p), name)
+	return l.peering.policy.Admin().Allow
+}
+
+// forPeer returns what the peer may be told of a hop. Whoever may administer this daemon is
+// told all.
+func (l *live) forPeer(h *explain.Hop) *explain.Hop {
+	if l.administers() {
+		return h
+	}
+	n, name := l.peering.node, h.Message.Name
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return ForStranger(h, kbusdev.CheckName(name) == nil && (!n.watching || n.interest.Wants(tableSource(l.peering), name)))
 }
 
 func (l *live) say(f link.Frame) { l.with(func(e *Epoch) { e.Say(f) }) }

@@ -58,7 +58,7 @@ func ForetellSent(s Site, by Sender, m kbusdev.Message, hops, bytes uint32) (*ex
 	if m.IsRequest() {
 		action = rules.Request
 	}
-	h.Rule = judgement(by.Rules, action, m.Name)
+	h.Rule = JudgementOf(by.Rules, action, m.Name)
 	if !by.Rules.Sends(&m) {
 		h.Stop = &explain.Stop{Reason: translate.Denied.String(), Errno: kbusdev.ErrnoName(syscall.EADDRNOTAVAIL)}
 		return h, nil
