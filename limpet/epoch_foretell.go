@@ -90,6 +90,14 @@ func (e *Epoch) ForetellRefusal(f *Foretold, errno syscall.Errno) *explain.Stop 
 	return stop
 }
 
+// unheard returns why our Ksock does not listen to messages of a name.
+func (e *Epoch) unheard(name string) translate.Reason {
+	if !kbusdev.Matches(e.cfg.Pattern, name) {
+		return translate.OutsidePattern
+	}
+	return translate.Unwanted
+}
+
 // Unbound returns what the peer says is bound there, would match a name, and is not bound
 // here; false if there is nothing.
 func (e *Epoch) Unbound(name string) (translate.Claim, bool) { return e.rules.Unbound(name) }

@@ -106,7 +106,7 @@ func (n *Node) foretell(now time.Time, q *Query) (*explain.Hop, []explain.Ask, e
 	if q.Link == "" {
 		m := q.Message
 		if m.IsRequest() && m.FinalTo.Local != 0 && m.To == 0 {
-			m.To = s.standsFor(m.FinalTo)
+			m.To = s.standsFor(&m)
 		}
 		root, asks := ForetellSent(s, q.Sender, m, explain.MaxHops, explain.MaxOperator)
 		return root, asks, nil
@@ -123,6 +123,9 @@ func (n *Node) foretell(now time.Time, q *Query) (*explain.Hop, []explain.Ask, e
 		m.ID.Network, m.OrigFrom.Network = from, from
 		if m.IsRequest() {
 			m.Flags |= kbusdev.WantYouToReply
+		}
+		if m.FinalTo.Local != 0 && m.To == 0 {
+			m.To = m.FinalTo.Local // on the peer's bus it is a Ksock that means nothing here
 		}
 		root, asks := ForetellBrought(s, now, l.Ksock, m, explain.MaxHops, explain.MaxOperator)
 		return root, asks, nil
@@ -348,22 +351,24 @@ func (l *siteLimpet) ask(f func(Limpet)) {
 	f(asked)
 }
 
-// standsFor returns the Ksock on this bus that a request for a replier, perhaps far away,
-// would be sent to; 0 if there is none.
-func (s *nodeSite) standsFor(a kbusdev.Address) kbusdev.KsockID {
-	if a.Network == 0 || a.Network == s.node.networkID {
-		return a.Local
+// standsFor returns the Ksock on this bus that a request that insists on a replier, perhaps far
+// away, would be sent to: that replier's own, or the limpet's behind which its network lies,
+// or, if that is not known yet, whoever replies here to the name.
+func (s *nodeSite) standsFor(m *kbusdev.Message) kbusdev.KsockID {
+	n, network := s.node, m.FinalTo.Network
+	if network == 0 || network == n.networkID {
+		return m.FinalTo.Local
 	}
-	n := s.node
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, p := range n.peerings {
-		if p.current == nil {
-			continue
-		}
-		if p.peer.NetworkID == a.Network || slices.ContainsFunc(n.reach.Brings(p.key), func(b topology.Network) bool { return b.ID == a.Network }) {
-			return p.current.ksock.ID()
-		}
+	key, reached := n.reach.By(network)
+	var l *live
+	if p := n.peerings[key]; reached && p != nil {
+		l = p.current
 	}
-	return 0
+	n.mu.Unlock()
+	if l != nil {
+		return l.ksock.ID()
+	}
+	route, _ := s.Route(0, m)
+	return route.Replier.Ksock
 }

@@ -134,12 +134,12 @@ func (v *vision) send(from kbusdev.KsockID, refused func(syscall.Errno) *explain
 		}
 		return nil
 	}
-	v.give(&route)
+	v.give(from, &route)
 	return v.asks
 }
 
 // give notes who gets the message, and where it goes on.
-func (v *vision) give(route *kbusdev.Route) {
+func (v *vision) give(from kbusdev.KsockID, route *kbusdev.Route) {
 	h := v.hop
 	limpets := make(map[kbusdev.KsockID]bool) // whose branch is there
 	add := func(r kbusdev.Recipient, request bool) explain.Recipient {
@@ -173,8 +173,11 @@ func (v *vision) give(route *kbusdev.Route) {
 	}
 	if !h.Message.IsRequest() {
 		v.site.Limpets(func(l Limpet) {
-			if l.Epoch == nil {
+			switch {
+			case l.Epoch == nil:
 				v.add(explain.Branch{Link: l.Name, Network: l.Peer, End: explain.NotLinked, Why: explain.Clip(l.Why)})
+			case l.Ksock != from && !limpets[l.Ksock]: // it does not listen to it
+				v.add(explain.Branch{Link: l.Name, Network: l.Peer, Stop: &explain.Stop{Reason: l.Epoch.unheard(h.Message.Name).String()}})
 			}
 		})
 	}

@@ -240,7 +240,7 @@ func (t *traced) sentLine() string {
 	}
 	way := "on this bus"
 	if l := t.link(); l != "" {
-		way = "over " + l
+		way = "over link " + l
 	}
 	if s.answer != "" {
 		return fmt.Sprintf("sent as %s, and answered %s after %v, %s", s.id, s.answer, took, way)

@@ -17,15 +17,15 @@ func TestTraceIsATree(t *testing.T) {
 	const want = `request $.Ask would be answered by ksock 4 of network 7
 network 1: request $.Ask id [0:?]
 ├─ rule 2 of the link allows it to request: allow: [request]
-├─ replier: ksock 2, bound to $.*, for network 7
+├─ replier: ksock 2, bound to $.*, for link network 7
 ├─ listener: ksock 6, bound to $.Ask
 ├─ listener: ksock 8, bound to $.%, but does not hear it: to listen: no rule matches, so it is denied
-├─ network 7: request $.Far.Ask id [1:?] orig_from {1:?}; asked in 250ms
+├─ link network 7: request $.Far.Ask id [1:?] orig_from {1:?}; asked in 250ms
 │  └─ network 7: request $.Far.Ask id [1:?] orig_from {1:?}
 │     └─ replier: ksock 4, bound to $.Far.Ask
-├─ connect hosta:7000: not sent: nobody there wants to hear it (unwanted)
-├─ network 9 (classic): request $.Ask id [0:?]: the peer is an upstream limpet, which cannot be asked
-└─ connect hostb:7000: the link is not up (connecting: no such host\x1b[2J)
+├─ link connect hosta:7000: not sent: nobody there wants to hear it (unwanted)
+├─ link network 9 (classic): request $.Ask id [0:?]: the peer is an upstream limpet, which cannot be asked
+└─ link connect hostb:7000: the link is not up (connecting: no such host\x1b[2J)
 `
 	if out.String() != want {
 		t.Errorf("it prints\n%s", &out)

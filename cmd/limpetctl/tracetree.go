@@ -68,18 +68,19 @@ var ends = map[pb.ExplainEnd]string{
 
 // reasons say why a message goes no further, where the word is not enough.
 var reasons = map[string]string{
-	"denied":         "the rules do not allow it",
-	"withheld":       "the rules do not let the peer hear it",
-	"unwanted":       "nobody there wants to hear it",
-	"not_renamed":    "its name would be taken for another one there, or be too long",
-	"peers_message":  "it comes from there",
-	"came_round":     "it would come round to where it was sent",
-	"foreign_origin": "it says that it is from a network that is not behind the peer",
-	"stalled":        "the peer takes nothing",
-	"link_down":      "the link has been down for too long",
-	"link_lost":      "the link is ending",
-	"answered_here":  "the limpet answers it itself",
-	"terminated":     "it stops the daemon",
+	"denied":          "the rules do not allow it",
+	"withheld":        "the rules do not let the peer hear it",
+	"unwanted":        "nobody there wants to hear it",
+	"outside_pattern": "it is not among the names that the link is for",
+	"not_renamed":     "its name would be taken for another one there, or be too long",
+	"peers_message":   "it comes from there",
+	"came_round":      "it would come round to where it was sent",
+	"foreign_origin":  "it says that it is from a network that is not behind the peer",
+	"stalled":         "the peer takes nothing",
+	"link_down":       "the link has been down for too long",
+	"link_lost":       "the link is ending",
+	"answered_here":   "the limpet answers it itself",
+	"terminated":      "it stops the daemon",
 }
 
 // because says why it is refused, if there is more to say than the error.
@@ -197,7 +198,7 @@ func (w *tree) hop(h *pb.ExplainHop, first, then string) {
 		if c.GetDenied() {
 			why = "the rules do not let the peer bind it"
 		}
-		add("%s says that %s is bound there, but it is not bound here: %s", c.GetLink(), c.GetName(), why)
+		add("link %s says that %s is bound there, but it is not bound here: %s", c.GetLink(), c.GetName(), why)
 	}
 	if r := h.GetReplier(); r != nil {
 		add("replier: %s", recipient(r))
@@ -233,7 +234,7 @@ func (w *tree) hop(h *pb.ExplainHop, first, then string) {
 func recipient(r *pb.ExplainRecipient) string {
 	s := fmt.Sprintf("ksock %d, bound to %s", r.GetKsock(), r.GetBinding())
 	if r.GetLink() != "" {
-		s += ", for " + r.GetLink()
+		s += ", for link " + r.GetLink()
 	}
 	if r.GetNoRoom() {
 		s += ", whose queue is full"
@@ -242,11 +243,11 @@ func recipient(r *pb.ExplainRecipient) string {
 }
 
 func (w *tree) branch(b *pb.ExplainBranch) leaf {
-	line := b.GetLink()
-	if line == "" {
-		line = "this bus"
+	line := "this bus"
+	if b.GetLink() != "" {
+		line = "link " + b.GetLink()
 	}
-	if b.GetNetwork() != 0 && !strings.HasPrefix(line, fmt.Sprintf("network %d", b.GetNetwork())) {
+	if b.GetNetwork() != 0 && !strings.HasPrefix(b.GetLink(), fmt.Sprintf("network %d", b.GetNetwork())) {
 		line += fmt.Sprintf(" to network %d", b.GetNetwork())
 	}
 	switch {

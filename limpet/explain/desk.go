@@ -47,9 +47,10 @@ type Out struct {
 
 // Bounds of a desk.
 const (
-	// MaxOpen is how many questions of the peer of one link, and of operators, may be open, and
-	// MaxOpenInAll how many of all together.
-	MaxOpen, MaxOpenInAll = 32, 256
+	// MaxOpen is how many questions of the peer of one link, and of operators, may be open.
+	MaxOpen = 32
+	// MaxOpenInAll is how many of all together may be.
+	MaxOpenInAll = 256
 	// What a peer may ask: so many a second, after so many at once. We ask each peer half as
 	// often for operators, and half as often for other peers, so that an honest daemon is never
 	// refused, and no peer can use up what operators have.

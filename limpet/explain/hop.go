@@ -13,12 +13,14 @@ const (
 	MaxHops = 16
 	// MaxWithin is how long an answer may take.
 	MaxWithin = 30 * time.Second
-	// MaxAnswer bounds the answer of a peer, in the bytes that Hop.Size counts, and
-	// MaxOperator that of an operator.
-	MaxAnswer, MaxOperator = 24 << 10, 512 << 10
-	// MaxListeners and MaxBranches bound what a hop names of its listeners, and over how many
-	// links it asks; the others are counted.
-	MaxListeners, MaxBranches = 64, 256
+	// MaxAnswer bounds the answer of a peer, in the bytes that Hop.Size counts.
+	MaxAnswer = 24 << 10
+	// MaxOperator bounds the answer to an operator likewise.
+	MaxOperator = 512 << 10
+	// MaxListeners is how many listeners a hop names; the others are counted.
+	MaxListeners = 64
+	// MaxBranches is how many links a hop names, and asks; the others are counted.
+	MaxBranches = 256
 	// maxText bounds what is told in words, in bytes.
 	maxText = 300
 )
