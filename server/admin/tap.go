@@ -82,8 +82,11 @@ func await[T any](ctx context.Context, s *Service, c <-chan T) error {
 
 func tapConfig(q *pb.TapRequest) (tap.Config, error) {
 	cfg := tap.Config{
-		Names: q.GetNames(), Links: q.GetLinks(), Reasons: q.GetReasons(), Direction: tap.Direction(min(max(q.GetDirection(), 0), 255)),
+		Names: q.GetNames(), Links: q.GetLinks(), Reasons: q.GetReasons(), Direction: tap.Direction(q.GetDirection()),
 		Rate: int(min(q.GetMaxRate(), 1<<30)), MaxData: int(min(q.GetMaxData(), 1<<30)),
+	}
+	if d := q.GetDirection(); d < 0 || d > pb.TapDirection_TAP_DIRECTION_FROM_PEER {
+		return cfg, status.Errorf(codes.InvalidArgument, "direction: %d is neither to the peer nor from it", d)
 	}
 	for _, k := range q.GetKinds() {
 		if k <= 0 || k > pb.TapKind_TAP_KIND_BIND_EVENT {
