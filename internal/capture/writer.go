@@ -12,8 +12,9 @@ import (
 
 // A Writer writes a file. It is not safe for concurrent use.
 type Writer struct {
-	to  io.Writer
-	buf []byte
+	to   io.Writer
+	buf  []byte
+	last time.Time // of the packets
 }
 
 // NewWriter begins a file; by is the program that writes it, for people.
@@ -50,7 +51,7 @@ func (w *Writer) Write(r *pb.TapResponse) error {
 		}
 	}
 	if l := r.GetLost(); l != nil {
-		if err := w.packet(time.Now(), 0, &pb.TapResponse{Lost: l}); err != nil {
+		if err := w.packet(w.last, 0, &pb.TapResponse{Lost: l}); err != nil {
 			return err
 		}
 	}
@@ -63,6 +64,7 @@ func (w *Writer) packet(at time.Time, direction pb.TapDirection, r *pb.TapRespon
 	if err != nil {
 		return err
 	}
+	w.last = at
 	w.block(blockPacket, func(b []byte) []byte {
 		ns := uint64(at.UnixNano())
 		for _, n := range []uint32{0, uint32(ns >> 32), uint32(ns), uint32(len(data)), uint32(len(data))} {
