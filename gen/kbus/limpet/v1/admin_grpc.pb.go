@@ -27,6 +27,7 @@ const (
 	AdminService_ExplainRules_FullMethodName = "/kbus.limpet.v1.AdminService/ExplainRules"
 	AdminService_Explain_FullMethodName      = "/kbus.limpet.v1.AdminService/Explain"
 	AdminService_Profile_FullMethodName      = "/kbus.limpet.v1.AdminService/Profile"
+	AdminService_Tap_FullMethodName          = "/kbus.limpet.v1.AdminService/Tap"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -65,6 +66,11 @@ type AdminServiceClient interface {
 	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
 	// of its kind is being made that takes time, or the flight recorder is off.
 	Profile(ctx context.Context, in *ProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProfileResponse], error)
+	// Shows the messages that pass the links from now on, as they are on both sides, and what
+	// becomes of them, until the caller ends it. No message waits for it: what a caller reads
+	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
+	// open.
+	Tap(ctx context.Context, in *TapRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TapResponse], error)
 }
 
 type adminServiceClient struct {
@@ -173,6 +179,25 @@ func (c *adminServiceClient) Profile(ctx context.Context, in *ProfileRequest, op
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ProfileClient = grpc.ServerStreamingClient[ProfileResponse]
 
+func (c *adminServiceClient) Tap(ctx context.Context, in *TapRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TapResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_Tap_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TapRequest, TapResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_TapClient = grpc.ServerStreamingClient[TapResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -209,6 +234,11 @@ type AdminServiceServer interface {
 	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
 	// of its kind is being made that takes time, or the flight recorder is off.
 	Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error
+	// Shows the messages that pass the links from now on, as they are on both sides, and what
+	// becomes of them, until the caller ends it. No message waits for it: what a caller reads
+	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
+	// open.
+	Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -242,6 +272,9 @@ func (UnimplementedAdminServiceServer) Explain(context.Context, *ExplainRequest)
 }
 func (UnimplementedAdminServiceServer) Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error {
 	return status.Error(codes.Unimplemented, "method Profile not implemented")
+}
+func (UnimplementedAdminServiceServer) Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error {
+	return status.Error(codes.Unimplemented, "method Tap not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -394,6 +427,17 @@ func _AdminService_Profile_Handler(srv interface{}, stream grpc.ServerStream) er
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ProfileServer = grpc.ServerStreamingServer[ProfileResponse]
 
+func _AdminService_Tap_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TapRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).Tap(m, &grpc.GenericServerStream[TapRequest, TapResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_TapServer = grpc.ServerStreamingServer[TapResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -435,6 +479,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Profile",
 			Handler:       _AdminService_Profile_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Tap",
+			Handler:       _AdminService_Tap_Handler,
 			ServerStreams: true,
 		},
 	},
