@@ -43,6 +43,10 @@ func (hostileDaemon) WatchLinks(_ *pb.WatchLinksRequest, s grpc.ServerStreamingS
 	return s.Send(&pb.WatchLinksResponse{Removed: []string{evil}, Links: []*pb.LinkStatus{evilLink()}, Whole: true})
 }
 
+func (hostileDaemon) WatchEvents(_ *pb.WatchEventsRequest, s grpc.ServerStreamingServer[pb.WatchEventsResponse]) error {
+	return s.Send(&pb.WatchEventsResponse{Events: []*pb.Event{{Event: evil, Attributes: []*pb.EventAttribute{{Key: evil, Value: evil}}}}})
+}
+
 func (hostileDaemon) DrainLink(context.Context, *pb.DrainLinkRequest) (*pb.DrainLinkResponse, error) {
 	return &pb.DrainLinkResponse{}, nil
 }
@@ -93,6 +97,7 @@ func TestHostileWords(t *testing.T) {
 	}{
 		{"status", 9}, {"links", 1}, {"drops", 1}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
 		{"watch --once repliers $.A", 2}, {"call $.A", 1}, {"send $.A", 0}, {"listen --count 1 $.*", 1},
+		{"events", 1},
 	} {
 		for _, args := range []string{"--format text " + c.args, "--json " + c.args} {
 			t.Run(args, func(t *testing.T) {

@@ -48,6 +48,7 @@ func TestJSON(t *testing.T) {
 		{"call --all $.%", exitOK},
 		{"listen --count 4 $.Ask", exitOK},
 		{"reply --count 1 $.Ask yes", exitOK},
+		{"events", exitOK},
 		{"context list", exitOK},
 		{"context show south", exitOK},
 	} {

@@ -35,6 +35,7 @@ var (
 		pb.BusService_WatchBindings_FullMethodName,
 		pb.BusService_WatchRepliers_FullMethodName,
 		pb.AdminService_WatchLinks_FullMethodName,
+		pb.AdminService_WatchEvents_FullMethodName,
 	}
 	lists = []string{
 		pb.BusService_ListBindings_FullMethodName,

@@ -18,7 +18,15 @@ var ErrNoReload = errors.New("this daemon was not started with a configuration t
 // or changed are drained first, which takes at most their drain timeout; those that are
 // changed begin anew. With dry only what would change is returned. A wrong configuration
 // is a *ConfigError. It may be called by many goroutines: one after the other is served.
-func (d *Daemon) Reload(ctx context.Context, dry bool) (changes []Change, err error) {
+func (d *Daemon) Reload(ctx context.Context, dry bool) ([]Change, error) {
+	return d.reload(ctx, dry, bySignal)
+}
+
+// bySignal is who has the configuration read again if it is nobody who has called the API.
+const bySignal = "SIGHUP"
+
+// reload is Reload, for somebody, by whose name it is logged.
+func (d *Daemon) reload(ctx context.Context, dry bool, by string) (changes []Change, err error) {
 	if d.cfg.Load == nil {
 		return nil, ErrNoReload
 	}
@@ -28,7 +36,14 @@ func (d *Daemon) Reload(ctx context.Context, dry bool) (changes []Change, err er
 		return nil, errNotRunning
 	}
 	if !dry {
-		defer func() { d.reloads.note(err) }()
+		begins := d.events.Next()
+		defer func() {
+			d.reloads.note(err)
+			d.sayReloaded(changes, by, err)
+			if err == nil {
+				d.events.Reloaded(begins)
+			}
+		}()
 	}
 	to, err := d.cfg.Load()
 	if err != nil {
@@ -41,13 +56,23 @@ func (d *Daemon) Reload(ctx context.Context, dry bool) (changes []Change, err er
 	if err := d.become(ctx, &to, changes); err != nil {
 		return nil, err
 	}
-	for _, c := range changes {
-		d.cfg.Log.Info("configuration changed", "change", c.String())
-	}
 	if d.cfg.LevelVar != nil {
 		d.cfg.LevelVar.Set(d.cfg.Level)
 	}
 	return changes, nil
+}
+
+// sayReloaded logs what came of a reload: each change, and that it is done.
+func (d *Daemon) sayReloaded(changes []Change, by string, err error) {
+	log := d.cfg.Log
+	if err != nil {
+		log.Error("the configuration is not reloaded; everything stays as it was", "by", by, "reason", err)
+		return
+	}
+	for _, c := range changes {
+		log.Info("configuration changed", "what", c.What, "before", c.Before, "after", c.After)
+	}
+	log.Info("configuration reloaded", "by", by, "changes", len(changes))
 }
 
 var errNotRunning = errors.New("the daemon is stopping, or not running yet")
@@ -168,7 +193,7 @@ func closeLinks(all []*configuredLink) {
 
 // reloadFor is Reload for AdminService.
 func (d *Daemon) reloadFor(ctx context.Context, dry bool) ([]*pb.ConfigChange, error) {
-	changes, err := d.Reload(ctx, dry)
+	changes, err := d.reload(ctx, dry, d.cfg.IdentityOf(ctx).String())
 	out := make([]*pb.ConfigChange, len(changes))
 	for i, c := range changes {
 		out[i] = &pb.ConfigChange{What: c.What, Before: c.Before, After: c.After}

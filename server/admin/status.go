@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/events"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
@@ -50,6 +51,8 @@ type Service struct {
 	// Explain returns what the rules make of somebody and a name, and how many there are;
 	// nil is for a daemon without rules.
 	Explain func(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error)
+	// Events are the latest ones; nil if none are kept.
+	Events *events.Ring
 	// Reached returns how often each bound was reached, by who met it and the bound; nil is
 	// never.
 	Reached func() map[string]map[string]uint64
