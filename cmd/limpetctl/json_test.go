@@ -49,6 +49,7 @@ func TestJSON(t *testing.T) {
 		{"listen --count 4 $.Ask", exitOK},
 		{"reply --count 1 $.Ask yes", exitOK},
 		{"events", exitOK},
+		{"who --may $.A", exitOK},
 		{"context list", exitOK},
 		{"context show south", exitOK},
 	} {

@@ -41,6 +41,7 @@ var (
 		pb.BusService_ListBindings_FullMethodName,
 		pb.AdminService_GetStatus_FullMethodName,
 		pb.AdminService_FindInterest_FullMethodName,
+		pb.AdminService_ListPrograms_FullMethodName,
 		healthpb.Health_List_FullMethodName,
 	}
 	reflections = []string{

@@ -159,7 +159,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.denied, Reached: d.reached,
 		SpansLost: d.spansLost, Explain: d.explain, Reloads: d.reloadFor, Insecure: d.insecure,
-		Events:        d.events,
+		Events: d.events, Programs: d.programs.Programs, Verdicts: d.rules.verdicts,
 		Configuration: func() string { return *d.shown.Load() },
 	}
 	who := identity.Server(d.tls, cfg.Log, refusedBy(d.guards.programs))

@@ -26,7 +26,7 @@ func (d *Daemon) Reload(ctx context.Context, dry bool) ([]Change, error) {
 const bySignal = "SIGHUP"
 
 // reload is Reload, for somebody, by whose name it is logged.
-func (d *Daemon) reload(ctx context.Context, dry bool, by string) (changes []Change, err error) {
+func (d *Daemon) reload(ctx context.Context, dry bool, by string) ([]Change, error) {
 	if d.cfg.Load == nil {
 		return nil, ErrNoReload
 	}
@@ -35,39 +35,41 @@ func (d *Daemon) reload(ctx context.Context, dry bool, by string) (changes []Cha
 	if d.runs == nil {
 		return nil, errNotRunning
 	}
-	if !dry {
-		begins := d.events.Next()
-		defer func() {
-			d.reloads.note(err)
-			d.sayReloaded(changes, by, err)
-			if err == nil {
-				d.events.Reloaded(begins)
-			}
-		}()
+	if dry {
+		return d.renew(ctx, true)
 	}
+	begins := d.events.Next()
+	changes, err := d.renew(ctx, false)
+	d.reloads.note(err)
+	if err != nil {
+		d.cfg.Log.Error("the configuration is not reloaded; everything stays as it was", "by", by, "reason", err)
+		return nil, err
+	}
+	d.sayReloaded(changes, by)
+	d.events.Reloaded(begins)
+	return changes, nil
+}
+
+// renew does what Reload does. d.reloading is held.
+func (d *Daemon) renew(ctx context.Context, dry bool) ([]Change, error) {
 	to, err := d.cfg.Load()
 	if err != nil {
 		return nil, err
 	}
-	changes, err = Compare(&d.cfg, &to)
+	changes, err := Compare(&d.cfg, &to)
 	if err != nil || dry {
 		return changes, err
 	}
-	if err := d.become(ctx, &to, changes); err != nil {
-		return nil, err
-	}
-	if d.cfg.LevelVar != nil {
-		d.cfg.LevelVar.Set(d.cfg.Level)
-	}
-	return changes, nil
+	return changes, d.become(ctx, &to, changes)
 }
 
-// sayReloaded logs what came of a reload: each change, and that it is done.
-func (d *Daemon) sayReloaded(changes []Change, by string, err error) {
+// sayReloaded logs what a reload has changed, by the more talkative one of the levels before
+// and after it.
+func (d *Daemon) sayReloaded(changes []Change, by string) {
 	log := d.cfg.Log
-	if err != nil {
-		log.Error("the configuration is not reloaded; everything stays as it was", "by", by, "reason", err)
-		return
+	if v := d.cfg.LevelVar; v != nil {
+		v.Set(min(v.Level(), d.cfg.Level))
+		defer v.Set(d.cfg.Level)
 	}
 	for _, c := range changes {
 		log.Info("configuration changed", "what", c.What, "before", c.Before, "after", c.After)

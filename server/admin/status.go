@@ -51,6 +51,13 @@ type Service struct {
 	// Explain returns what the rules make of somebody and a name, and how many there are;
 	// nil is for a daemon without rules.
 	Explain func(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error)
+	// Programs returns the programs that are connected, see bus.Service.Programs; nil if there
+	// can be none.
+	Programs func(after uint64, most int, rights func(rules.Identity) []*pb.Right) (page []*pb.Program, next uint64)
+	// Verdicts returns what the rules make of somebody who comes by a link, "" for programs,
+	// and a name, without texts; nil is for a daemon without rules. The link is called by its
+	// limpet.Peering.Origin.
+	Verdicts func(link string, id rules.Identity, network uint32, name string) []rules.Explained
 	// Events are the latest ones; nil if none are kept.
 	Events *events.Ring
 	// Reached returns how often each bound was reached, by who met it and the bound; nil is

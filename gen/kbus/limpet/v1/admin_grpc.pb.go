@@ -27,6 +27,7 @@ const (
 	AdminService_ExplainRules_FullMethodName = "/kbus.limpet.v1.AdminService/ExplainRules"
 	AdminService_Profile_FullMethodName      = "/kbus.limpet.v1.AdminService/Profile"
 	AdminService_WatchEvents_FullMethodName  = "/kbus.limpet.v1.AdminService/WatchEvents"
+	AdminService_ListPrograms_FullMethodName = "/kbus.limpet.v1.AdminService/ListPrograms"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -65,6 +66,9 @@ type AdminServiceClient interface {
 	// asked, those that come, until the caller ends it. The daemon keeps 4096 of them, of 2 MiB
 	// at most; nothing is kept for a caller that does not read, which is told how many it missed.
 	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
+	// Tells which programs are connected to the API, in pages: who they are, what they have bound,
+	// and, if asked, what the rules let them, and the peers of links, do with a name.
+	ListPrograms(ctx context.Context, in *ListProgramsRequest, opts ...grpc.CallOption) (*ListProgramsResponse, error)
 }
 
 type adminServiceClient struct {
@@ -182,6 +186,16 @@ func (c *adminServiceClient) WatchEvents(ctx context.Context, in *WatchEventsReq
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_WatchEventsClient = grpc.ServerStreamingClient[WatchEventsResponse]
 
+func (c *adminServiceClient) ListPrograms(ctx context.Context, in *ListProgramsRequest, opts ...grpc.CallOption) (*ListProgramsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProgramsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListPrograms_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -218,6 +232,9 @@ type AdminServiceServer interface {
 	// asked, those that come, until the caller ends it. The daemon keeps 4096 of them, of 2 MiB
 	// at most; nothing is kept for a caller that does not read, which is told how many it missed.
 	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
+	// Tells which programs are connected to the API, in pages: who they are, what they have bound,
+	// and, if asked, what the rules let them, and the peers of links, do with a name.
+	ListPrograms(context.Context, *ListProgramsRequest) (*ListProgramsResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -251,6 +268,9 @@ func (UnimplementedAdminServiceServer) Profile(*ProfileRequest, grpc.ServerStrea
 }
 func (UnimplementedAdminServiceServer) WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchEvents not implemented")
+}
+func (UnimplementedAdminServiceServer) ListPrograms(context.Context, *ListProgramsRequest) (*ListProgramsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPrograms not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -396,6 +416,24 @@ func _AdminService_WatchEvents_Handler(srv interface{}, stream grpc.ServerStream
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_WatchEventsServer = grpc.ServerStreamingServer[WatchEventsResponse]
 
+func _AdminService_ListPrograms_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProgramsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListPrograms(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListPrograms_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListPrograms(ctx, req.(*ListProgramsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -422,6 +460,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ExplainRules",
 			Handler:    _AdminService_ExplainRules_Handler,
+		},
+		{
+			MethodName: "ListPrograms",
+			Handler:    _AdminService_ListPrograms_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
