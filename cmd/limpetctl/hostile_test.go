@@ -56,6 +56,10 @@ func (hostileDaemon) ListPrograms(context.Context, *pb.ListProgramsRequest) (*pb
 	}, nil
 }
 
+func (hostileDaemon) ListNetworks(context.Context, *pb.ListNetworksRequest) (*pb.ListNetworksResponse, error) {
+	return &pb.ListNetworksResponse{Networks: []*pb.ReachableNetwork{{NetworkId: 2, Link: evil, Version: evil}}}, nil
+}
+
 func (hostileDaemon) DrainLink(context.Context, *pb.DrainLinkRequest) (*pb.DrainLinkResponse, error) {
 	return &pb.DrainLinkResponse{}, nil
 }
@@ -106,7 +110,7 @@ func TestHostileWords(t *testing.T) {
 	}{
 		{"status", 9}, {"links", 1}, {"drops", 1}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
 		{"watch --once repliers $.A", 2}, {"call $.A", 1}, {"send $.A", 0}, {"listen --count 1 $.*", 1},
-		{"events", 1}, {"who --may $.A", 2},
+		{"events", 1}, {"who --may $.A", 2}, {"version --all", 4},
 	} {
 		for _, args := range []string{"--format text " + c.args, "--json " + c.args} {
 			t.Run(args, func(t *testing.T) {

@@ -50,6 +50,7 @@ func TestJSON(t *testing.T) {
 		{"reply --count 1 $.Ask yes", exitOK},
 		{"events", exitOK},
 		{"who --may $.A", exitOK},
+		{"version --all", exitFailed},
 		{"context list", exitOK},
 		{"context show south", exitOK},
 	} {

@@ -42,6 +42,7 @@ var (
 		pb.AdminService_GetStatus_FullMethodName,
 		pb.AdminService_FindInterest_FullMethodName,
 		pb.AdminService_ListPrograms_FullMethodName,
+		pb.AdminService_ListNetworks_FullMethodName,
 		healthpb.Health_List_FullMethodName,
 	}
 	reflections = []string{

@@ -82,7 +82,7 @@ func (f *eventFilter) matches(e *events.Event) bool {
 	if e.Level < f.level || e.Time.Before(f.since) || !f.until.IsZero() && !e.Time.Before(f.until) {
 		return false
 	}
-	if begin, any := strings.CutSuffix(f.name, "*"); any {
+	if begin, many := strings.CutSuffix(f.name, "*"); many {
 		return strings.HasPrefix(e.Name, begin)
 	}
 	return f.name == "" || f.name == e.Name

@@ -28,6 +28,7 @@ const (
 	AdminService_Profile_FullMethodName      = "/kbus.limpet.v1.AdminService/Profile"
 	AdminService_WatchEvents_FullMethodName  = "/kbus.limpet.v1.AdminService/WatchEvents"
 	AdminService_ListPrograms_FullMethodName = "/kbus.limpet.v1.AdminService/ListPrograms"
+	AdminService_ListNetworks_FullMethodName = "/kbus.limpet.v1.AdminService/ListNetworks"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -69,6 +70,9 @@ type AdminServiceClient interface {
 	// Tells which programs are connected to the API, in pages: who they are, what they have bound,
 	// and, if asked, what the rules let them, and the peers of links, do with a name.
 	ListPrograms(ctx context.Context, in *ListProgramsRequest, opts ...grpc.CallOption) (*ListProgramsResponse, error)
+	// Tells which networks can be reached, over which links, and the versions of limpetd there,
+	// in pages.
+	ListNetworks(ctx context.Context, in *ListNetworksRequest, opts ...grpc.CallOption) (*ListNetworksResponse, error)
 }
 
 type adminServiceClient struct {
@@ -196,6 +200,16 @@ func (c *adminServiceClient) ListPrograms(ctx context.Context, in *ListProgramsR
 	return out, nil
 }
 
+func (c *adminServiceClient) ListNetworks(ctx context.Context, in *ListNetworksRequest, opts ...grpc.CallOption) (*ListNetworksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNetworksResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListNetworks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -235,6 +249,9 @@ type AdminServiceServer interface {
 	// Tells which programs are connected to the API, in pages: who they are, what they have bound,
 	// and, if asked, what the rules let them, and the peers of links, do with a name.
 	ListPrograms(context.Context, *ListProgramsRequest) (*ListProgramsResponse, error)
+	// Tells which networks can be reached, over which links, and the versions of limpetd there,
+	// in pages.
+	ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -271,6 +288,9 @@ func (UnimplementedAdminServiceServer) WatchEvents(*WatchEventsRequest, grpc.Ser
 }
 func (UnimplementedAdminServiceServer) ListPrograms(context.Context, *ListProgramsRequest) (*ListProgramsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPrograms not implemented")
+}
+func (UnimplementedAdminServiceServer) ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNetworks not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -434,6 +454,24 @@ func _AdminService_ListPrograms_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListNetworks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNetworksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListNetworks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListNetworks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListNetworks(ctx, req.(*ListNetworksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -464,6 +502,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPrograms",
 			Handler:    _AdminService_ListPrograms_Handler,
+		},
+		{
+			MethodName: "ListNetworks",
+			Handler:    _AdminService_ListNetworks_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
