@@ -105,6 +105,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	}
 	d.node.SetSoftware(cfg.Version)
 	d.node.BoundNames(cmp.Or(cfg.PeerNames, defaultPeerNames), 2*cmp.Or(cfg.PeerNames, defaultPeerNames))
+	noteMisses(d.node)
 	d.draining, d.alive.question = make(chan struct{}), func() error { return touch(d.node) }
 	if err := d.open(ctx); err != nil {
 		d.closeEarly()
@@ -121,9 +122,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if cfg.IdentityOf == nil {
 		cfg.IdentityOf = identity.FromContext
 	}
-	d.programs.IdentityOf, d.programs.PolicyOf = cfg.IdentityOf, d.rules.program
+	d.programs.IdentityOf, d.programs.PolicyOf, d.programs.OnDenied = cfg.IdentityOf, d.rules.program, d.programDenied
 	if cfg.Expose != "" {
-		d.devices = kbusfs.New(cfg.devices(d.set, d.rules.device, cfg.Log))
+		devices := cfg.devices(d.set, d.rules.device, cfg.Log)
+		devices.OnDenied = d.deviceDenied
+		d.devices = kbusfs.New(devices)
 	}
 	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links) // before what can fail: closeEarly stops it
 	if err := d.openTraces(ctx); err != nil {

@@ -54,7 +54,7 @@ func (m *Machine) requestFromBus(fx []Effect, msg *kbusdev.Message) []Effect {
 	case m.ledger.open() >= m.cfg.MaxOpen:
 		return m.answer(fx, msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", AnsweredHere)
 	}
-	m.ledger.take(msg.ID, msg.From, m.age())
+	m.ledger.take(msg, m.age())
 	return m.forward(fx, msg)
 }
 
@@ -71,7 +71,11 @@ func (m *Machine) replyFromBus(fx []Effect, msg *kbusdev.Message) []Effect {
 	asked, was := m.asked.byID[msg.InReplyTo]
 	late := m.answered(msg.InReplyTo)
 	if was {
-		m.cfg.AskedTook.Add(m.age() - asked.at)
+		took := m.age() - asked.at
+		m.cfg.AskedTook.Add(took)
+		if m.cfg.AskedReplied != nil {
+			m.cfg.AskedReplied(asked.name, took)
+		}
 	}
 	switch {
 	case msg.InReplyTo.Network == 0 || msg.InReplyTo.Network == m.us:
