@@ -39,3 +39,22 @@ func (w *DropWatch) Recv() (*pb.WatchDropsResponse, error) {
 
 // Close ends the watch. Closing again does nothing.
 func (w *DropWatch) Close() { w.cancel() }
+
+// OpenRequests returns a page of the requests on the bus that have no reply yet, oldest first.
+func (b *Bus) OpenRequests(ctx context.Context, q *pb.ListOpenRequestsRequest) (*pb.ListOpenRequestsResponse, error) {
+	r, err := b.admin.ListOpenRequests(ctx, q)
+	if err != nil {
+		return nil, statusError("open requests", q.GetName(), err)
+	}
+	return r, nil
+}
+
+// SlowRepliers returns the names whose requests have taken most time, at most so many; 0 is 20.
+// That is counted from when somebody asks, and for a minute.
+func (b *Bus) SlowRepliers(ctx context.Context, most uint32) (*pb.ListSlowRepliersResponse, error) {
+	r, err := b.admin.ListSlowRepliers(ctx, &pb.ListSlowRepliersRequest{Max: most})
+	if err != nil {
+		return nil, statusError("slow repliers", "", err)
+	}
+	return r, nil
+}
