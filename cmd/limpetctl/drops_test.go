@@ -42,7 +42,7 @@ func (steadyDaemon) ListSlowRepliers(context.Context, *pb.ListSlowRepliersReques
 }
 
 func (hostileDaemon) WatchDrops(_ *pb.WatchDropsRequest, s grpc.ServerStreamingServer[pb.WatchDropsResponse]) error {
-	return s.Send(&pb.WatchDropsResponse{
+	err := s.Send(&pb.WatchDropsResponse{
 		Drops: []*pb.DroppedMessage{
 			{Source: pb.DropSource_DROP_SOURCE_LINK, Link: evil, Reason: evil, Message: &pb.Message{Name: evil}, MissedByLink: evil},
 			{Source: pb.DropSource_DROP_SOURCE_RULES, Reason: evil, Message: &pb.Message{Name: evil}, Identity: evil},
@@ -50,6 +50,8 @@ func (hostileDaemon) WatchDrops(_ *pb.WatchDropsRequest, s grpc.ServerStreamingS
 		Untold: []*pb.DropCount{{Source: pb.DropSource_DROP_SOURCE_LINK, Link: evil, Reason: evil, Count: 1}},
 		Whole:  true,
 	})
+	<-s.Context().Done()
+	return err
 }
 
 func (hostileDaemon) ListOpenRequests(context.Context, *pb.ListOpenRequestsRequest) (*pb.ListOpenRequestsResponse, error) {

@@ -91,7 +91,7 @@ func TestHostileWords(t *testing.T) {
 		args  string
 		lines int
 	}{
-		{"status", 9}, {"links", 1}, {"drops", 3}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
+		{"status", 9}, {"links", 1}, {"drops", 3}, {"top --once --every 100ms", 14}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
 		{"watch --once repliers $.A", 2}, {"call $.A", 1}, {"send $.A", 0}, {"listen --count 1 $.*", 1},
 	} {
 		for _, args := range []string{"--format text " + c.args, "--json " + c.args} {
