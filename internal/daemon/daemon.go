@@ -53,10 +53,11 @@ type Daemon struct {
 	peers    *grpcServer
 	api      *grpcServer
 	alive    prober
-	draining chan struct{} // closed when the stop begins
-	tls      *identity.TLS // nil without TLS
-	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
-	links    *announcer    // nil without AnnounceLinks
+	draining chan struct{}  // closed when the stop begins
+	tls      *identity.TLS  // nil without TLS
+	stopping kbusdev.Ksock  // listens for the termination message; nil if there is none
+	links    *announcer     // nil without AnnounceLinks
+	dropped  *dropAnnouncer // nil without AnnounceDrops
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
 	shown    atomic.Pointer[string]   // Config.Shown
@@ -149,6 +150,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if cfg.AnnounceDrops {
+		if d.dropped, err = newDropAnnouncer(d.node); err != nil {
+			return err
+		}
+	}
 	if d.tls, err = cfg.TLS.load(cfg.Log); err != nil {
 		return err
 	}
@@ -213,6 +219,9 @@ func (d *Daemon) closeKsocks() {
 	}
 	if d.links != nil {
 		d.links.close()
+	}
+	if d.dropped != nil {
+		d.dropped.close()
 	}
 }
 
@@ -287,6 +296,9 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	}
 	if d.links != nil {
 		keep(func() error { return d.links.run(serving) })
+	}
+	if d.dropped != nil {
+		keep(func() error { return d.dropped.run(serving) })
 	}
 
 	<-ctx.Done()

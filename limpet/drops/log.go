@@ -3,6 +3,7 @@
 package drops
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,19 @@ type Why struct {
 	FromPeer bool
 	// Reason is a word.
 	Reason string
+	// Own: the message is what a daemon says of itself on its bus; see OwnNames. Add sets it.
+	Own bool
+}
+
+// OwnNames begins the names of what daemons say of themselves. That such a message was dropped
+// must not be announced by another one: it could go on for ever.
+const OwnNames = "$.Limpet."
+
+// ownDrops ends the name of an announcement of a drop, also where a link has renamed it.
+const ownDrops = ".Limpet.Dropped"
+
+func isOwn(name string) bool {
+	return strings.HasPrefix(name, OwnNames) || strings.HasSuffix(name, ownDrops)
 }
 
 // A Log is all that a daemon drops. Its methods, and those of its parts, are safe for
@@ -128,8 +142,9 @@ func (p *Part) Add(d *Drop) {
 	}
 	kept.Size = d.Message.Size() - len(d.Message.Name)
 	kept.Message.Data = nil
+	kept.Own = isOwn(d.Message.Name)
 	p.n++
-	p.counts[d.Why]++
+	p.counts[kept.Why]++
 	p.mu.Unlock()
 	if p.log.watched.Load() > 0 {
 		p.log.tell()

@@ -88,7 +88,7 @@ func (w *Watch) look(p *Part) (drops []Drop, untold map[Why]uint64) {
 	return drops, untold
 }
 
-// A Total is what drops are summed up by: a Part and a Why.
+// A Total is what drops are summed up by: a Part and a Why, without Own.
 type Total struct {
 	Source Source
 	Name   string
@@ -102,9 +102,12 @@ func (l *Log) Sums() map[Total]uint64 {
 	sums := make(map[Total]uint64)
 	_ = w.Look(func(p *Part, drops []Drop, untold map[Why]uint64) error {
 		for i := range drops {
-			sums[Total{p.source, p.name, drops[i].Why}]++
+			why := drops[i].Why
+			why.Own = false
+			sums[Total{p.source, p.name, why}]++
 		}
 		for why, n := range untold {
+			why.Own = false
 			sums[Total{p.source, p.name, why}] += n
 		}
 		return nil

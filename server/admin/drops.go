@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -119,22 +120,25 @@ func (w *dropWatch) add(r *pb.WatchDropsResponse, p *drops.Part, some []drops.Dr
 	if q.GetLink() != "" && p.Name() != q.GetLink() {
 		return
 	}
-	for _, why := range slices.SortedFunc(maps.Keys(untold), compareWhy) {
-		if w.wants(why.Reason) {
-			r.Untold = append(r.Untold, &pb.DropCount{Source: dropSources[p.Source()], Link: label(p.Name()), FromPeer: why.FromPeer, Reason: why.Reason, Count: untold[why]})
+	counts := make(map[drops.Why]uint64)
+	for why, n := range untold {
+		if why.Own = false; w.wants(why.Reason) {
+			counts[why] += n
 		}
+	}
+	for _, why := range slices.SortedFunc(maps.Keys(counts), compareWhy) {
+		r.Untold = append(r.Untold, &pb.DropCount{Source: dropSources[p.Source()], Link: label(p.Name()), FromPeer: why.FromPeer, Reason: why.Reason, Count: counts[why]})
 	}
 }
 
 func compareWhy(a, b drops.Why) int {
-	switch {
-	case a.FromPeer == b.FromPeer:
-		return strings.Compare(a.Reason, b.Reason)
-	case b.FromPeer:
-		return -1
-	default:
-		return 1
+	before := func(x drops.Why) int { // ours before the peer's
+		if x.FromPeer {
+			return 1
+		}
+		return 0
 	}
+	return cmp.Or(before(a)-before(b), strings.Compare(a.Reason, b.Reason))
 }
 
 // wants reports whether the caller wants to know of a reason.
