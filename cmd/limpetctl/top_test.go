@@ -35,7 +35,7 @@ func twoLooks() (before, now *topLook) {
 		drops:  map[dropKey]uint64{{pb.DropSource_DROP_SOURCE_LINK, "expired"}: 2},
 	}
 	now = &topLook{
-		at: noon,
+		at:     noon,
 		status: status(link("connect a:7000", up, time.Minute, 3100, 51, 3, 4), link("network 3", detached, 90*time.Minute, 5, 5, 7, 0), link("network 4", up, 50*time.Hour, 1000, 0, 0, 9)),
 		drops:  map[dropKey]uint64{{pb.DropSource_DROP_SOURCE_LINK, "expired"}: 13, {pb.DropSource_DROP_SOURCE_BUS, "queue_messages"}: 40, {pb.DropSource_DROP_SOURCE_RULES, "denied"}: 1},
 	}
