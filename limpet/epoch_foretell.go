@@ -49,7 +49,7 @@ func (e *Epoch) ForetellFromBus(m *kbusdev.Message) Foretold {
 		if m.WantsUsToReply() {
 			f.Stop.Answer = kbusdev.NameNotDelivered
 		}
-	case e.stalled && len(e.overflow) > 0:
+	case !e.room() && e.givesUp():
 		answer, why := e.givenUp()
 		f.Stop = &explain.Stop{Reason: why.String()}
 		if m.WantsUsToReply() {
