@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/kbus-limpet/limpet/internal/events"
 	"github.com/kbus-limpet/limpet/internal/flight"
 	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/internal/tracing"
@@ -62,6 +63,7 @@ type Daemon struct {
 	exposed  atomic.Pointer[[]string] // what Insecure allows
 	shown    atomic.Pointer[string]   // Config.Shown
 	reloads  reloads
+	events   *events.Ring
 
 	flight       *flight.Recorder    // nil if it is off
 	traces       *tracing.Exporter   // nil if nothing is traced
@@ -83,6 +85,8 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	latest := events.New()
+	cfg.Log = slog.New(latest.Handler(cfg.Log.Handler()))
 	if cfg.Bounds == nil {
 		bounds := DefaultBounds()
 		cfg.Bounds = &bounds
@@ -90,6 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	cfg.Links = cfg.resolved()
 	d := &Daemon{
 		cfg:    cfg,
+		events: latest,
 		linked: configuredLinks{all: make(map[string]*configuredLink)},
 		guards: newGuards(cfg.Bounds, cfg.Log),
 		set:    membus.NewSet(membus.WithFirstSerial(cmp.Or(cfg.FirstSerial, 1+rand.Uint32()>>1))),
@@ -119,6 +124,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
 	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)), bus.WithProgramBytes(cfg.Bounds.ProgramBytes), bus.WithLog(cfg.Log))
 	d.programs.LinkOf = linkOf(d.node)
+	d.node.ExplainHears(d.hears)
 	if cfg.IdentityOf == nil {
 		cfg.IdentityOf = identity.FromContext
 	}
@@ -154,7 +160,8 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.peers = peerServer(cfg.Log, peers, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.denied, Reached: d.reached,
-		SpansLost: d.spansLost, Explain: d.explain, Reloads: d.reloadFor, Insecure: d.insecure,
+		SpansLost: d.spansLost, Explains: d.explain, SenderOf: d.senderOf, Reloads: d.reloadFor, Insecure: d.insecure,
+		Events: d.events, Programs: d.programs.Programs, Verdicts: d.rules.verdicts,
 		Configuration: func() string { return *d.shown.Load() },
 		PolicyOf:      func(ctx context.Context) *rules.Policy { return d.rules.program(cfg.IdentityOf(ctx)) },
 		Count:         d.guards.programs.Count,
@@ -215,6 +222,9 @@ func (d *Daemon) closeKsocks() {
 		d.links.close()
 	}
 }
+
+// Log returns the daemon's log, which keeps the latest events too.
+func (d *Daemon) Log() *slog.Logger { return d.cfg.Log }
 
 // Node returns the daemon's node.
 func (d *Daemon) Node() *limpet.Node { return d.node }
