@@ -5,6 +5,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/tap"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
@@ -69,6 +70,7 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 		if n := m.ID.Network; n != 0 && n != e.cfg.NetworkID && !m.IsReply() {
 			e.cfg.IDs.Read(m.ID, m.From, now)
 		}
+		e.counts.reads(m)
 		fx := e.rules.FromBus(e.fx[:0], m)
 		e.fx = fx[:0]
 		if e.inspect != nil {
@@ -82,6 +84,9 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 		switch own := &fx[0]; own.Kind {
 		case translate.Forward:
 			e.forward(now, m, own)
+			if e.counts.read.open { // it has not ended
+				e.counts.show(tap.ToPeer, tap.Forwarded, &own.Msg)
+			}
 		case translate.Stop:
 			e.counts.fromBus(own.Reason, m)
 			return true
@@ -89,6 +94,7 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 			e.counts.fromBus(own.Reason, m)
 			e.apply(fx[:1])
 		}
+		e.counts.read.open = false
 		e.apply(fx[1:])
 	}
 	return false

@@ -14,6 +14,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/recent"
 	"github.com/kbus-limpet/limpet/limpet/table"
+	"github.com/kbus-limpet/limpet/limpet/tap"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 	"github.com/kbus-limpet/limpet/limpet/trace"
 )
@@ -33,6 +34,7 @@ type Node struct {
 	idsMu    sync.Mutex
 	ids      *recent.IDs
 	names    namePool
+	taps     tap.Hub
 	maxNames int // of each peer
 
 	mu          sync.Mutex // see the package's comment for the order of locks
@@ -134,6 +136,9 @@ func (n *Node) terminate() {
 		f()
 	}
 }
+
+// Taps returns those who look at what passes the links.
+func (n *Node) Taps() *tap.Hub { return &n.taps }
 
 // Bus returns the node's bus.
 func (n *Node) Bus() kbusdev.Bus { return n.bus }

@@ -93,7 +93,7 @@ func (n *Node) newPeering(name string, cfg Config, dialled, classic bool) *Peeri
 		state:   Connecting,
 		since:   time.Now(),
 	}
-	p.totals.OnDrop = p.dropped
+	p.totals.OnDrop, p.totals.Tap = p.dropped, n.taps.Point(name)
 	return p
 }
 

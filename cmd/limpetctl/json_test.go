@@ -40,6 +40,7 @@ func TestJSON(t *testing.T) {
 		{"watch --once links", exitOK},
 		{"watch --once bindings", exitOK},
 		{"watch --once repliers $.Ask", exitOK},
+		{"tap --data --count 4", exitOK},
 		{"reload", exitOK},
 		{"rules explain uid:0 $.A", exitOK},
 		{"trace $.Ask", exitOK},

@@ -36,6 +36,7 @@ var (
 		pb.BusService_WatchRepliers_FullMethodName,
 		pb.AdminService_WatchLinks_FullMethodName,
 		pb.AdminService_WatchEvents_FullMethodName,
+		pb.AdminService_Tap_FullMethodName,
 	}
 	lists = []string{
 		pb.BusService_ListBindings_FullMethodName,

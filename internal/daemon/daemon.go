@@ -25,6 +25,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/admin"
 	"github.com/kbus-limpet/limpet/server/bus"
@@ -162,6 +163,8 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		SpansLost: d.spansLost, Explains: d.explain, SenderOf: d.senderOf, Reloads: d.reloadFor, Insecure: d.insecure,
 		Events: d.events, Programs: d.programs.Programs, Verdicts: d.rules.verdicts,
 		Configuration: func() string { return *d.shown.Load() },
+		PolicyOf:      func(ctx context.Context) *rules.Policy { return d.rules.program(cfg.IdentityOf(ctx)) },
+		Count:         d.guards.programs.Count,
 	}
 	who := identity.Server(d.tls, cfg.Log, refusedBy(d.guards.programs))
 	d.shown.Store(&cfg.Shown)

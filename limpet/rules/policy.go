@@ -229,13 +229,13 @@ func (p *Policy) Cut(dst []string, a Action, name string) []string {
 	}
 }
 
-// Sees reports whether somebody may do anything with some name that a binding name
+// Sees reports whether somebody may send, hear or answer some name that a binding name
 // matches, so that its binding need not be hidden.
 func (p *Policy) Sees(name string) bool {
 	if p == nil {
 		return true
 	}
-	for a := range withNames {
+	for a := range ofEndpoints {
 		if p.Any(a, name).Allow {
 			return true
 		}
@@ -266,13 +266,13 @@ func (p *Policy) Join(network uint32) Verdict {
 	return Verdict{}
 }
 
-// Unlimited reports whether everything is allowed that is done with names, so that no
-// message need be judged.
+// Unlimited reports whether everything is allowed that peers and programs do with messages,
+// so that none need be judged.
 func (p *Policy) Unlimited() bool {
 	if p == nil {
 		return true
 	}
-	for a := range withNames {
+	for a := range ofEndpoints {
 		if !p.All(a, "$.*").Allow {
 			return false
 		}

@@ -67,6 +67,11 @@ type Service struct {
 	// Reached returns how often each bound was reached, by who met it and the bound; nil is
 	// never.
 	Reached func() map[string]map[string]uint64
+	// PolicyOf returns what the caller whose context this is may do; nil lets everybody do
+	// everything.
+	PolicyOf func(context.Context) *rules.Policy
+	// Count counts something that was refused; nil counts nothing.
+	Count func(what string)
 	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it
 	// cannot be.
 	Reloads func(ctx context.Context, dry bool) ([]*pb.ConfigChange, error)

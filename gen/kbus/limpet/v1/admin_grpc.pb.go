@@ -30,6 +30,7 @@ const (
 	AdminService_WatchEvents_FullMethodName  = "/kbus.limpet.v1.AdminService/WatchEvents"
 	AdminService_ListPrograms_FullMethodName = "/kbus.limpet.v1.AdminService/ListPrograms"
 	AdminService_ListNetworks_FullMethodName = "/kbus.limpet.v1.AdminService/ListNetworks"
+	AdminService_Tap_FullMethodName          = "/kbus.limpet.v1.AdminService/Tap"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -78,6 +79,11 @@ type AdminServiceClient interface {
 	// Tells which networks can be reached, over which links, and the versions of limpetd there,
 	// in pages.
 	ListNetworks(ctx context.Context, in *ListNetworksRequest, opts ...grpc.CallOption) (*ListNetworksResponse, error)
+	// Shows the messages that pass the links from now on, as they are on both sides, and what
+	// becomes of them, until the caller ends it. No message waits for it: what a caller reads
+	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
+	// open.
+	Tap(ctx context.Context, in *TapRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TapResponse], error)
 }
 
 type adminServiceClient struct {
@@ -225,6 +231,25 @@ func (c *adminServiceClient) ListNetworks(ctx context.Context, in *ListNetworksR
 	return out, nil
 }
 
+func (c *adminServiceClient) Tap(ctx context.Context, in *TapRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TapResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_Tap_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TapRequest, TapResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_TapClient = grpc.ServerStreamingClient[TapResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -271,6 +296,11 @@ type AdminServiceServer interface {
 	// Tells which networks can be reached, over which links, and the versions of limpetd there,
 	// in pages.
 	ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error)
+	// Shows the messages that pass the links from now on, as they are on both sides, and what
+	// becomes of them, until the caller ends it. No message waits for it: what a caller reads
+	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
+	// open.
+	Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -313,6 +343,9 @@ func (UnimplementedAdminServiceServer) ListPrograms(context.Context, *ListProgra
 }
 func (UnimplementedAdminServiceServer) ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListNetworks not implemented")
+}
+func (UnimplementedAdminServiceServer) Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error {
+	return status.Error(codes.Unimplemented, "method Tap not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -512,6 +545,17 @@ func _AdminService_ListNetworks_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Tap_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TapRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).Tap(m, &grpc.GenericServerStream[TapRequest, TapResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_TapServer = grpc.ServerStreamingServer[TapResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -566,6 +610,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchEvents",
 			Handler:       _AdminService_WatchEvents_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Tap",
+			Handler:       _AdminService_Tap_Handler,
 			ServerStreams: true,
 		},
 	},
