@@ -56,7 +56,7 @@ func TestNode(t *testing.T) {
 		t.Skip("there is nothing of Go's in it")
 	}
 	nodeModules(t)
-	files := []string{"stories", "cuts"}
+	files := []string{"session", "stories", "cuts", "ends"}
 	if !long() {
 		t.Setenv("EVERY", "8")
 	}

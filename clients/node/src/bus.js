@@ -95,6 +95,8 @@ export class Bus {
   #opening; // the caller
   /** @type {grpc.Client | undefined} */
   #client;
+  /** @type {Set<{ cancel(): void }>} */
+  #underWay = new Set(); // calls of the client
   #closed = false;
 
   /**
@@ -246,8 +248,8 @@ export class Bus {
   }
 
   /**
-   * Closes the Ksock that sends and asks: calls that wait fail, and watches end. Closing again does
-   * nothing.
+   * Closes the Ksock that sends and asks: calls that wait fail, and watches with them. Closing again
+   * does nothing.
    */
   async close() {
     this.#closed = true;
@@ -255,6 +257,7 @@ export class Bus {
     this.#caller = this.#client = undefined;
     await this.#opening?.then((late) => late.close(), () => {});
     await caller?.close();
+    for (const call of this.#underWay) call.cancel();
     client?.close();
   }
 
@@ -325,10 +328,12 @@ export class Bus {
    */
   #unary(method, requestSchema, request, responseSchema, name = "") {
     return new Promise((resolve, reject) => {
-      this.#conn().makeUnaryRequest(BUS_SERVICE + method, bytes, bytes, toBinary(requestSchema, request), (e, response) => {
+      const call = this.#conn().makeUnaryRequest(BUS_SERVICE + method, bytes, bytes, toBinary(requestSchema, request), (e, response) => {
+        this.#underWay.delete(call);
         if (e || !response) reject(e ? failed(method, name, e) : new Closed("there is no response"));
         else resolve(fromBinary(responseSchema, response));
       });
+      this.#underWay.add(call);
     });
   }
 
@@ -347,6 +352,8 @@ export class Bus {
   #watch(method, requestSchema, request, responseSchema, signal, changes) {
     const parsed = (/** @type {Buffer} */ b) => changes(fromBinary(responseSchema, b));
     const call = this.#conn().makeServerStreamRequest(method, bytes, parsed, toBinary(requestSchema, request));
+    this.#underWay.add(call);
+    call.on("status", () => this.#underWay.delete(call));
     return new Watch(call, (e) => failed("watch", "", e), signal);
   }
 }
