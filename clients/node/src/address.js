@@ -120,7 +120,8 @@ function checkFolder(path) {
   const folder = dirname(path);
   let found = lstatSync(folder, { throwIfNoEntry: false });
   if (found?.isSymbolicLink() && trusted(found.uid)) found = statSync(folder, { throwIfNoEntry: false });
-  if (!found || (found.isDirectory() && trusted(found.uid) && (found.mode & 0o022) === 0)) return;
+  if (found && !found.isDirectory()) throw new Error(`socket ${path}: ${folder} is no folder`);
+  if (!found || (trusted(found.uid) && (found.mode & 0o022) === 0)) return;
   const mode = (found.mode & 0o7777).toString(8).padStart(4, "0");
   throw new Error(`socket ${path}: its folder ${folder} belongs to user ${found.uid} and has mode ${mode}, so another user could take the socket's place; choose a folder that only you can write`);
 }
