@@ -56,8 +56,10 @@ func TestNode(t *testing.T) {
 		t.Skip("there is nothing of Go's in it")
 	}
 	nodeModules(t)
-	files := []string{"session", "stories", "cuts", "ends"}
-	if !long() {
+	files := []string{"session", "stories", "cuts"}
+	if long() {
+		files = append(files, "ends", "tls", "examples")
+	} else {
 		t.Setenv("EVERY", "8")
 	}
 	for _, file := range files {

@@ -269,7 +269,10 @@ export class Bus {
   async #calls(limit) {
     if (this.#closed) throw new Closed("the bus is closed");
     if (this.#caller?.live) return this.#caller;
-    this.#opening ??= this.#openCaller().finally(() => (this.#opening = undefined));
+    if (!this.#opening) {
+      this.#opening = this.#openCaller().finally(() => (this.#opening = undefined));
+      this.#opening.catch(() => {}); // those who wait hear of it, if any still do
+    }
     return limit.wait(this.#opening);
   }
 
@@ -327,11 +330,12 @@ export class Bus {
    * @returns {Promise<import("@bufbuild/protobuf").MessageShape<Res>>}
    */
   #unary(method, requestSchema, request, responseSchema, name = "") {
+    const parsed = (/** @type {Buffer} */ b) => fromBinary(responseSchema, b);
     return new Promise((resolve, reject) => {
-      const call = this.#conn().makeUnaryRequest(BUS_SERVICE + method, bytes, bytes, toBinary(requestSchema, request), (e, response) => {
+      const call = this.#conn().makeUnaryRequest(BUS_SERVICE + method, bytes, parsed, toBinary(requestSchema, request), (e, response) => {
         this.#underWay.delete(call);
-        if (e || !response) reject(e ? failed(method, name, e) : new Closed("there is no response"));
-        else resolve(fromBinary(responseSchema, response));
+        if (response) resolve(response);
+        else reject(e ? failed(method, name, e) : new Closed("there is no response"));
       });
       this.#underWay.add(call);
     });
@@ -380,5 +384,5 @@ function replier({ ksock, name, link, networkId }) {
 
 /** @param {Partial<import("./gen/admin_pb.js").LinkStatus>} s @returns {Link} */
 function linkStatus({ name = "", state, peerNetworkId = 0, lastError = "", transport = "", identity = "" }) {
-  return { name, state: state ? LinkState[state].toLowerCase() : "", networkId: peerNetworkId, lastError, transport, identity };
+  return { name, state: state ? (LinkState[state] ?? `state ${state}`).toLowerCase() : "", networkId: peerNetworkId, lastError, transport, identity };
 }

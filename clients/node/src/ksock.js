@@ -163,44 +163,56 @@ export class Ksock {
    * @param {WaitOptions} [options]
    */
   async recvBatch(most = MAX_RECEIVE, options = {}) {
-    if (!(Number.isInteger(most) && most > 0)) throw new RangeError(`receiving at most ${most} messages: give a whole number above 0`);
-    options.signal?.throwIfAborted();
-    const limit = options.timeout === 0 ? new Limit({ signal: options.signal }) : new Limit(options);
-    this.#inbox.receivers++;
-    try {
-      return await this.#receive(most, limit, options.timeout === 0);
-    } finally {
-      if (--this.#inbox.receivers === 0) this.#cancelAsked(); // what it brings all the same is for the next call
-    }
+    return this.#recv(most, most, options);
   }
 
   /**
-   * @param {number} most
-   * @param {Limit} limit
-   * @param {boolean} once the bus is asked once
+   * Waits like recv, but takes what is queued behind the message from the bus too, for the next call.
+   *
+   * @internal
+   * @param {WaitOptions} [options]
+   * @returns {Promise<Message>}
    */
-  async #receive(most, limit, once) {
+  async _recvAhead(options = {}) {
+    return (await this.#recv(1, MAX_RECEIVE, options))[0];
+  }
+
+  /**
+   * @param {number} most is returned
+   * @param {number} ahead is asked for
+   * @param {WaitOptions} options
+   */
+  async #recv(most, ahead, options) {
+    if (!(Number.isInteger(most) && most > 0)) throw new RangeError(`receiving at most ${most} messages: give a whole number above 0`);
+    options.signal?.throwIfAborted();
+    const once = options.timeout === 0; // the bus answers at once
+    const limit = new Limit(once ? { signal: options.signal } : options);
     const inbox = this.#inbox;
-    for (let asked = false; ; ) {
-      if (this._attached.closing) throw this._attached.closed();
-      if (inbox.arrived.length > 0) return this.#take(most);
-      if (inbox.failed) {
-        const failed = inbox.failed;
-        inbox.failed = undefined;
-        throw failed;
+    inbox.receivers++;
+    try {
+      for (let asked = false; ; ) {
+        if (this._attached.closing) throw this._attached.closed();
+        if (inbox.arrived.length > 0) return this.#take(most);
+        if (inbox.failed) {
+          const failed = inbox.failed;
+          inbox.failed = undefined;
+          throw failed;
+        }
+        if (this._attached.over) throw this._attached.closed();
+        if (once && (asked || inbox.prefetch || (inbox.asked && inbox.receivers > 1))) throw new TimedOut("no message is queued");
+        if (!inbox.asked && !inbox.prefetch) {
+          asked = once;
+          this.#ask(ahead, !once);
+        }
+        try {
+          await inbox.news.wait(limit);
+        } catch (e) {
+          if (inbox.arrived.length > 0) continue;
+          throw e instanceof TimedOut ? new TimedOut("no message has come") : e;
+        }
       }
-      if (this._attached.over) throw this._attached.closed();
-      if (once && (asked || inbox.prefetch || (inbox.asked && inbox.receivers > 1))) throw new TimedOut("no message is queued");
-      if (!inbox.asked && !inbox.prefetch) {
-        asked = once;
-        this.#ask(most, !once);
-      }
-      try {
-        await inbox.news.wait(limit);
-      } catch (e) {
-        if (inbox.arrived.length > 0) continue;
-        throw e instanceof TimedOut ? new TimedOut("no message has come") : e;
-      }
+    } finally {
+      if (--inbox.receivers === 0) this.#cancelAsked(); // what it brings all the same is for the next call
     }
   }
 

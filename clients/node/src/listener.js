@@ -1,7 +1,6 @@
 /** What listens, and what replies. */
 
 import { Closed } from "./errors.js";
-import { Queue } from "./session.js";
 
 /**
  * @typedef {import("./ksock.js").Ksock} Ksock
@@ -17,8 +16,6 @@ export class Listener {
    * @readonly
    */
   ksock;
-  /** @type {Queue<Message>} */
-  #heard = new Queue();
 
   /**
    * @internal
@@ -39,10 +36,7 @@ export class Listener {
    * @param {WaitOptions} [options]
    */
   async recv(options) {
-    while (this.#heard.length === 0) {
-      for (const m of await this.ksock.recvBatch(undefined, options)) this.#heard.push(m);
-    }
-    return this.#heard.shift();
+    return this.ksock._recvAhead(options);
   }
 
   /** Gives the messages as they come, until it is closed. Throws Closed when the session is lost. */

@@ -137,14 +137,27 @@ function whyEnded({ code, details }) {
 export function statusError(e) {
   const ours = new StatusError(grpc.status[e.code], e.details || grpc.status[e.code]);
   for (const value of e.metadata?.get("grpc-status-details-bin") ?? []) {
-    if (typeof value === "string") continue;
-    for (const detail of fromBinary(StatusSchema, value).details) {
-      if (!detail.typeUrl.endsWith("/google.rpc.ErrorInfo")) continue;
-      const info = fromBinary(ErrorInfoSchema, detail.value);
-      if (info.domain === "kbus") return [ours, info.metadata["errno"] ?? ""];
+    try {
+      return [ours, typeof value === "string" ? "" : errnoIn(value)];
+    } catch {
+      // it is no status of ours
     }
   }
   return [ours, ""];
+}
+
+/**
+ * Returns the name of the bus's errno in a google.rpc.Status, or "". Throws if it is none.
+ *
+ * @param {Uint8Array} status
+ */
+function errnoIn(status) {
+  for (const { typeUrl, value } of fromBinary(StatusSchema, status).details) {
+    if (!typeUrl.endsWith("/google.rpc.ErrorInfo")) continue;
+    const { domain, metadata } = fromBinary(ErrorInfoSchema, value);
+    if (domain === "kbus") return metadata["errno"] ?? "";
+  }
+  return "";
 }
 
 /**

@@ -21,7 +21,7 @@ import { Cable, PATIENCE, World, needsDaemon } from "./daemons.js";
 function seeds() {
   const seed = process.env["SEED"];
   if (seed) return [Number(seed)];
-  return Array.from({ length: process.env["LIMPET_TEST"] === "long" ? 100 : 5 }, (_, i) => i + 1);
+  return Array.from({ length: process.env["LIMPET_TEST"] === "long" ? 100 : 3 }, (_, i) => i + 1);
 }
 
 /** Numbers by chance that a seed repeats: mulberry32. */

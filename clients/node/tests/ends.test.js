@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { BusError, Closed, Expired, Flags, MayHaveRun, Message, NeverRan, Refused, StatusError, TimedOut, Unreachable, open } from "limpet-client";
+import { BusError, Closed, Expired, Flags, MayHaveRun, Message, NeverRan, NoAnswer, Refused, StatusError, TimedOut, Unreachable, open } from "limpet-client";
 import { Cable, Daemon, PATIENCE, needsDaemon } from "./daemons.js";
 
 /**
@@ -15,11 +15,12 @@ import { Cable, Daemon, PATIENCE, needsDaemon } from "./daemons.js";
  *
  * @param {string} name
  * @param {(daemon: Daemon) => Promise<void>} what
+ * @param {string[]} args
  */
-function withDaemon(name, what) {
+function withDaemon(name, what, ...args) {
   test(name, { ...needsDaemon, timeout: 2 * PATIENCE }, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), "limpet-"));
-    const daemon = new Daemon(folder, 1);
+    const daemon = new Daemon(folder, 1, ...args);
     t.after(async () => {
       await daemon.end();
       rmSync(folder, { recursive: true });
@@ -59,15 +60,15 @@ withDaemon("receiving ends", async ({ api }) => {
   await fails(news.recv({ signal: abort.signal }), RangeError); // at once
   await bus.send("$.News.A", "one"); // none of these have taken it
   assert.equal((await news.recv({ timeout: PATIENCE })).text, "one");
-  const heard = (async () => {
-    const all = [];
-    for await (const m of news) all.push(m.text);
-    return all;
-  })();
-  await bus.send("$.News.B", new Uint8Array([50]));
-  while ((await bus.bindings()).length < 2);
-  setImmediate(() => news.close());
-  assert.deepEqual((await heard).slice(1), []);
+  const both = [news.recv(), news.recv()];
+  for (const text of ["two", "three", "four"]) await bus.send("$.News.B", Buffer.from(text));
+  assert.deepEqual((await Promise.all(both)).map((m) => m.text), ["two", "three"]); // no call waits while there is something
+  const heard = [];
+  for await (const m of news) {
+    heard.push(m.text);
+    void news.close(); // it ends the loop
+  }
+  assert.deepEqual(heard, ["four"]);
   await fails(news.recv(), Closed);
   await news.close();
   await bus.close();
@@ -84,9 +85,9 @@ withDaemon("a call is aborted", async ({ api }) => {
   const unread = bus.call("$.Clock", "one", { signal: abort.signal });
   while ((await k.numMessages()) === 0);
   abort.abort();
-  const failed = await fails(unread, NeverRan);
+  const failed = await fails(unread, NoAnswer); // NeverRan, if the bus says so within a moment
   assert.equal(failed.cause, abort.signal.reason);
-  assert.equal(await k.numMessages(), 0); // it was taken back
+  while ((await k.numMessages()) > 0); // it is taken back
   await fails(bus.call("$.Clock", "", { signal: abort.signal }), NeverRan);
 
   const again = new AbortController();
@@ -171,6 +172,14 @@ withDaemon("many calls at a time", async ({ api }) => {
   await bus.close();
 });
 
+withDaemon("a call that gives up before it has dialled", async (daemon) => {
+  await daemon.end();
+  const bus = open(daemon.api);
+  await fails(bus.call("$.A", "", { timeout: 0 }), Expired); // and nobody hears that there is no daemon
+  await fails(bus.call("$.A"), NeverRan);
+  await bus.close();
+});
+
 withDaemon("a watch ends", async (daemon) => {
   const bus = open(daemon.api);
   const repliers = bus.watchRepliers("$.*");
@@ -201,12 +210,10 @@ withDaemon("closing does not wait for a daemon that is away", async ({ api }) =>
   const k = await bus.ksock();
   cable.cut(true);
   const waits = k.recv();
-  const began = Date.now();
   await Promise.all([fails(waits, Closed), k.close()]);
-  assert.ok(Date.now() - began < PATIENCE / 2, "it waits for the grace");
   await bus.close();
   cable.close();
-});
+}, "--program-grace", "1h");
 
 withDaemon("nothing is left running", async ({ api }) => {
   const program = `
