@@ -57,6 +57,7 @@ type Epoch struct {
 	saidDone     bool // the peer knows that its drain need not wait for us
 	peerDone     bool // our drain need not wait for the peer
 	controls     controls
+	said         []link.Frame // questions and answers for the peer, see Say
 
 	why      error // why the epoch ended; nil while it lives
 	endedAt  time.Time
@@ -101,6 +102,8 @@ type EpochConfig struct {
 	DrainDone bool
 	// Totals are counted on; they belong to the peering.
 	Totals *Totals
+	// Replied and AskedReplied are as in translate.Config; nil is told of nothing.
+	Replied, AskedReplied func(name string, took time.Duration)
 	// Tracing is how requests are traced; without To they are not. NewEpoch sets what is
 	// known here already.
 	Tracing trace.Config
@@ -139,6 +142,8 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 			Names:         cfg.Names,
 			Took:          &cfg.Totals.Took,
 			AskedTook:     &cfg.Totals.AskedTook,
+			Replied:       cfg.Replied,
+			AskedReplied:  cfg.AskedReplied,
 			LosesUnread:   cfg.LosesUnread,
 		}),
 		session:    link.NewSession(cfg.Session),
@@ -183,7 +188,7 @@ func (e *Epoch) Detach(now time.Time, why error) {
 		return
 	}
 	e.session.Detach()
-	e.stalled = false
+	e.stalled, e.said = false, nil
 	e.detachedAt, e.holdAt = now, now.Add(e.cfg.RequestHold)
 	e.wants.lost()
 	switch {

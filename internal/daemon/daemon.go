@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/kbus-limpet/limpet/internal/events"
 	"github.com/kbus-limpet/limpet/internal/flight"
 	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/internal/tracing"
@@ -24,6 +25,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/admin"
 	"github.com/kbus-limpet/limpet/server/bus"
@@ -53,14 +55,16 @@ type Daemon struct {
 	peers    *grpcServer
 	api      *grpcServer
 	alive    prober
-	draining chan struct{} // closed when the stop begins
-	tls      *identity.TLS // nil without TLS
-	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
-	links    *announcer    // nil without AnnounceLinks
+	draining chan struct{}  // closed when the stop begins
+	tls      *identity.TLS  // nil without TLS
+	stopping kbusdev.Ksock  // listens for the termination message; nil if there is none
+	links    *announcer     // nil without AnnounceLinks
+	dropped  *dropAnnouncer // nil without AnnounceDrops
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
 	shown    atomic.Pointer[string]   // Config.Shown
 	reloads  reloads
+	events   *events.Ring
 
 	flight       *flight.Recorder    // nil if it is off
 	traces       *tracing.Exporter   // nil if nothing is traced
@@ -82,6 +86,8 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	latest := events.New()
+	cfg.Log = slog.New(latest.Handler(cfg.Log.Handler()))
 	if cfg.Bounds == nil {
 		bounds := DefaultBounds()
 		cfg.Bounds = &bounds
@@ -89,6 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	cfg.Links = cfg.resolved()
 	d := &Daemon{
 		cfg:    cfg,
+		events: latest,
 		linked: configuredLinks{all: make(map[string]*configuredLink)},
 		guards: newGuards(cfg.Bounds, cfg.Log),
 		set:    membus.NewSet(membus.WithFirstSerial(cmp.Or(cfg.FirstSerial, 1+rand.Uint32()>>1))),
@@ -105,6 +112,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	}
 	d.node.SetSoftware(cfg.Version)
 	d.node.BoundNames(cmp.Or(cfg.PeerNames, defaultPeerNames), 2*cmp.Or(cfg.PeerNames, defaultPeerNames))
+	noteMisses(d.node)
 	d.draining, d.alive.question = make(chan struct{}), func() error { return touch(d.node) }
 	if err := d.open(ctx); err != nil {
 		d.closeEarly()
@@ -118,12 +126,15 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
 	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)), bus.WithProgramBytes(cfg.Bounds.ProgramBytes), bus.WithLog(cfg.Log))
 	d.programs.LinkOf = linkOf(d.node)
+	d.node.ExplainHears(d.hears)
 	if cfg.IdentityOf == nil {
 		cfg.IdentityOf = identity.FromContext
 	}
-	d.programs.IdentityOf, d.programs.PolicyOf = cfg.IdentityOf, d.rules.program
+	d.programs.IdentityOf, d.programs.PolicyOf, d.programs.OnDenied = cfg.IdentityOf, d.rules.program, d.programDenied
 	if cfg.Expose != "" {
-		d.devices = kbusfs.New(cfg.devices(d.set, d.rules.device, cfg.Log))
+		devices := cfg.devices(d.set, d.rules.device, cfg.Log)
+		devices.OnDenied = d.deviceDenied
+		d.devices = kbusfs.New(devices)
 	}
 	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links) // before what can fail: closeEarly stops it
 	if err := d.openTraces(ctx); err != nil {
@@ -146,6 +157,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if cfg.AnnounceDrops {
+		if d.dropped, err = newDropAnnouncer(d.node); err != nil {
+			return err
+		}
+	}
 	if d.tls, err = cfg.TLS.load(cfg.Log); err != nil {
 		return err
 	}
@@ -153,8 +169,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.peers = peerServer(cfg.Log, peers, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.denied, Reached: d.reached,
-		SpansLost: d.spansLost, Explain: d.explain, Reloads: d.reloadFor, Insecure: d.insecure,
+		SpansLost: d.spansLost, Explains: d.explain, SenderOf: d.senderOf, Reloads: d.reloadFor, Insecure: d.insecure,
+		Events: d.events, Programs: d.programs.Programs, Verdicts: d.rules.verdicts,
 		Configuration: func() string { return *d.shown.Load() },
+		PolicyOf:      func(ctx context.Context) *rules.Policy { return d.rules.program(cfg.IdentityOf(ctx)) },
+		Count:         d.guards.programs.Count,
 	}
 	who := identity.Server(d.tls, cfg.Log, refusedBy(d.guards.programs))
 	d.shown.Store(&cfg.Shown)
@@ -211,7 +230,13 @@ func (d *Daemon) closeKsocks() {
 	if d.links != nil {
 		d.links.close()
 	}
+	if d.dropped != nil {
+		d.dropped.close()
+	}
 }
+
+// Log returns the daemon's log, which keeps the latest events too.
+func (d *Daemon) Log() *slog.Logger { return d.cfg.Log }
 
 // Node returns the daemon's node.
 func (d *Daemon) Node() *limpet.Node { return d.node }
@@ -284,6 +309,9 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	}
 	if d.links != nil {
 		keep(func() error { return d.links.run(serving) })
+	}
+	if d.dropped != nil {
+		keep(func() error { return d.dropped.run(serving) })
 	}
 
 	<-ctx.Done()

@@ -2,7 +2,6 @@ package membus
 
 import (
 	"context"
-	"slices"
 	"syscall"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -82,45 +81,14 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 		}
 	}
 
-	b.names.lookup(m.Name, &b.found)
-	replier, listeners := b.found.replier, b.found.listeners
-	if k.notOwn {
-		listeners = slices.DeleteFunc(listeners, func(l *binding) bool { return l.ksock == k })
+	requester, err := b.decide(k, &m.Message)
+	if err != nil {
+		return err
 	}
-	listeners = b.heard(&m.Message, listeners)
-	noRoom := syscall.EBUSY
-	if m.Flags&kbusdev.AllOrWait != 0 {
-		noRoom = syscall.EAGAIN
-	}
-	if request && replier == nil {
-		return syscall.EADDRNOTAVAIL
-	}
-	b.held.replier, b.held.requester = nil, nil
-	if request {
-		b.held.replier = replier.ksock
-	}
-	var requester *Ksock
-	if reply {
-		requester = b.ksock(m.To)
-		b.held.requester = requester
-		switch {
-		case requester == nil:
-			return syscall.EADDRNOTAVAIL
-		case !requester.awaited.has(m.InReplyTo):
-			return syscall.ECONNREFUSED
-		case !requester.hasRoom(1):
-			b.held.full, b.held.slot = requester, ownSlot
-			return noRoom
-		}
-	}
-	if request {
-		switch {
-		case m.To != 0 && m.To != replier.ksock.id:
-			return syscall.EPIPE
-		case !replier.ksock.hasRoom(0):
-			b.held.full, b.held.slot = replier.ksock, aSlot
-			return noRoom
-		}
+	replier, listeners, noRoom := b.found.replier, b.found.listeners, noRoomFor(&m.Message)
+	if request && !replier.ksock.hasRoom(0) {
+		b.held.full, b.held.slot = replier.ksock, aSlot
+		return noRoom
 	}
 	if m.Flags&(kbusdev.AllOrFail|kbusdev.AllOrWait) != 0 {
 		for _, l := range listeners {
@@ -130,16 +98,19 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 			}
 		}
 	} else {
-		listeners = withRoom(listeners, m.ID)
+		listeners = withRoom(listeners, &m.Message)
 	}
 
 	if reply {
+		if b.onReply != nil {
+			k.replied(&m.Message, requester)
+		}
 		requester.awaited.remove(m.InReplyTo)
 		b.push(requester, queued{msg: m, flags: m.Flags})
 		k.debts.pay(m.InReplyTo)
 	}
 	if request {
-		k.awaited.add(m.ID, b.push(replier.ksock, queued{msg: m, flags: m.Flags | kbusdev.WantYouToReply, via: replier, request: true}))
+		k.awaited.add(m.ID, b.push(replier.ksock, queued{msg: m, flags: m.Flags | kbusdev.WantYouToReply, via: replier, request: true}), b.age())
 	}
 	for _, l := range listeners {
 		b.push(l.ksock, queued{msg: m, flags: m.Flags, via: l})
@@ -148,15 +119,15 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 	return nil
 }
 
-// withRoom keeps the listeners that have room now for the message with this id:
-// the module judges every queue before it fills any. The others miss it.
-func withRoom(listeners []*binding, id kbusdev.MsgID) []*binding {
+// withRoom keeps the listeners that have room now for a message: the module judges every
+// queue before it fills any. The others miss it.
+func withRoom(listeners []*binding, m *kbusdev.Message) []*binding {
 	kept := listeners[:0]
 	for _, l := range listeners {
 		if l.ksock.hasRoom(0) {
 			kept = append(kept, l)
 		} else {
-			l.ksock.miss(id)
+			l.ksock.miss(m)
 		}
 	}
 	return kept

@@ -14,6 +14,17 @@ func (m *Machine) FromPeer(fx []Effect, msg *kbusdev.Message, facts Facts) []Eff
 		return m.bindEventFromPeer(fx, msg)
 	case msg.IsReply():
 		return m.replyFromPeer(fx, msg)
+	}
+	fx = m.otherFromPeer(fx, msg, facts)
+	if out := &fx[len(fx)-1]; out.Kind == Send && out.Msg.IsRequest() {
+		m.ask(&out.Msg)
+	}
+	return fx
+}
+
+// otherFromPeer judges an announcement, a listeners' copy or a request. It changes nothing.
+func (m *Machine) otherFromPeer(fx []Effect, msg *kbusdev.Message, facts Facts) []Effect {
+	switch {
 	case msg.ID.Network == m.us:
 		return refuse(fx, msg, CameRound) // ours
 	case facts.Foreign:
@@ -72,7 +83,6 @@ func (m *Machine) requestFromPeer(fx []Effect, msg *kbusdev.Message, replier kbu
 	if stateful {
 		out.To = replier // which is final_to.local on the last hop
 	}
-	m.ask(out)
 	return fx
 }
 
@@ -88,7 +98,11 @@ func (m *Machine) replyFromPeer(fx []Effect, msg *kbusdev.Message) []Effect {
 	if !ok {
 		return drop(fx, UnknownReply)
 	}
-	m.cfg.Took.Add(m.age() - r.at)
+	took := m.age() - r.at
+	m.cfg.Took.Add(took)
+	if m.cfg.Replied != nil {
+		m.cfg.Replied(r.name, took)
+	}
 	fx = emit(fx, Send, msg)
 	out := &fx[len(fx)-1].Msg
 	out.ID, out.InReplyTo, out.To = kbusdev.MsgID{}, id, r.from
@@ -107,12 +121,19 @@ func (m *Machine) SendFailed(fx []Effect, of *Effect, errno syscall.Errno) []Eff
 		return m.replyRefused(fx, *of, errno)
 	case msg.IsRequest():
 		m.answered(msg.ID)
-		if errno == syscall.ETIMEDOUT {
-			return bounce(fx, msg, kbusdev.NameExpired, Expired) // ours
-		}
-		return bounce(fx, msg, kbusdev.NameRemoteErrorPrefix+kbusdev.ErrnoName(errno), Refused)
-	default:
+	}
+	return refused(fx, msg, errno)
+}
+
+// refused ends a message of the peer's, no reply, that our bus has refused.
+func refused(fx []Effect, msg *kbusdev.Message, errno syscall.Errno) []Effect {
+	switch {
+	case !msg.IsRequest():
 		return drop(fx, Refused)
+	case errno == syscall.ETIMEDOUT:
+		return bounce(fx, msg, kbusdev.NameExpired, Expired) // ours
+	default:
+		return bounce(fx, msg, kbusdev.NameRemoteErrorPrefix+kbusdev.ErrnoName(errno), Refused)
 	}
 }
 

@@ -25,8 +25,22 @@ func (s *Service) policyOf(id rules.Identity) *rules.Policy {
 // policy returns what the caller may do.
 func (s *Service) policy(ctx context.Context) *rules.Policy { return s.policyOf(s.identity(ctx)) }
 
+// RulesOf returns what the program with a Ksock may do; nil is everything, and for a Ksock
+// that is no program's.
+func (s *Service) RulesOf(k kbusdev.KsockID) *rules.Policy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j := s.ksocks[k]; j != nil {
+		return j.policy.Load()
+	}
+	return nil
+}
+
 // Denied returns how many messages and bindings of programs the rules have refused so far.
 func (s *Service) Denied() uint64 { return s.denied.Load() }
+
+// DeniedMessages returns how many of them were messages.
+func (s *Service) DeniedMessages() uint64 { return s.deniedMessages.Load() }
 
 // RulesChanged has the programs go on by other rules: it is called when PolicyOf has other
 // answers. What a program may no longer be the replier of is unbound. Calls that watch

@@ -6,6 +6,13 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message as Message$1 } from "./message_pb.js";
+import type { ExplainRequestSchema, ExplainResponseSchema } from "./explain_pb.js";
+import type { TapRequestSchema, TapResponseSchema } from "./tap_pb.js";
+import type { WatchEventsRequestSchema, WatchEventsResponseSchema } from "./events_pb.js";
+import type { ListProgramsRequestSchema, ListProgramsResponseSchema } from "./programs_pb.js";
+import type { ListNetworksRequestSchema, ListNetworksResponseSchema } from "./networks_pb.js";
+import type { WatchDropsRequestSchema, WatchDropsResponseSchema } from "./drops_pb.js";
+import type { ListOpenRequestsRequestSchema, ListOpenRequestsResponseSchema, ListSlowRepliersRequestSchema, ListSlowRepliersResponseSchema } from "./requests_pb.js";
 
 /**
  * Describes the file kbus/limpet/v1/admin.proto.
@@ -186,7 +193,7 @@ export declare const ExplainRulesRequestSchema: GenMessage<ExplainRulesRequest>;
  */
 export declare type ExplainRulesResponse = Message<"kbus.limpet.v1.ExplainRulesResponse"> & {
   /**
-   * On each action: announce, listen, request, reply, admin, and join if the identity has a
+   * On each action: announce, listen, request, reply, tap, admin, and join if the identity has a
    * network id.
    *
    * @generated from field: repeated kbus.limpet.v1.RuleVerdict verdicts = 1;
@@ -1169,6 +1176,18 @@ export declare const AdminService: GenService<{
     output: typeof ExplainRulesResponseSchema;
   },
   /**
+   * Tells what would become of a message, hop by hop over all links, without sending it: who
+   * would get it, by which binding, what it would be called there, or why not. NOT_FOUND if no
+   * link has that name, FAILED_PRECONDITION if it is not up.
+   *
+   * @generated from rpc kbus.limpet.v1.AdminService.Explain
+   */
+  explain: {
+    methodKind: "unary";
+    input: typeof ExplainRequestSchema;
+    output: typeof ExplainResponseSchema;
+  },
+  /**
    * Tells what the daemon's process spends its time or memory on, as Go's tools read it. It
    * names functions, and never has a message's data. FAILED_PRECONDITION if another profile
    * of its kind is being made that takes time, or the flight recorder is off.
@@ -1179,6 +1198,88 @@ export declare const AdminService: GenService<{
     methodKind: "server_streaming";
     input: typeof ProfileRequestSchema;
     output: typeof ProfileResponseSchema;
+  },
+  /**
+   * Shows the messages that pass the links from now on, as they are on both sides, and what
+   * becomes of them, until the caller ends it. No message waits for it: what a caller reads
+   * too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
+   * open.
+   *
+   * @generated from rpc kbus.limpet.v1.AdminService.Tap
+   */
+  tap: {
+    methodKind: "server_streaming";
+    input: typeof TapRequestSchema;
+    output: typeof TapResponseSchema;
+  },
+  /**
+   * Tells the latest events, which are the lines of the log that are no details, and, if
+   * asked, those that come, until the caller ends it. The daemon keeps 4096 of them, of 2 MiB
+   * at most; nothing is kept for a caller that does not read, which is told how many it missed.
+   *
+   * @generated from rpc kbus.limpet.v1.AdminService.WatchEvents
+   */
+  watchEvents: {
+    methodKind: "server_streaming";
+    input: typeof WatchEventsRequestSchema;
+    output: typeof WatchEventsResponseSchema;
+  },
+  /**
+   * Tells which programs are connected to the API, in pages: who they are, what they have bound,
+   * and, if asked, what the rules let them, and the peers of links, do with a name.
+   *
+   * @generated from rpc kbus.limpet.v1.AdminService.ListPrograms
+   */
+  listPrograms: {
+    methodKind: "unary";
+    input: typeof ListProgramsRequestSchema;
+    output: typeof ListProgramsResponseSchema;
+  },
+  /**
+   * Tells which networks can be reached, over which links, and the versions of limpetd there,
+   * in pages.
+   *
+   * @generated from rpc kbus.limpet.v1.AdminService.ListNetworks
+   */
+  listNetworks: {
+    methodKind: "unary";
+    input: typeof ListNetworksRequestSchema;
+    output: typeof ListNetworksResponseSchema;
+  },
+  /**
+   * Tells the messages that were dropped, by the links, by the embedded bus where a listener
+   * had no room, and by the rules: the latest that are kept, up to 128 of each link, of the
+   * bus and of the rules, then that these were all, and then those that are dropped, until
+   * the caller ends it. What a burst or a slow caller has no room for is told as counts, so
+   * that the sums are what the metrics say.
+   *
+   * @generated from rpc kbus.limpet.v1.AdminService.WatchDrops
+   */
+  watchDrops: {
+    methodKind: "server_streaming";
+    input: typeof WatchDropsRequestSchema;
+    output: typeof WatchDropsResponseSchema;
+  },
+  /**
+   * Lists the requests on the bus that have no reply yet, oldest first. Of a device only those
+   * are known that a link has taken or sent.
+   *
+   * @generated from rpc kbus.limpet.v1.AdminService.ListOpenRequests
+   */
+  listOpenRequests: {
+    methodKind: "unary";
+    input: typeof ListOpenRequestsRequestSchema;
+    output: typeof ListOpenRequestsResponseSchema;
+  },
+  /**
+   * Lists the names whose requests have taken most time.
+   *
+   * @generated from rpc kbus.limpet.v1.AdminService.ListSlowRepliers
+   */
+  listSlowRepliers: {
+    methodKind: "unary";
+    input: typeof ListSlowRepliersRequestSchema;
+    output: typeof ListSlowRepliersResponseSchema;
   },
 }>;
 

@@ -4,6 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { ExplainAnswer, ExplainQuestion } from "./explain_pb.js";
 import type { Message as Message$1 } from "./message_pb.js";
 
 /**
@@ -135,6 +136,22 @@ export declare type Frame = Message<"kbus.limpet.v1.Frame"> & {
      */
     value: Table;
     case: "table";
+  } | {
+    /**
+     * What would become of a message.
+     *
+     * @generated from field: kbus.limpet.v1.ExplainQuestion explain = 10;
+     */
+    value: ExplainQuestion;
+    case: "explain";
+  } | {
+    /**
+     * The answer to that.
+     *
+     * @generated from field: kbus.limpet.v1.ExplainAnswer explained = 11;
+     */
+    value: ExplainAnswer;
+    case: "explained";
   } | { case: undefined; value?: undefined };
 };
 
@@ -552,6 +569,14 @@ export declare type Network = Message<"kbus.limpet.v1.Network"> & {
    * @generated from field: bytes instance_id = 2;
    */
   instanceId: Uint8Array;
+
+  /**
+   * The version of the program there, as its greeting has told it, for people: at most 64
+   * bytes, and empty if it is not known. Nothing depends on it.
+   *
+   * @generated from field: string software = 3;
+   */
+  software: string;
 };
 
 /**
