@@ -10,6 +10,9 @@ import (
 
 // NextFrame is link.Driver's.
 func (e *Epoch) NextFrame(now time.Time) (f link.Frame, again time.Time, over bool) {
+	if r := e.rec; r != nil {
+		return r.nextFrame(e, now)
+	}
 	if e.why == nil {
 		if f := e.tables(now); f != nil {
 			return f, time.Time{}, false
@@ -48,6 +51,10 @@ func (e *Epoch) Light() bool {
 
 // Flushed is link.Driver's.
 func (e *Epoch) Flushed(now time.Time) {
+	if r := e.rec; r != nil {
+		r.flushed(e, now)
+		return
+	}
 	e.session.Flushed()
 	if len(e.overflow) > 0 {
 		e.flow(now)
@@ -62,6 +69,9 @@ func (e *Epoch) MayReceive() bool { return e.why != nil || e.session.MayReceive(
 // An error ends the stream; unless it is that of a stream that was replaced, the epoch
 // has ended too.
 func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
+	if r := e.rec; r != nil {
+		return r.takeFrame(e, now, f)
+	}
 	e.now = now
 	if e.why != nil {
 		return nil //nolint:nilerr // only the end of the stream is of interest now
