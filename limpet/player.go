@@ -127,6 +127,26 @@ func (p *Player) Play(event []byte) (*Difference, error) {
 	return d, nil
 }
 
+// Resting reports whether a file could begin here: nothing that the machines have asked for
+// is under way.
+func (p *Player) Resting() bool { return p.epoch.doing == 0 }
+
+// Beginning returns the state of a file that begins here, and changes the header of the one
+// that is played to its header. again returns each event that follows as that file has it.
+func (p *Player) Beginning(h *record.Header) (state []byte, again func(event []byte) ([]byte, error)) {
+	h.Begins, h.Lost, h.First, h.Base, h.Epoch = record.Cut, 0, p.number+1, p.rec.now, describeEpoch(&p.epoch.cfg)
+	from, to := p.told.Copy(), tape.New(p.rec.now, h.Data)
+	return p.State(), func(event []byte) ([]byte, error) {
+		d, err := decode(from, event)
+		if err != nil {
+			return nil, err
+		}
+		to.Reset()
+		d.tape(to)
+		return to.Bytes(), nil
+	}
+}
+
 // perform calls the epoch as an event says. why says what was wrong with that: the machines
 // have panicked, for one.
 func (p *Player) perform(ev *event) (why string) {
@@ -210,25 +230,38 @@ type decoded struct {
 func decode(t *tape.Tape, b []byte) (*decoded, error) {
 	d := new(decoded)
 	t.Next(b)
-	d.in.head(t)
-	if d.in.kind == 0 {
-		t.Fail("an event of kind 0, which there is not")
-	}
-	d.in.inputs(t)
-	for t.Err() == nil {
-		var n note
-		if n.tape(t); n.kind == noNote {
-			break
-		}
-		d.notes = append(d.notes, n)
-	}
-	d.out.kind, d.out.now = d.in.kind, d.in.now
-	d.out.outputs(t)
+	d.tape(t)
 	t.End()
 	if t.Err() != nil {
 		return nil, fmt.Errorf("it cannot be read: %w", t.Err())
 	}
 	return d, nil
+}
+
+// tape takes the event, as a recorder writes it.
+func (d *decoded) tape(t *tape.Tape) {
+	d.in.head(t)
+	if d.in.kind == 0 {
+		t.Fail("an event of kind 0, which there is not")
+	}
+	d.in.inputs(t)
+	if t.Reading() {
+		for t.Err() == nil {
+			var n note
+			if n.tape(t); n.kind == noNote {
+				break
+			}
+			d.notes = append(d.notes, n)
+		}
+		d.out.kind, d.out.now = d.in.kind, d.in.now
+	} else {
+		for i := range d.notes {
+			d.notes[i].tape(t)
+		}
+		last := note{}
+		last.tape(t)
+	}
+	d.out.outputs(t)
 }
 
 // playedSink takes what a played event has become.

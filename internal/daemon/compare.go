@@ -62,6 +62,10 @@ var fixed = []struct {
 	{"trace-sample", func(c *Config) any { return c.Traces.Sample }},
 	{"flight-dir", func(c *Config) any { return c.FlightDir }},
 	{"stuck-after", func(c *Config) any { return c.StuckAfter }},
+	{"record-decisions", func(c *Config) any { return c.Records.Dir }},
+	{"record-size", func(c *Config) any { return c.Records.Bytes }},
+	{"record-file-size", func(c *Config) any { return c.Records.FileBytes }},
+	{"record-data", func(c *Config) any { return c.Records.Data }},
 	{"announce-links", func(c *Config) any { return c.AnnounceLinks }},
 	{"termination-message", func(c *Config) any { return c.Limpet.Termination }},
 }

@@ -50,6 +50,8 @@ const (
 	Rotated = "rotated"
 	// Gap: events were lost, because the disk was too slow or had no room.
 	Gap = "gap"
+	// Cut: it was cut out of another one.
+	Cut = "cut"
 )
 
 // The kinds of blocks.
@@ -63,10 +65,8 @@ const (
 
 // Bounds of a block: what a reader takes into memory at once.
 const (
-	// MaxBlock is the largest block but for states, in bytes.
-	MaxBlock = 4 << 20
-	// MaxState is the largest state.
-	MaxState = 64 << 20
+	// MaxBlock is the largest block, in bytes: the data of all that is read from a bus at once.
+	MaxBlock = 64 << 20
 )
 
 // blockOverhead is what a block has beside its bytes: its kind, length and checksum.
@@ -88,8 +88,8 @@ func AppendStart(b []byte, h *Header, state []byte) ([]byte, error) {
 	if err != nil {
 		return b, fmt.Errorf("the header of a record: %w", err)
 	}
-	if len(header) > MaxBlock || len(state) > MaxState {
-		return b, fmt.Errorf("a record begins with %d and %d bytes, at most %d and %d are possible", len(header), len(state), MaxBlock, MaxState)
+	if len(header) > MaxBlock || len(state) > MaxBlock {
+		return b, fmt.Errorf("a record begins with %d and %d bytes, at most %d are possible", len(header), len(state), MaxBlock)
 	}
 	b = append(b, magic...)
 	b = appendBlock(b, headerBlock, header)

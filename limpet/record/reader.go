@@ -34,7 +34,7 @@ const (
 	EndedWhole = "end"
 )
 
-// A Reader reads a file. Its memory is bounded by MaxBlock and, at the beginning, MaxState.
+// A Reader reads a file. Its memory is bounded by MaxBlock.
 type Reader struct {
 	r      *bufio.Reader
 	block  []byte // the rest of it
@@ -121,7 +121,7 @@ func (r *Reader) next() (kind byte, payload []byte, err error) {
 		return 0, nil, errors.New("a block is cut off")
 	}
 	kind, n := head[0], binary.LittleEndian.Uint32(head[1:])
-	if n > MaxBlock && (kind != stateBlock || n > MaxState) {
+	if n > MaxBlock {
 		return 0, nil, fmt.Errorf("a block says that it has %d bytes, which none has", n)
 	}
 	// What a file says of its length is believed as far as there is something.

@@ -55,8 +55,7 @@ func TestRecordedSeeds(t *testing.T) {
 			for _, file := range epoch.Files {
 				res := verified(t, seed, file)
 				if before != nil {
-					r, _ := record.NewReader(bytes.NewReader(file))
-					if follows, same := before.Follows(r.Header(), r.State()); !follows || !same {
+					if follows, same := before.Follows(res); !follows || !same {
 						t.Fatalf("seed %d, link %s: part %d follows part %d: %t, with the state in which that ends: %t", seed, res.Header.Link, res.Header.Part, before.Header.Part, follows, same)
 					}
 				}

@@ -30,7 +30,7 @@ type Tape struct {
 // Bounds of what is read. Nothing that is written is larger.
 const (
 	// MaxData is the largest message's data, in bytes.
-	MaxData = 1 << 24
+	MaxData = 1 << 20
 	// maxNames bounds the names that are written as a number, and maxKnown how long one is.
 	maxNames = 1 << 14
 	maxKnown = 1 << 12

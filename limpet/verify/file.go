@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"io"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -31,11 +32,11 @@ type Result struct {
 	Ended string
 	Why   error
 	// Difference is the first difference, nil if there is none, and Before what was told
-	// and done in the events before it.
+	// and done in the events before it, or before the end.
 	Difference *limpet.Difference
 	Before     []Event
 
-	state []byte // at the end, if there is no difference
+	begin, end [sha256.Size]byte // of the states, if there is no difference
 }
 
 // An Event is one in words.
@@ -58,7 +59,7 @@ func File(from io.Reader, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Header: *r.Header()}
+	res := &Result{Header: *r.Header(), begin: sha256.Sum256(r.State())}
 	var before recent
 	for {
 		event, err := r.Next()
@@ -70,13 +71,14 @@ func File(from io.Reader, cfg Config) (*Result, error) {
 			return res, err
 		}
 		if res.Difference != nil {
-			res.Before = before.lines()
+			res.Before = before.lines(1)
 			return res, nil
 		}
 		res.Events++
 	}
+	res.Before = before.lines(0)
 	res.Ended, res.Why = r.Ended()
-	res.state = p.State()
+	res.end = sha256.Sum256(p.State())
 	return res, nil
 }
 
@@ -96,9 +98,9 @@ func (c *recent) add(p *limpet.Player, event []byte, number uint64) {
 	c.n++
 }
 
-// lines returns all but the last.
-func (c *recent) lines() (all []Event) {
-	for i := max(0, c.n-len(c.events)); i < c.n-1; i++ {
+// lines returns all but so many of the last.
+func (c *recent) lines(but int) (all []Event) {
+	for i := max(0, c.n-len(c.events)); i < c.n-but; i++ {
 		e := &c.events[i%len(c.events)]
 		lines, err := e.describe()
 		if err != nil {
@@ -109,13 +111,13 @@ func (c *recent) lines() (all []Event) {
 	return all
 }
 
-// Follows reports whether a file goes on where another one, which was played to its end,
-// ends: of the same epoch, the next part, without a gap. same reports whether it begins
-// with the state in which the machines of this version ended the other one.
-func (res *Result) Follows(next *record.Header, state []byte) (follows, same bool) {
-	h := &res.Header
-	if next.Session != h.Session || next.Part != h.Part+1 || next.Begins != record.Rotated || res.Difference != nil || res.Ended != record.EndedWhole {
+// Follows reports whether a file goes on where this one, which was played to its end, ends:
+// of the same epoch, the next part, without a gap. same reports whether it begins with the
+// state in which the machines of this version ended this one.
+func (res *Result) Follows(next *Result) (follows, same bool) {
+	h, n := &res.Header, &next.Header
+	if n.Session != h.Session || n.Part != h.Part+1 || n.Begins != record.Rotated || res.Difference != nil || res.Ended != record.EndedWhole {
 		return false, false
 	}
-	return true, bytes.Equal(res.state, state)
+	return true, res.end == next.begin
 }
