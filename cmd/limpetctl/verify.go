@@ -161,6 +161,8 @@ func (p *played) code() codedError {
 	switch {
 	case errors.As(p.err, &format):
 		return exitOtherFormat
+	case errors.Is(p.err, record.ErrCutStart):
+		return exitOK
 	case p.err != nil:
 		return exitFailed
 	case p.drifted || p.res.Difference != nil:

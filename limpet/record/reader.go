@@ -7,12 +7,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/kbus-limpet/limpet/limpet/tape"
 )
 
 // ErrNoRecord says that a file is no record.
 var ErrNoRecord = errors.New("this is no record of decisions")
+
+// ErrCutStart says that a record is cut off before its first event, as one is whose writer
+// was killed just then: there is nothing in it to be played.
+var ErrCutStart = errors.New("the record is cut off before its first event")
+
+// errCut says that a block is cut off.
+var errCut = errors.New("a block is cut off")
 
 // A FormatError says that a file has another version than this package reads.
 type FormatError struct{ Format int }
@@ -49,12 +57,14 @@ type Reader struct {
 func NewReader(from io.Reader) (*Reader, error) {
 	r := &Reader{r: bufio.NewReaderSize(from, 1<<16)}
 	start := make([]byte, len(magic))
-	if _, err := io.ReadFull(r.r, start); err != nil || string(start) != magic {
+	if n, err := io.ReadFull(r.r, start); err != nil && strings.HasPrefix(magic, string(start[:n])) {
+		return nil, ErrCutStart
+	} else if string(start) != magic {
 		return nil, fmt.Errorf("%w: it does not begin with %q", ErrNoRecord, magic)
 	}
-	kind, header, err := r.next()
-	if err != nil || kind != headerBlock {
-		return nil, fmt.Errorf("%w: its header is cut off or damaged", ErrNoRecord)
+	header, err := r.start(headerBlock)
+	if err != nil {
+		return nil, err
 	}
 	if err := json.Unmarshal(header, &r.header); err != nil {
 		return nil, fmt.Errorf("%w: its header is damaged: %w", ErrNoRecord, err)
@@ -62,10 +72,24 @@ func NewReader(from io.Reader) (*Reader, error) {
 	if r.header.Format != Format {
 		return nil, &FormatError{r.header.Format}
 	}
-	if kind, r.state, err = r.next(); err != nil || kind != stateBlock {
-		return nil, fmt.Errorf("%w: the state at its beginning is cut off or damaged, so that nothing can be replayed", ErrNoRecord)
+	if r.state, err = r.start(stateBlock); err != nil {
+		return nil, err
 	}
 	return r, nil
+}
+
+// start reads one of the blocks that a file begins with.
+func (r *Reader) start(want byte) ([]byte, error) {
+	kind, b, err := r.next()
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, errCut):
+		return nil, ErrCutStart
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrNoRecord, err)
+	case kind != want:
+		return nil, fmt.Errorf("%w: it begins with a block of kind %d, in place of %d", ErrNoRecord, kind, want)
+	}
+	return b, nil
 }
 
 // Header returns the header.
@@ -118,7 +142,7 @@ func (r *Reader) next() (kind byte, payload []byte, err error) {
 		return 0, nil, err
 	}
 	if _, err := io.ReadFull(r.r, head[1:]); err != nil {
-		return 0, nil, errors.New("a block is cut off")
+		return 0, nil, errCut
 	}
 	kind, n := head[0], binary.LittleEndian.Uint32(head[1:])
 	if n > MaxBlock {
@@ -128,7 +152,7 @@ func (r *Reader) next() (kind byte, payload []byte, err error) {
 	whole := append(make([]byte, 0, min(int(n)+blockOverhead, 1<<16)), head[:]...)
 	whole, err = readMore(r.r, whole, int(n)+4)
 	if err != nil {
-		return 0, nil, errors.New("a block is cut off")
+		return 0, nil, errCut
 	}
 	end := len(whole) - 4
 	if binary.LittleEndian.Uint32(whole[end:]) != tape.Checksum(whole[:end]) {
