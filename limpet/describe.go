@@ -13,7 +13,7 @@ import (
 
 var eventNames = [...]string{
 	"none", "Attach", "Detach", "End", "Adopt", "Drain", "Stuck", "Tick", "WantsSnapshot", "SnapshotAsked", "QueueFull", "FromBus", "Dos", "Outcomes",
-	"NextFrame", "Flushed", "TakeFrame", "Control", "Listening", "Interest", "WantChanged", "OweTopology", "TopologyDue", "TopologyTold", "SetRules", "Restarted", "Closed",
+	"NextFrame", "Flushed", "TakeFrame", "Control", "Listening", "Interest", "WantChanged", "OweTopology", "TopologyDue", "TopologyTold", "SetRules", "Restarted", "Closed", "Say",
 }
 
 // what returns what an event has brought, in words. Names in it are a peer's or a program's.
@@ -53,7 +53,7 @@ func (d *decoded) what() []string {
 			}
 		}
 		return lines
-	case evTakeFrame:
+	case evTakeFrame, evControl, evSay:
 		lines := describeFrame(ev.frame)
 		lines[0] = name + ": " + lines[0]
 		return lines

@@ -88,19 +88,10 @@ func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 // translate applies the rules to one message of the peer's. mayWait reports that what
 // its sender sent later must not be translated before the outcome is known.
 func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Message) (_ []Do, mayWait bool) {
-	var facts translate.Facts
 	size := m.Size() // as the session counts it
-	if e.cfg.Renames != nil && m.Event == nil {
-		facts.Nameless = e.nameHere(m)
-	}
-	if !m.IsReply() && m.Event == nil {
-		facts.Foreign, facts.Denied = e.foreign(m), !e.rules.Admits(m)
-		if !facts.Foreign && !facts.Denied && facts.Nameless == 0 { // else its id is still free for the one whose it is
-			facts.BroughtBefore = e.cfg.IDs.Claim(m.ID, now)
-		}
-	}
-	if m.IsStateful() && m.WantsUsToReply() {
-		facts.Replier = e.rules.Replier(m.Name)
+	facts := e.facts(m)
+	if !m.IsReply() && m.Event == nil && !facts.Foreign && !facts.Denied && facts.Nameless == 0 { // else its id is still free for the one whose it is
+		facts.BroughtBefore = e.cfg.IDs.Claim(m.ID, now)
 	}
 	fx := e.rules.FromPeer(e.fx[:0], m, facts)
 	e.fx = fx[:0]
@@ -135,6 +126,21 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 		}
 	}
 	return dst, mayWait
+}
+
+// facts returns what the rules must be told of a message of the peer's, but for whether it
+// was brought before, and gives it the name that it has here.
+func (e *Epoch) facts(m *kbusdev.Message) (facts translate.Facts) {
+	if e.cfg.Renames != nil && m.Event == nil {
+		facts.Nameless = e.nameHere(m)
+	}
+	if !m.IsReply() && m.Event == nil {
+		facts.Foreign, facts.Denied = e.foreign(m), !e.rules.Admits(m)
+	}
+	if m.IsStateful() && m.WantsUsToReply() {
+		facts.Replier = e.rules.Replier(m.Name)
+	}
+	return facts
 }
 
 // fate notes that a message of the peer's has ended; size is what it had when it came.

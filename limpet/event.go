@@ -42,6 +42,7 @@ const (
 	evSetRules
 	evRestarted
 	evClosed
+	evSay
 	numEvents
 )
 
@@ -96,7 +97,7 @@ func (ev *event) inputs(t *tape.Tape) {
 		ev.tapeMessages(t)
 	case evOutcomes:
 		ev.tapeErrnos(t)
-	case evTakeFrame:
+	case evTakeFrame, evControl, evSay:
 		link.TapeFrame(t, &ev.frame)
 	case evInterest:
 		tape.Slice(t, &ev.names, t.Name)

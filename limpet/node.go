@@ -54,6 +54,8 @@ type Node struct {
 
 	changeMu sync.Mutex
 	changed  chan struct{}
+
+	explains explains
 }
 
 // NewNode returns a node of a bus; Close ends it. networkID must be above 0: the
@@ -88,6 +90,7 @@ func NewNode(bus kbusdev.Bus, networkID uint32, log *slog.Logger) (*Node, error)
 	_, _ = rand.Read(n.instance[:]) // never fails
 	n.reach = topology.New(topology.Network{ID: networkID, Instance: topology.InstanceID(n.instance)})
 	n.reach.OnRoute(n.origins.route)
+	n.explains.begin(n)
 	n.watchListeners()
 	return n, nil
 }

@@ -252,6 +252,7 @@ func (p *Peering) epochOver(l *live) {
 		p.forget = time.AfterFunc(p.cfg.Forget, func() { n.remove(p) })
 	}
 	n.mu.Unlock()
+	n.explains.gone(p)
 	level := slog.LevelWarn
 	if errors.Is(why, &link.Error{Code: link.GoingAway}) {
 		level = slog.LevelInfo

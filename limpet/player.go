@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
-	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/record"
 	"github.com/kbus-limpet/limpet/limpet/tape"
 	"github.com/kbus-limpet/limpet/limpet/translate"
@@ -198,7 +197,7 @@ func (p *Player) perform(ev *event) (why string) {
 	case evTakeFrame:
 		_ = e.TakeFrame(ev.now, ev.frame)
 	case evControl:
-		_ = e.Control(ev.now, new(link.Topology))
+		_ = e.Control(ev.now, ev.frame)
 	case evListening:
 		e.Listening()
 	case evInterest:
@@ -217,6 +216,8 @@ func (p *Player) perform(ev *event) (why string) {
 		e.Restarted(ev.now, ev.networks)
 	case evClosed:
 		e.Closed()
+	case evSay:
+		e.Say(ev.frame)
 	}
 	return ""
 }

@@ -32,6 +32,7 @@ type recorder struct {
 	begun  bool      // a file has been begun; what is lost is lost then
 	ok     bool      // one is being written
 	full   bool      // it is to be followed by another
+	inside bool      // of an event: what is asked otherwise changes nothing
 	part   int
 	count  uint64 // the events so far
 	lost   uint64 // of these, since the end of the last file
@@ -60,6 +61,7 @@ func (r *recorder) start(e *Epoch, k eventKind, now time.Time) *event {
 		e.note = r
 	}
 	r.count++
+	r.inside = true
 	r.ev = event{kind: k, now: r.now}
 	return &r.ev
 }
@@ -75,7 +77,7 @@ func (r *recorder) given() {
 
 // done writes down what has come of the event.
 func (r *recorder) done(e *Epoch) {
-	e.rec, e.note = r, nil
+	e.rec, e.note, r.inside = r, nil, false
 	if r.ok {
 		last := note{}
 		last.tape(r.events)
@@ -172,7 +174,7 @@ type notedOrigins struct {
 
 func (n notedOrigins) Changes() uint64 {
 	changes := n.in.Changes()
-	if changes != n.r.changes {
+	if n.r.inside && changes != n.r.changes {
 		n.r.changes = changes
 		n.r.note(note{kind: noteChanges, number: changes})
 	}
@@ -201,7 +203,7 @@ func (r *recorder) noted(cfg EpochConfig) EpochConfig {
 }
 
 func (r *recorder) note(n note) {
-	if r.ok && r.events != nil {
+	if r.ok && r.inside {
 		n.tape(r.events)
 	}
 }
@@ -345,11 +347,11 @@ func (r *recorder) takeFrame(e *Epoch, now time.Time, f link.Frame) error {
 	return err
 }
 
-func (r *recorder) control(e *Epoch, now time.Time, f *link.Topology) error {
-	r.start(e, evControl, now)
+func (r *recorder) control(e *Epoch, now time.Time, f link.Frame) error {
+	r.start(e, evControl, now).frame = f
 	r.given()
 	err := e.Control(now, f)
-	r.ev.err = err
+	r.ev.err, r.ev.frame = err, nil
 	r.done(e)
 	return err
 }
@@ -398,6 +400,13 @@ func (r *recorder) topologyTold(e *Epoch, now time.Time) {
 	r.start(e, evTopologyTold, now)
 	r.given()
 	e.TopologyTold(now)
+	r.done(e)
+}
+
+func (r *recorder) say(e *Epoch, f link.Frame) {
+	r.start(e, evSay, time.Time{}).frame = f
+	r.given()
+	e.Say(f)
 	r.done(e)
 }
 

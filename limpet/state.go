@@ -26,6 +26,7 @@ func (e *Epoch) tape(t *tape.Tape) {
 	if t.Reading() {
 		e.overflowed, e.carrying = sizes(e.overflow), sizes(e.carried)
 	}
+	tape.Slice(t, &e.said, func(f *link.Frame) { link.TapeFrame(t, f) })
 	for _, at := range e.times() {
 		t.Time(at)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
@@ -89,6 +90,28 @@ func (steadyDaemon) Reload(context.Context, *pb.ReloadRequest) (*pb.ReloadRespon
 
 func (steadyDaemon) ExplainRules(context.Context, *pb.ExplainRulesRequest) (*pb.ExplainRulesResponse, error) {
 	return &pb.ExplainRulesResponse{Rules: 1, Verdicts: []*pb.RuleVerdict{{Action: "announce", Object: "$.A", Allowed: true, Rule: 1, Text: "allow all"}}}, nil
+}
+
+func (steadyDaemon) Explain(_ context.Context, q *pb.ExplainRequest) (*pb.ExplainResponse, error) {
+	m := &pb.Message{Name: q.GetName(), Flags: 1}
+	there := &pb.Message{Name: "$.Far" + q.GetName()[1:], Flags: 3, IdNetwork: 1, OrigFromNetwork: 1}
+	rule := &pb.ExplainRule{Action: "request", Allowed: true, Rule: 2, OfLink: true, Text: "allow: [request]"}
+	return &pb.ExplainResponse{
+		Outcome: &pb.ExplainOutcome{By: &pb.ExplainAddress{Network: 7, Ksock: 4}},
+		Hearers: []*pb.ExplainAddress{{Network: 1, Ksock: 6}},
+		Hop: &pb.ExplainHop{
+			Network: 1, Message: m, Rule: rule, Replier: &pb.ExplainRecipient{Ksock: 2, Binding: "$.*", Link: "network 7"},
+			Listeners: []*pb.ExplainRecipient{{Ksock: 6, Binding: "$.Ask"}, {Ksock: 8, Binding: "$.%", Denied: &pb.ExplainRule{Action: "listen", Text: "no rule matches, so it is denied"}}},
+			Branches: []*pb.ExplainBranch{
+				{Link: "network 7", Network: 7, Request: true, Message: there, Took: durationpb.New(250 * time.Millisecond), Next: &pb.ExplainHop{
+					Network: 7, Message: there, Replier: &pb.ExplainRecipient{Ksock: 4, Binding: there.GetName()},
+				}},
+				{Link: "connect hosta:7000", Stop: &pb.ExplainStop{Reason: "unwanted"}},
+				{Link: "network 9 (classic)", Network: 9, Message: m, End: pb.ExplainEnd_EXPLAIN_END_CLASSIC},
+				{Link: "connect hostb:7000", End: pb.ExplainEnd_EXPLAIN_END_NOT_LINKED, Why: "connecting: no such host\x1b[2J"},
+			},
+		},
+	}, nil
 }
 
 func steadyBindings() []*pb.Binding {

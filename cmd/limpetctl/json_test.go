@@ -42,6 +42,7 @@ func TestJSON(t *testing.T) {
 		{"watch --once repliers $.Ask", exitOK},
 		{"reload", exitOK},
 		{"rules explain uid:0 $.A", exitOK},
+		{"trace $.Ask", exitOK},
 		{"send $.A", exitOK},
 		{"call $.Ask", exitOK},
 		{"call $.Gone", exitNoAnswer},

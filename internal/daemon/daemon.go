@@ -120,6 +120,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	cfg := &d.cfg
 	d.programs = bus.New(d.node.Bus(), bus.WithProgramGrace(cmp.Or(cfg.ProgramGrace, bus.DefaultProgramGrace)), bus.WithProgramBytes(cfg.Bounds.ProgramBytes), bus.WithLog(cfg.Log))
 	d.programs.LinkOf = linkOf(d.node)
+	d.node.ExplainHears(d.hears)
 	if cfg.IdentityOf == nil {
 		cfg.IdentityOf = identity.FromContext
 	}
@@ -158,7 +159,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.peers = peerServer(cfg.Log, peers, rpcs, d.host, cfg.Reflection == reflectionPeers, d.guards.peers.ServerOptions(wire.Codec)...)
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.denied, Reached: d.reached,
-		SpansLost: d.spansLost, Explain: d.explain, Reloads: d.reloadFor, Insecure: d.insecure,
+		SpansLost: d.spansLost, Explains: d.explain, SenderOf: d.senderOf, Reloads: d.reloadFor, Insecure: d.insecure,
 		Configuration: func() string { return *d.shown.Load() },
 	}
 	who := identity.Server(d.tls, cfg.Log, refusedBy(d.guards.programs))

@@ -111,11 +111,13 @@ const (
 	tableFrame
 	unknownFrame
 	topologyFrame
+	questionFrame
+	answerFrame
 	numFrames
 )
 
 // TapeFrame takes a frame of a session; nil is none. Of a Topology it takes only that it
-// is one: that is for the node.
+// is one, and of a Question or an Answer its number: what they say is not for the session.
 func TapeFrame(t *tape.Tape, f *Frame) {
 	var kind uint8
 	if !t.Reading() {
@@ -124,7 +126,7 @@ func TapeFrame(t *tape.Tape, f *Frame) {
 	tape.Number(t, &kind, numFrames-1)
 	if t.Reading() {
 		*f = [...]Frame{
-			nil, new(Batch), new(Ack), new(Drain), new(Ping), new(Error), new(Interest), new(Table), new(Unknown), new(Topology),
+			nil, new(Batch), new(Ack), new(Drain), new(Ping), new(Error), new(Interest), new(Table), new(Unknown), new(Topology), new(Question), new(Answer),
 		}[kind]
 	}
 	switch f := (*f).(type) {
@@ -142,6 +144,10 @@ func TapeFrame(t *tape.Tape, f *Frame) {
 		tapeVerdict(t, f)
 	case *Interest:
 		TapeInterest(t, f)
+	case *Question:
+		t.Uint64(&f.ID)
+	case *Answer:
+		t.Uint64(&f.ID)
 	case *Table:
 		t.Uint8((*uint8)(&f.Kind))
 		t.Uint64(&f.Names)
@@ -167,6 +173,10 @@ func kindOf(f Frame) uint8 {
 		return tableFrame
 	case *Topology:
 		return topologyFrame
+	case *Question:
+		return questionFrame
+	case *Answer:
+		return answerFrame
 	case nil:
 		return noFrame
 	default:

@@ -112,7 +112,7 @@ func identityKey(id *Identity, network uint32) string {
 }
 
 func (s *Set) policy(matching []int) *Policy {
-	p := new(Policy)
+	p := &Policy{of: s}
 	for _, i := range matching {
 		r := &s.rules[i]
 		p.rules = append(p.rules, r)
@@ -143,6 +143,7 @@ func (s *Set) policy(matching []int) *Policy {
 // A Policy is what the rules amount to for one identity. A nil one allows everything. It
 // does not change, so many goroutines may use it.
 type Policy struct {
+	of    *Set    // only its rules, which do not change, are looked at
 	rules []*rule // that match the identity
 	names tree
 	admin entry
@@ -159,8 +160,30 @@ type joinRule struct {
 // the length of the name.
 func (p *Policy) May(a Action, name string) bool { return p == nil || p.may(a, name) }
 
-func (p *Policy) may(a Action, name string) bool {
-	return len(name) >= kbusdev.MinNameLen && name[:2] == "$." && p.names.message(a, name) > 0
+func (p *Policy) may(a Action, name string) bool { return p.message(a, name) > 0 }
+
+func (p *Policy) message(a Action, name string) entry {
+	if len(name) < kbusdev.MinNameLen || name[:2] != "$." {
+		return 0
+	}
+	return p.names.message(a, name)
+}
+
+// Judge is May, and tells the rule that decides.
+func (p *Policy) Judge(a Action, name string) Verdict {
+	if p == nil {
+		return Verdict{Allow: true}
+	}
+	return p.message(a, name).verdict()
+}
+
+// Why returns the rule of a verdict of p on one line, or in words that none decides.
+func (p *Policy) Why(v Verdict) string {
+	var of *Set
+	if p != nil {
+		of = p.of
+	}
+	return of.why(v)
 }
 
 // All judges an action with every name that a binding name matches: all of it must be

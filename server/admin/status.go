@@ -47,9 +47,13 @@ type Service struct {
 	SpansLost func() uint64
 	// Flight writes what the flight recorder has; nil if it is off.
 	Flight func(io.Writer) error
-	// Explain returns what the rules make of somebody and a name, and how many there are;
+	// Explains returns what the rules make of somebody and a name, and how many there are;
 	// nil is for a daemon without rules.
-	Explain func(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error)
+	Explains func(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error)
+	// SenderOf returns what a program may do that sends a message: the one with the identity,
+	// written as rules.ParseIdentity takes it, or the caller if that is "". nil lets everybody
+	// do everything.
+	SenderOf func(ctx context.Context, identity string) (limpet.Sender, error)
 	// Reached returns how often each bound was reached, by who met it and the bound; nil is
 	// never.
 	Reached func() map[string]map[string]uint64

@@ -25,6 +25,7 @@ const (
 	AdminService_WatchLinks_FullMethodName   = "/kbus.limpet.v1.AdminService/WatchLinks"
 	AdminService_Reload_FullMethodName       = "/kbus.limpet.v1.AdminService/Reload"
 	AdminService_ExplainRules_FullMethodName = "/kbus.limpet.v1.AdminService/ExplainRules"
+	AdminService_Explain_FullMethodName      = "/kbus.limpet.v1.AdminService/Explain"
 	AdminService_Profile_FullMethodName      = "/kbus.limpet.v1.AdminService/Profile"
 )
 
@@ -56,6 +57,10 @@ type AdminServiceClient interface {
 	// Tells what the rules of the configuration make of somebody and a name, and which rule
 	// decides.
 	ExplainRules(ctx context.Context, in *ExplainRulesRequest, opts ...grpc.CallOption) (*ExplainRulesResponse, error)
+	// Tells what would become of a message, hop by hop over all links, without sending it: who
+	// would get it, by which binding, what it would be called there, or why not. NOT_FOUND if no
+	// link has that name, FAILED_PRECONDITION if it is not up.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 	// Tells what the daemon's process spends its time or memory on, as Go's tools read it. It
 	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
 	// of its kind is being made that takes time, or the flight recorder is off.
@@ -139,6 +144,16 @@ func (c *adminServiceClient) ExplainRules(ctx context.Context, in *ExplainRulesR
 	return out, nil
 }
 
+func (c *adminServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, AdminService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) Profile(ctx context.Context, in *ProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProfileResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[1], AdminService_Profile_FullMethodName, cOpts...)
@@ -186,6 +201,10 @@ type AdminServiceServer interface {
 	// Tells what the rules of the configuration make of somebody and a name, and which rule
 	// decides.
 	ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error)
+	// Tells what would become of a message, hop by hop over all links, without sending it: who
+	// would get it, by which binding, what it would be called there, or why not. NOT_FOUND if no
+	// link has that name, FAILED_PRECONDITION if it is not up.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	// Tells what the daemon's process spends its time or memory on, as Go's tools read it. It
 	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
 	// of its kind is being made that takes time, or the flight recorder is off.
@@ -217,6 +236,9 @@ func (UnimplementedAdminServiceServer) Reload(context.Context, *ReloadRequest) (
 }
 func (UnimplementedAdminServiceServer) ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExplainRules not implemented")
+}
+func (UnimplementedAdminServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
 }
 func (UnimplementedAdminServiceServer) Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error {
 	return status.Error(codes.Unimplemented, "method Profile not implemented")
@@ -343,6 +365,24 @@ func _AdminService_ExplainRules_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_Profile_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ProfileRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -380,6 +420,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ExplainRules",
 			Handler:    _AdminService_ExplainRules_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _AdminService_Explain_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
