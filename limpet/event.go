@@ -70,7 +70,7 @@ type event struct {
 
 // head takes what every event has.
 func (ev *event) head(t *tape.Tape) {
-	tape.Number(t, (*uint8)(&ev.kind), uint8(numEvents-1))
+	t.Uint8((*uint8)(&ev.kind), uint8(numEvents-1))
 	t.Now(&ev.now)
 }
 
@@ -243,11 +243,11 @@ type note struct {
 }
 
 func (n *note) tape(t *tape.Tape) {
-	tape.Number(t, &n.kind, numNotes-1)
+	t.Uint8(&n.kind, numNotes-1)
 	switch n.kind {
 	case noteEffect:
-		tape.Number(t, (*uint8)(&n.effect), uint8(translate.Stop))
-		tape.Number(t, (*uint8)(&n.reason), uint8(translate.NumReasons-1))
+		t.Uint8((*uint8)(&n.effect), uint8(translate.Stop))
+		t.Uint8((*uint8)(&n.reason), uint8(translate.NumReasons-1))
 	case noteClaim:
 		t.Bool(&n.truth)
 	case noteRead, noteGive, noteChanges:

@@ -33,7 +33,7 @@ func (e *Epoch) tape(t *tape.Tape) {
 	for _, is := range e.truths() {
 		t.Bool(is)
 	}
-	tape.Number(t, (*uint8)(&e.retelling), uint8(telling))
+	t.Uint8((*uint8)(&e.retelling), uint8(telling))
 	t.Uint64(&e.ackedThen)
 	t.Float(&e.controls.used)
 	link.TapeError(t, &e.why)

@@ -58,7 +58,7 @@ func tapeItems(t *tape.Tape, o *outbox[kbusdev.Message], f *fifo[item[kbusdev.Me
 		it := f.at(i)
 		TapeOutgoing(t, &it.OutgoingOf)
 		t.Time(&it.at)
-		tape.Number(t, (*uint8)(&it.lane), uint8(numLanes-1))
+		t.Uint8((*uint8)(&it.lane), uint8(numLanes-1))
 		if t.Reading() {
 			o.count(it)
 		}
@@ -123,7 +123,7 @@ func TapeFrame(t *tape.Tape, f *Frame) {
 	if !t.Reading() {
 		kind = kindOf(*f)
 	}
-	tape.Number(t, &kind, numFrames-1)
+	t.Uint8(&kind, numFrames-1)
 	if t.Reading() {
 		*f = [...]Frame{
 			nil, new(Batch), new(Ack), new(Drain), new(Ping), new(Error), new(Interest), new(Table), new(Unknown), new(Topology), new(Question), new(Answer),
@@ -149,7 +149,7 @@ func TapeFrame(t *tape.Tape, f *Frame) {
 	case *Answer:
 		t.Uint64(&f.ID)
 	case *Table:
-		t.Uint8((*uint8)(&f.Kind))
+		t.Uint8((*uint8)(&f.Kind), 255)
 		t.Uint64(&f.Names)
 		t.Uint64(&f.Sum)
 	}

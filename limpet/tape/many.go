@@ -18,7 +18,7 @@ func Slice[T any](t *Tape, v *[]T, one func(*T)) {
 		return
 	}
 	*v = nil
-	for range t.atMost(n) {
+	for range t.atMostLeft(n) {
 		var e T
 		if one(&e); t.err != nil {
 			return
@@ -27,8 +27,8 @@ func Slice[T any](t *Tape, v *[]T, one func(*T)) {
 	}
 }
 
-// atMost returns a count that was read, unless it cannot be right: each has a byte.
-func (t *Tape) atMost(n int) int {
+// atMostLeft returns a count that was read, unless it cannot be right: each has a byte.
+func (t *Tape) atMostLeft(n int) int {
 	if n > t.Left() {
 		t.fail(ErrShort)
 		return 0
@@ -49,7 +49,7 @@ func Map[K comparable, V any](t *Tape, v *map[K]V, compare func(a, b K) int, one
 		return
 	}
 	*v = make(map[K]V)
-	for range t.atMost(n) {
+	for range t.atMostLeft(n) {
 		var k K
 		var e V
 		if one(&k, &e); t.err != nil {

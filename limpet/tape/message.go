@@ -65,12 +65,64 @@ func parts(m *kbusdev.Message) (has uint16) {
 // Message takes a message. Its data, unless the Tape has whole data, comes back as zeros
 // of the same length, which must not be changed. Written again, they have the same sum.
 func (t *Tape) Message(m *kbusdev.Message) {
-	var has uint16
 	if t.reading {
-		*m = kbusdev.Message{}
+		t.readMessage(m)
 	} else {
-		has = parts(m)
+		t.writeMessage(m)
 	}
+}
+
+// writeMessage is written apart from readMessage, for it is what recording costs.
+func (t *Tape) writeMessage(m *kbusdev.Message) {
+	has := parts(m)
+	t.buf = appendNumber(t.buf, uint32(has))
+	t.Name(&m.Name)
+	b := t.buf
+	if has&hasID != 0 {
+		b = appendNumber(appendNumber(b, m.ID.Network), m.ID.Serial)
+	}
+	if has&hasInReplyTo != 0 {
+		b = appendNumber(appendNumber(b, m.InReplyTo.Network), m.InReplyTo.Serial)
+	}
+	if has&hasTo != 0 {
+		b = appendNumber(b, uint32(m.To))
+	}
+	if has&hasFrom != 0 {
+		b = appendNumber(b, uint32(m.From))
+	}
+	if has&hasOrigFrom != 0 {
+		b = appendNumber(appendNumber(b, m.OrigFrom.Network), uint32(m.OrigFrom.Local))
+	}
+	if has&hasFinalTo != 0 {
+		b = appendNumber(appendNumber(b, m.FinalTo.Network), uint32(m.FinalTo.Local))
+	}
+	if has&hasFlags != 0 {
+		b = appendNumber(b, uint32(m.Flags))
+	}
+	if has&hasData != 0 {
+		b = appendNumber(b, uint32(len(m.Data)))
+		if t.whole {
+			b = append(b, m.Data...)
+		} else {
+			b = binary.LittleEndian.AppendUint16(b, Sum(m.Data))
+		}
+	}
+	t.buf = b
+	if has >= hasEvent { // the rare ones
+		t.rest(m, has)
+	}
+}
+
+func appendNumber(b []byte, v uint32) []byte {
+	if v < 0x80 {
+		return append(b, byte(v))
+	}
+	return binary.AppendUvarint(b, uint64(v))
+}
+
+func (t *Tape) readMessage(m *kbusdev.Message) {
+	*m = kbusdev.Message{}
+	var has uint16
 	t.Uint16(&has)
 	t.Name(&m.Name)
 	if has&hasID != 0 {
@@ -92,11 +144,16 @@ func (t *Tape) Message(m *kbusdev.Message) {
 		t.Address(&m.FinalTo)
 	}
 	if has&hasFlags != 0 {
-		number(t, &m.Flags, 1<<32-1)
+		t.Uint32((*uint32)(&m.Flags))
 	}
 	if has&hasData != 0 {
-		t.data(&m.Data)
+		t.readData(&m.Data)
 	}
+	t.rest(m, has)
+}
+
+// rest takes what few messages have.
+func (t *Tape) rest(m *kbusdev.Message, has uint16) {
 	if has&hasEvent != 0 {
 		if t.reading {
 			m.Event = new(kbusdev.BindEvent)
@@ -124,7 +181,7 @@ func (t *Tape) MsgID(id *kbusdev.MsgID) {
 }
 
 // Ksock takes the id of a Ksock.
-func (t *Tape) Ksock(id *kbusdev.KsockID) { number(t, id, 1<<32-1) }
+func (t *Tape) Ksock(id *kbusdev.KsockID) { t.Uint32((*uint32)(id)) }
 
 // Address takes an address.
 func (t *Tape) Address(a *kbusdev.Address) {
@@ -143,18 +200,14 @@ func (t *Tape) BindEvent(e *kbusdev.BindEvent) {
 func (t *Tape) TraceContext(c *kbusdev.TraceContext) {
 	t.Raw(c.TraceID[:])
 	t.Raw(c.SpanID[:])
-	t.Uint8(&c.Flags)
+	t.Uint8(&c.Flags, 255)
 }
 
-// data takes the data of a message.
-func (t *Tape) data(v *[]byte) {
-	n := len(*v)
+// readData reads the data of a message.
+func (t *Tape) readData(v *[]byte) {
+	var n int
 	t.Count(&n)
 	switch {
-	case !t.reading && t.whole:
-		t.buf = append(t.buf, *v...)
-	case !t.reading:
-		t.buf = binary.LittleEndian.AppendUint16(t.buf, Sum(*v))
 	case n > MaxData:
 		t.Fail("a message with %d bytes of data, at most %d are possible", n, MaxData)
 	case t.whole && n > t.Left(), !t.whole && t.Left() < 2:

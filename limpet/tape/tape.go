@@ -21,8 +21,10 @@ type Tape struct {
 	base time.Time // times are told as distances from it
 	last time.Time // of the event before
 
-	known map[string]uint64 // the names that are written as a number, while writing
-	names []string          // likewise, while reading
+	known  map[string]uint64 // the names that are written as a number, while writing
+	latest string            // the last name
+	number uint64            // its number, 0 if it had none
+	names  []string          // likewise, while reading
 
 	whole bool // the data of messages is written, else its length and sum
 }
@@ -121,29 +123,40 @@ func (t *Tape) Int64(v *int64) {
 }
 
 // Uint32 takes a number.
-func (t *Tape) Uint32(v *uint32) { number(t, v, math.MaxUint32) }
-
-// Uint16 takes a number.
-func (t *Tape) Uint16(v *uint16) { number(t, v, math.MaxUint16) }
-
-// Uint8 takes a number.
-func (t *Tape) Uint8(v *uint8) { number(t, v, math.MaxUint8) }
-
-// Count takes a number that is not negative.
-func (t *Tape) Count(v *int) { number(t, v, math.MaxInt) }
-
-func number[T ~int | ~uint32 | ~uint16 | ~uint8](t *Tape, v *T, most uint64) {
+func (t *Tape) Uint32(v *uint32) {
 	u := uint64(*v)
-	t.Uint64(&u)
-	if u > most {
-		t.Fail("%d is more than %d", u, most)
-		u = 0
-	}
-	*v = T(u)
+	t.atMost(&u, math.MaxUint32)
+	*v = uint32(u)
 }
 
-// Number takes a number of a type of its own, of which no value is above most.
-func Number[T ~int | ~uint32 | ~uint16 | ~uint8](t *Tape, v *T, most T) { number(t, v, uint64(most)) }
+// Uint16 takes a number.
+func (t *Tape) Uint16(v *uint16) {
+	u := uint64(*v)
+	t.atMost(&u, math.MaxUint16)
+	*v = uint16(u)
+}
+
+// Uint8 takes a number that is at most this one.
+func (t *Tape) Uint8(v *uint8, most uint8) {
+	u := uint64(*v)
+	t.atMost(&u, uint64(most))
+	*v = uint8(u)
+}
+
+// Count takes a number that is not negative.
+func (t *Tape) Count(v *int) {
+	u := uint64(*v)
+	t.atMost(&u, math.MaxInt)
+	*v = int(u)
+}
+
+// atMost takes a number that is not above most.
+func (t *Tape) atMost(u *uint64, most uint64) {
+	if t.Uint64(u); t.reading && *u > most {
+		t.Fail("%d is more than %d", *u, most)
+		*u = 0
+	}
+}
 
 // Float takes a number.
 func (t *Tape) Float(v *float64) {
@@ -213,18 +226,25 @@ func (t *Tape) String(v *string) {
 
 // Name takes a text that is likely to come again, which costs a byte or two then.
 func (t *Tape) Name(v *string) {
-	var number uint64
-	if !t.reading {
-		number = t.known[*v]
-		t.Uint64(&number)
-		if number == 0 {
-			t.String(v)
-			if len(t.known) < maxNames && len(*v) <= maxKnown {
-				t.known[*v] = uint64(len(t.known) + 1)
-			}
-		}
+	if t.reading {
+		t.readName(v)
 		return
 	}
+	if *v != t.latest || t.number == 0 {
+		t.latest, t.number = *v, t.known[*v]
+	}
+	t.Uint64(&t.number)
+	if t.number != 0 {
+		return
+	}
+	t.String(v)
+	if len(t.known) < maxNames && len(*v) <= maxKnown {
+		t.known[*v] = uint64(len(t.known) + 1)
+	}
+}
+
+func (t *Tape) readName(v *string) {
+	var number uint64
 	t.Uint64(&number)
 	switch {
 	case number > uint64(len(t.names)):

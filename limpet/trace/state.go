@@ -12,7 +12,7 @@ func (t *Tracer) Tape(on *tape.Tape) {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id.Network, b.id.Network), cmp.Compare(a.id.Serial, b.id.Serial))
 	}
 	tape.Map(on, &t.open, byKey, func(k *key, s **Span) {
-		tape.Number(on, (*uint8)(&k.kind), uint8(Server))
+		on.Uint8((*uint8)(&k.kind), uint8(Server))
 		on.MsgID(&k.id)
 		tape.Pointer(on, s, func(s *Span) {
 			on.TraceContext(&s.Context)

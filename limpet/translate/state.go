@@ -120,7 +120,7 @@ func (r *respondent) tape(t *tape.Tape, a *asked) {
 	tape.Map(t, &r.unbound, func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.stem, b.stem))
 	}, func(p *place, turn *uint64) {
-		t.Uint8(&p.kind)
+		t.Uint8(&p.kind, 255)
 		t.Name(&p.stem)
 		t.Uint64(turn)
 	})
@@ -237,7 +237,7 @@ func (m *Machine) tapeOwner(t *tape.Tape, of *timer) *timer {
 	case *parkedReply:
 		kind, parked = ofParked, owner.reply
 	}
-	tape.Number(t, &kind, numOwners-1)
+	t.Uint8(&kind, numOwners-1)
 	switch kind {
 	case ofProxy:
 		t.Name(&name)
@@ -268,8 +268,8 @@ func (m *Machine) tapeOwner(t *tape.Tape, of *timer) *timer {
 
 // Tape takes an effect.
 func (e *Effect) Tape(t *tape.Tape) {
-	tape.Number(t, (*uint8)(&e.Kind), uint8(Stop))
-	tape.Number(t, (*uint8)(&e.Reason), uint8(numReasons-1))
+	t.Uint8((*uint8)(&e.Kind), uint8(Stop))
+	t.Uint8((*uint8)(&e.Reason), uint8(numReasons-1))
 	switch e.Kind {
 	case Forward, Bounce, Send:
 		t.Bool(&e.Own)
