@@ -144,11 +144,9 @@ func (d *Door) converse(w *answer, r *http.Request, conn *grpc.ClientConn, m *me
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		if err := d.readAll(r.Body, m, stream.SendMsg); err != nil {
+		if err := d.readAll(r.Body, m, stream); err != nil {
 			cancel(err)
-			return
 		}
-		_ = stream.CloseSend()
 	}()
 	d.forward(w, r, &toldWhy{stream, ctx}, m)
 	_ = w.control.SetReadDeadline(time.Now()) // ends the reading of requests
@@ -194,9 +192,9 @@ func (d *Door) readOne(w *answer, r *http.Request, m *method) (proto.Message, er
 	return d.parse(body, m)
 }
 
-// readAll reads the body as many messages, and sends each. The error is a status of
-// InvalidArgument unless sending fails.
-func (d *Door) readAll(body io.Reader, m *method, send func(any) error) error {
+// readAll reads the body as many messages, and sends each until the call is over, which says
+// why by itself. The error, about the body, is a status of InvalidArgument.
+func (d *Door) readAll(body io.Reader, m *method, stream grpc.ClientStream) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxRequest)
 	for lines.Scan() {
@@ -207,13 +205,14 @@ func (d *Door) readAll(body io.Reader, m *method, send func(any) error) error {
 		if err != nil {
 			return err
 		}
-		if err := send(q); err != nil {
-			return nil // the answer says why
+		if stream.SendMsg(q) != nil {
+			return nil
 		}
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
 		return status.Errorf(codes.InvalidArgument, "a line of the request has more than %d bytes", maxRequest)
 	}
+	_ = stream.CloseSend() // also when the body breaks off: then the request is given up
 	return nil
 }
 

@@ -5,7 +5,8 @@ import {rate, word} from './words.js';
 const maxDrawn = 24;
 
 const width = 760;
-const height = 340;
+const plain = 130; // the height with one or two links, which are beside this bus
+const tall = 340;
 
 let drawn = '';
 let labels = [];
@@ -33,6 +34,7 @@ const cut = (text, n) => {
 };
 
 function picture(now, links) {
+  const height = links.length < 3 ? plain : tall;
   const x0 = width / 2;
   const y0 = height / 2;
   labels = [];
@@ -47,11 +49,12 @@ function picture(now, links) {
     const label = svg('text', {x: x0 + (x - x0) * 0.52, y: y0 + (y - y0) * 0.52 + 4});
     labels.push(label);
     nodes.push(svg('rect', {class: 'plate', x: x0 + (x - x0) * 0.52 - 62, y: y0 + (y - y0) * 0.52 - 11, width: 124, height: 21}), label);
+    const name = l.name === `network ${l.peerNetworkId}` ? '' : cut(l.name, 26);
     const behind = l.networksBehind?.length ? `and behind: ${cut(l.networksBehind.join(', '), 18)}` : '';
     nodes.push(
       svg('rect', {class: 'node', x: x - 85, y: y - 25, width: 170, height: 50, rx: 10}),
-      svg('text', {x, y: behind ? y - 8 : y - 3}, l.peerNetworkId ? `network ${l.peerNetworkId}` : 'not known yet'),
-      svg('text', {class: 'soft', x, y: behind ? y + 6 : y + 13}, cut(l.name, 26)),
+      svg('text', {x, y: behind && name ? y - 8 : behind || name ? y - 3 : y + 4}, l.peerNetworkId ? `network ${l.peerNetworkId}` : 'not known yet'),
+      svg('text', {class: 'soft', x, y: behind ? y + 6 : y + 13}, name),
       behind ? svg('text', {class: 'soft', x, y: y + 20}, behind) : undefined,
     );
   });
