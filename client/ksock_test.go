@@ -6,6 +6,7 @@ import (
 	"flag"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -101,13 +102,18 @@ func open(t testing.TB, d *host) *client.Ksock {
 }
 
 // The recordings of the real module, each story on a fresh bus.
+// Over TCP every story is played with LIMPET_TEST=long only, else one in five.
 func TestRecordings(t *testing.T) {
+	share := 5
+	if os.Getenv("LIMPET_TEST") == "long" {
+		share = 1
+	}
 	files := bustest.Files(t, "../kbusdev/bustest/testdata", "bus-*.jsonl.gz")
 	over := func(network string) func(testing.TB) kbusdev.Bus {
 		return func(t testing.TB) kbusdev.Bus { return serve(t, network).client.Device() }
 	}
 	t.Run("unix/steps", func(t *testing.T) { bustest.Replay(t, files, over("unix")) })
-	t.Run("tcp/whole", func(t *testing.T) { bustest.Replay(t, files, over("tcp"), bustest.Whole()) })
+	t.Run("tcp/whole", func(t *testing.T) { bustest.Replay(t, files, over("tcp"), bustest.Whole(), bustest.OneIn(share)) })
 }
 
 // Random stories, also against the bus that is slow and obviously right.

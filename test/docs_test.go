@@ -16,6 +16,7 @@ var consoleBlock = regexp.MustCompile("(?ms)^```console\n(.*?)^```$")
 // Every example of docs/limpetctl.md does what stands there. A block is one shell; "..."
 // stands for anything, and for digits that differ.
 func TestLimpetctlExamples(t *testing.T) {
+	beside(t)
 	for _, tool := range []string{"bash", "jq"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("there is no %s", tool)

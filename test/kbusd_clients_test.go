@@ -56,6 +56,7 @@ func TestProgramsInOtherLanguages(t *testing.T) {
 // A program that lets the device read a page which never comes holds up itself;
 // others are served within 100 ms.
 func TestHeldUpDevice(t *testing.T) {
+	beside(t)
 	dir := deviceDir(t)
 	_, log := kbusdAs(t, nil, dir)
 	path := filepath.Join(dir, "kbus0")
@@ -131,6 +132,7 @@ func waitKsocks(t *testing.T, dir string, n int) {
 // Two hundred processes (forty, unless the long tests run) open, bind, ask, and are killed; nothing is left of them,
 // and whoever waits for one of them has an answer.
 func TestLifecycleStorm(t *testing.T) {
+	beside(t)
 	dir, _ := kbusd(t)
 	path := filepath.Join(dir, "kbus0")
 	python, err := exec.LookPath("python3")

@@ -79,6 +79,7 @@ func settleProcesses(t *testing.T, dir string, devices map[int]*process) {
 // The recordings of real limpets, with limpetd processes on kbusd's devices: only
 // system calls and sockets on the way.
 func TestGoldenPairThroughKbusd(t *testing.T) {
+	beside(t)
 	if testing.Short() {
 		t.Skip("it starts many processes")
 	}

@@ -105,11 +105,21 @@ func deviceKsock(t *testing.T, path string) kbusdev.Ksock {
 	return k
 }
 
+// wholeShare has one story in five played by whole messages, unless every story is asked
+// for: step by step all are played in any case.
+func wholeShare() []bustest.Option {
+	if long() {
+		return []bustest.Option{bustest.Whole()}
+	}
+	return []bustest.Option{bustest.Whole(), bustest.OneIn(5)}
+}
+
 // The recordings of the real module, through device files and system calls, each
 // story on a fresh device.
 func TestGoldenBusThroughKbusd(t *testing.T) {
+	beside(t)
 	for _, file := range bustest.Files(t, "../kbusdev/bustest/testdata", "bus-*.jsonl.gz") {
-		for _, opts := range [][]bustest.Option{nil, {bustest.Whole()}} {
+		for _, opts := range [][]bustest.Option{nil, wholeShare()} {
 			t.Run(fmt.Sprintf("%s/whole=%v", filepath.Base(file), opts != nil), func(t *testing.T) {
 				dir, _ := kbusd(t)
 				maker := deviceKsock(t, filepath.Join(dir, "kbus0"))
@@ -134,6 +144,7 @@ func TestGoldenBusThroughKbusd(t *testing.T) {
 // names, which may be the real module's and must be used by nobody else, or one of
 // kbusd. No device is made.
 func TestGoldenBusOnOneDevice(t *testing.T) {
+	beside(t)
 	path := os.Getenv("KBUS_DEVICE")
 	if path == "" {
 		dir, _ := kbusd(t)
@@ -144,7 +155,7 @@ func TestGoldenBusOnOneDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := bustest.Files(t, "../kbusdev/bustest/testdata", "bus-*.jsonl.gz")
-	for _, opts := range [][]bustest.Option{nil, {bustest.Whole()}} {
+	for _, opts := range [][]bustest.Option{nil, wholeShare()} {
 		t.Run(fmt.Sprintf("whole=%v", opts != nil), func(t *testing.T) {
 			bustest.Replay(t, files, func(testing.TB) kbusdev.Bus { return bus }, append(opts, bustest.OnOneBus())...)
 		})

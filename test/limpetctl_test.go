@@ -43,6 +43,7 @@ func waitOutput(t *testing.T, out *lockedBuffer, words string) {
 
 // A command that replies: its output, its failure, too much of it, and several at a time.
 func TestLimpetctlReplies(t *testing.T) {
+	beside(t)
 	p := limpetd(t, 1)
 	ctlStart(t, p, "reply", "$.Echo", "--command", `cat; printf " $KBUS_NAME"`)
 	ctlStart(t, p, "reply", "$.Facts", "--command", `echo $KBUS_ID $KBUS_FROM $KBUS_ORIG_FROM`)
@@ -117,6 +118,7 @@ func TestLimpetctlCallsMany(t *testing.T) {
 
 // A listener leaves out, ends by itself, is interrupted, and comes back with its daemon.
 func TestLimpetctlListens(t *testing.T) {
+	beside(t)
 	p := limpetd(t, 1)
 	send := func(p *process, name, text string) {
 		t.Helper()

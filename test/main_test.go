@@ -19,6 +19,15 @@ var binaries string
 // that take minutes play a part of theirs.
 func long() bool { return os.Getenv("LIMPET_TEST") == "long" }
 
+// beside lets a test whose processes, folders and devices are its own run beside others of
+// its kind. Devices in /dev are not: they are numbered for all.
+func beside(t *testing.T) {
+	t.Helper()
+	if os.Getenv("KBUSD_DIR") == "" {
+		t.Parallel()
+	}
+}
+
 func TestMain(m *testing.M) {
 	makeAttack()
 	os.Exit(built.Run(m, func(folder string) { binaries = folder }, "limpetd", "limpetctl", "kbusd"))

@@ -252,6 +252,7 @@ func answer(t *testing.T, r *client.Replier, data string) {
 // In a chain and a star of processes an announcement arrives once everywhere,
 // requests reach the right replier, and a killed replier's asker has its answer.
 func TestNetworksOfProcesses(t *testing.T) {
+	beside(t)
 	for _, n := range networks {
 		for _, kind := range []string{"unix", "tcp", "mixed"} {
 			t.Run(n.name+" "+kind, func(t *testing.T) {
@@ -644,6 +645,7 @@ func TestLimpetctlLinks(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
+	beside(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, filepath.Join(binaries, "limpetd"), "demo", "--once").CombinedOutput()

@@ -15,6 +15,7 @@ import (
 // A service manager hands limpetd its sockets, is told when it serves, what its links do,
 // when it reloads and when it stops, and is shown that it lives. The sockets outlive the daemon.
 func TestService(t *testing.T) {
+	beside(t)
 	dir := t.TempDir()
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: filepath.Join(dir, "notify")})
 	if err != nil {
@@ -120,6 +121,7 @@ func TestServiceSocketWithoutName(t *testing.T) {
 
 // Each program tells its version in both ways.
 func TestVersions(t *testing.T) {
+	beside(t)
 	for _, program := range []string{"limpetd", "limpetctl", "kbusd"} {
 		for _, word := range []string{"version", "--version"} {
 			out, err := exec.CommandContext(within(t), filepath.Join(binaries, program), word).CombinedOutput()

@@ -25,9 +25,10 @@ func (r *reloads) note(err error) {
 type daemonCollector struct{ d *Daemon }
 
 var (
-	reloadOK = prometheus.NewDesc("limpetd_config_last_reload_successful", "1 if the configuration was read without an error the last time, at the start or later.", nil, nil)
-	reloadAt = prometheus.NewDesc("limpetd_config_last_reload_success_timestamp_seconds", "Unix time at which the configuration was read the last time without an error.", nil, nil)
-	certEnds = prometheus.NewDesc("limpetd_certificate_expiry_timestamp_seconds", "Unix time until which the certificate is valid that is shown to peers and programs.", nil, nil)
+	reloadOK  = prometheus.NewDesc("limpetd_config_last_reload_successful", "1 if the configuration was read without an error the last time, at the start or later.", nil, nil)
+	reloadAt  = prometheus.NewDesc("limpetd_config_last_reload_success_timestamp_seconds", "Unix time at which the configuration was read the last time without an error.", nil, nil)
+	spansGone = prometheus.NewDesc("limpetd_trace_spans_lost_total", "Trace spans that have not reached their collector.", nil, nil)
+	certEnds  = prometheus.NewDesc("limpetd_certificate_expiry_timestamp_seconds", "Unix time until which the certificate is valid that is shown to peers and programs.", nil, nil)
 )
 
 // Describe sends the descriptions.
@@ -35,6 +36,7 @@ func (daemonCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- reloadOK
 	ch <- reloadAt
 	ch <- certEnds
+	ch <- spansGone
 }
 
 // Collect sends the values now.
@@ -49,4 +51,5 @@ func (c daemonCollector) Collect(ch chan<- prometheus.Metric) {
 	if c.d.tls != nil {
 		gauge(certEnds, float64(c.d.tls.ValidUntil().Unix()))
 	}
+	ch <- prometheus.MustNewConstMetric(spansGone, prometheus.CounterValue, float64(c.d.spansLost()))
 }

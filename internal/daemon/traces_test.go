@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -311,7 +312,7 @@ func TestCollectorIsAway(t *testing.T) {
 	log := new(logText)
 	c := collect(t)
 	c.away = true
-	a, b := pair(t, daemon.Config{Traces: daemon.Traces{Endpoint: "http://" + c.address, Sample: 1}, Log: slog.New(slog.NewTextHandler(log, nil))}, daemon.Config{})
+	a, b := pair(t, daemon.Config{Traces: daemon.Traces{Endpoint: "http://" + c.address, Sample: 1}, Metrics: "127.0.0.1:0", Log: slog.New(slog.NewTextHandler(log, nil))}, daemon.Config{})
 	replier, err := b.bus.Serve(t.Context(), 0, "$.Ask")
 	if err != nil {
 		t.Fatal(err)
@@ -336,6 +337,9 @@ func TestCollectorIsAway(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "spans are lost"); n != 1 {
 		t.Errorf("it is said %d times:\n%s", n, log)
+	}
+	if !regexp.MustCompile(`(?m)^limpetd_trace_spans_lost_total [1-9]`).MatchString(a.metrics()) {
+		t.Error("the metrics do not say that spans were lost")
 	}
 	c.mu.Lock()
 	c.away = false

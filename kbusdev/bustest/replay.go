@@ -59,7 +59,11 @@ func On(newRunner func() (Runner, func())) Option {
 	return func(p *player) { p.newRunner = newRunner }
 }
 
+// OneIn has only every n-th story played, the first included. n is at least 1.
+func OneIn(n int) Option { return func(p *player) { p.step = n } }
+
 type player struct {
+	step      int
 	whole     bool
 	oneBus    bool
 	newRunner func() (Runner, func())
@@ -67,13 +71,21 @@ type player struct {
 	ksocks    map[int]kbusdev.Ksock
 }
 
-// Replay plays every story of the recordings in files, each on a bus of its own
-// (which must use kbusdev.LittleEndian64), and reports how many there were.
+// Replay plays the stories of the recordings in files, all of them unless an option
+// says otherwise, each on a bus of its own (which must use kbusdev.LittleEndian64), and
+// reports how many there were.
 func Replay(t *testing.T, files []string, newBus func(t testing.TB) kbusdev.Bus, opts ...Option) {
 	t.Helper()
-	total, same := 0, 0
+	chosen := player{step: 1}
+	for _, o := range opts {
+		o(&chosen)
+	}
+	seen, total, same := 0, 0, 0
 	for _, file := range files {
 		for _, s := range Load[Story](t, file) {
+			if seen++; (seen-1)%chosen.step != 0 {
+				continue
+			}
 			total++
 			if t.Run(s.Name, func(t *testing.T) { replayStory(t, s, newBus(t), opts) }) {
 				same++
