@@ -70,7 +70,7 @@ export class World {
     this.pageA = await this.forward('a.web');
     const ctl = (args, said) => this.run('limpetctl', [...args, '--api', this.at('b.api')], said);
     ctl(['reply', '$.Clock.*', 'noon'], /$^/).catch(() => {});
-    ctl(['reply', '$.Thinker', '--command', 'sleep 1000'], /$^/).catch(() => {});
+    ctl(['reply', '$.Thinker', '--command', 'sleep 60'], /$^/).catch(() => {});
     ctl(['listen', '$.Weather.*', '--format', 'json'], /$^/).catch(() => {});
     await this.until(async () => {
       const found = await this.call('BusService/ListBindings', {});
@@ -113,11 +113,14 @@ export class World {
   }
 
   async end(p) {
+    for (const pipe of [p.stdout, p.stderr]) pipe.destroy(); // a command of a replier has them too
     if (p.exitCode !== null || p.signalCode !== null) return;
+    const late = setTimeout(() => p.kill('SIGKILL'), 15_000);
     await new Promise((resolve) => {
       p.on('exit', resolve);
       p.kill();
     });
+    clearTimeout(late);
   }
 
   async stop() {
