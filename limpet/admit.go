@@ -24,6 +24,8 @@ const (
 	// featureTopologyChanges says that a side takes what has changed behind the other one
 	// in place of the whole.
 	featureTopologyChanges = "topology-changes"
+	// featureExplain says that a side answers a Question.
+	featureExplain = "explain"
 )
 
 func hasFeature(g *link.Greeting, feature string) bool { return slices.Contains(g.Features, feature) }
@@ -166,7 +168,7 @@ func (n *Node) baseGreeting(cfg Config) *link.Greeting {
 		WindowMessages: cfg.WindowMessages,
 		WindowBytes:    cfg.WindowBytes,
 		Expected:       1,
-		Features:       []string{featureDrain, featureTopologyChanges},
+		Features:       []string{featureDrain, featureTopologyChanges, featureExplain},
 		Software:       n.software,
 	}
 	if n.watching && !cfg.AllInterest {

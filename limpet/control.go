@@ -50,9 +50,9 @@ func (e *Epoch) control(now time.Time, f link.Frame) error {
 	return e.controls.take(now, cost)
 }
 
-// Control counts a Topology frame of the peer's, which TakeFrame does not take. The error,
-// an *link.Error, ends the epoch.
-func (e *Epoch) Control(now time.Time, f *link.Topology) error {
+// Control counts a frame of the peer's that TakeFrame does not take. The error, an
+// *link.Error, ends the epoch.
+func (e *Epoch) Control(now time.Time, f link.Frame) error {
 	if e.why != nil {
 		return nil //nolint:nilerr // only the end of the stream is of interest now
 	}

@@ -37,7 +37,7 @@
 //	live.listening             what a Ksock listens to
 //	live.mu                    the epoch
 //	Node.idsMu, origins.mu     the memory of ids; by which link networks are reached
-//	listeners.mu, Peering.dropsMu, live.claimMu, Node.changeMu   nothing is taken while they are held
+//	listeners.mu, Peering.dropsMu, live.claimMu, Node.changeMu, explains.mu   nothing is taken while they are held
 //
 // The bus has a lock of its own. No operation of the bus is called with one of these
 // locks held, but for what the bus calls back (listeners, which takes listeners.mu

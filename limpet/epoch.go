@@ -57,6 +57,7 @@ type Epoch struct {
 	saidDone     bool // the peer knows that its drain need not wait for us
 	peerDone     bool // our drain need not wait for the peer
 	controls     controls
+	said         []link.Frame // questions and answers for the peer, see Say
 
 	why      error // why the epoch ended; nil while it lives
 	endedAt  time.Time
@@ -183,7 +184,7 @@ func (e *Epoch) Detach(now time.Time, why error) {
 		return
 	}
 	e.session.Detach()
-	e.stalled = false
+	e.stalled, e.said = false, nil
 	e.detachedAt, e.holdAt = now, now.Add(e.cfg.RequestHold)
 	e.wants.lost()
 	switch {

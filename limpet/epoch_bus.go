@@ -5,6 +5,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/tap"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
@@ -69,6 +70,7 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 		if n := m.ID.Network; n != 0 && n != e.cfg.NetworkID && !m.IsReply() {
 			e.cfg.IDs.Read(m.ID, m.From, now)
 		}
+		e.counts.reads(m)
 		fx := e.rules.FromBus(e.fx[:0], m)
 		e.fx = fx[:0]
 		if e.inspect != nil {
@@ -82,6 +84,9 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 		switch own := &fx[0]; own.Kind {
 		case translate.Forward:
 			e.forward(now, m, own)
+			if e.counts.read.open { // it has not ended
+				e.counts.show(tap.ToPeer, tap.Forwarded, &own.Msg)
+			}
 		case translate.Stop:
 			e.counts.fromBus(own.Reason, m)
 			return true
@@ -89,6 +94,7 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 			e.counts.fromBus(own.Reason, m)
 			e.apply(fx[:1])
 		}
+		e.counts.read.open = false
 		e.apply(fx[1:])
 	}
 	return false
@@ -102,7 +108,7 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 	case m.Event != nil:
 		e.counts.fromBus(translate.BindEventUsed, read)
 		e.tell(m.Event)
-	case !e.answered && !m.IsReply() && !m.WantsUsToReply() && !e.wants.wants(m.Name):
+	case !e.answered && e.unwanted(m):
 		e.counts.fromBus(translate.Unwanted, read)
 	case e.cfg.Renames != nil && !e.nameThere(m):
 	case e.answered:
@@ -120,6 +126,11 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 		e.overflow = append(e.overflow, link.Outgoing{Msg: *m, FromBus: true})
 		e.overflowed += m.Size()
 	}
+}
+
+// unwanted reports whether nobody at the peer, or behind it, wants a message of our bus.
+func (e *Epoch) unwanted(m *kbusdev.Message) bool {
+	return !m.IsReply() && !m.WantsUsToReply() && !e.wants.wants(m.Name)
 }
 
 // late ends what was read when the epoch was over already, or keeps it for the peer's
@@ -155,14 +166,19 @@ func (e *Epoch) giveUp(now time.Time, out *link.Outgoing) {
 		e.roomForAnswer()
 		e.session.Put(now, link.Answers, out)
 	case out.Msg.WantsUsToReply():
-		if e.readOn {
-			e.abandon(&out.Msg, kbusdev.NameNotDelivered, translate.LinkDown)
-		} else {
-			e.abandon(&out.Msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", translate.Stalled)
-		}
+		name, why := e.givenUp()
+		e.abandon(&out.Msg, name, why)
 	default:
 		e.counts.fromBus(translate.Stalled, &out.Msg)
 	}
+}
+
+// givenUp returns how a request is answered that the peer does not take, and why it is.
+func (e *Epoch) givenUp() (name string, why translate.Reason) {
+	if e.readOn {
+		return kbusdev.NameNotDelivered, translate.LinkDown
+	}
+	return kbusdev.NameRemoteErrorPrefix + "EBUSY", translate.Stalled
 }
 
 // flow moves what waited for the window into it, as far as there is room.

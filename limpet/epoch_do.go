@@ -6,6 +6,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/tap"
 	"github.com/kbus-limpet/limpet/limpet/trace"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
@@ -23,6 +24,7 @@ type Do struct {
 	size    int
 	arrived time.Time  // when it was put behind others
 	from    *heldQueue // it was held up before
+	read    *reading   // how the peer brought it, if somebody looks
 }
 
 // Dos appends what is to be done on the bus now to dst, in order, at most about
@@ -66,6 +68,7 @@ func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 			return dst
 		}
 		m := &msgs[0]
+		e.counts.reads(m)
 		if m.Event != nil {
 			e.bindsAt = e.counts.binds.take(now, e.cfg.MaxNames)
 		}
@@ -75,7 +78,9 @@ func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 			continue
 		}
 		var mayWait bool
-		if dst, mayWait = e.translate(now, dst, first, m); mayWait {
+		dst, mayWait = e.translate(now, dst, first, m)
+		e.counts.read.open = false
+		if mayWait {
 			return dst
 		}
 	}
@@ -85,19 +90,10 @@ func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 // translate applies the rules to one message of the peer's. mayWait reports that what
 // its sender sent later must not be translated before the outcome is known.
 func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Message) (_ []Do, mayWait bool) {
-	var facts translate.Facts
 	size := m.Size() // as the session counts it
-	if e.cfg.Renames != nil && m.Event == nil {
-		facts.Nameless = e.nameHere(m)
-	}
-	if !m.IsReply() && m.Event == nil {
-		facts.Foreign, facts.Denied = e.foreign(m), !e.rules.Admits(m)
-		if !facts.Foreign && !facts.Denied && facts.Nameless == 0 { // else its id is still free for the one whose it is
-			facts.BroughtBefore = e.cfg.IDs.Claim(m.ID, now)
-		}
-	}
-	if m.IsStateful() && m.WantsUsToReply() {
-		facts.Replier = e.rules.Replier(m.Name)
+	facts := e.facts(m)
+	if !m.IsReply() && m.Event == nil && !facts.Foreign && !facts.Denied && facts.Nameless == 0 { // else its id is still free for the one whose it is
+		facts.BroughtBefore = e.cfg.IDs.Claim(m.ID, now)
 	}
 	fx := e.rules.FromPeer(e.fx[:0], m, facts)
 	e.fx = fx[:0]
@@ -110,7 +106,7 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 		e.traceFromPeer(now, m, &fx[0])
 	}
 	if own := &fx[0]; own.Kind == translate.Send && !own.Own {
-		d := Do{Effect: *own, seq: seq, size: size}
+		d := Do{Effect: *own, seq: seq, size: size, read: e.counts.read.keep()}
 		if !e.held.behind(now, &d) {
 			dst = append(dst, d)
 			mayWait = own.Msg.Flags&kbusdev.AllOrWait != 0
@@ -132,6 +128,21 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 		}
 	}
 	return dst, mayWait
+}
+
+// facts returns what the rules must be told of a message of the peer's, but for whether it
+// was brought before, and gives it the name that it has here.
+func (e *Epoch) facts(m *kbusdev.Message) (facts translate.Facts) {
+	if e.cfg.Renames != nil && m.Event == nil {
+		facts.Nameless = e.nameHere(m)
+	}
+	if !m.IsReply() && m.Event == nil {
+		facts.Foreign, facts.Denied = e.foreign(m), !e.rules.Admits(m)
+	}
+	if m.IsStateful() && m.WantsUsToReply() {
+		facts.Replier = e.rules.Replier(m.Name)
+	}
+	return facts
 }
 
 // fate notes that a message of the peer's has ended; size is what it had when it came.
@@ -163,6 +174,9 @@ func (e *Epoch) outcome(now time.Time, d *Do) {
 		if fx.Msg.IsReply() {
 			e.rules.Sent(fx)
 		}
+		if fx.Own && e.counts.Tap.On() {
+			e.counts.showOwn(tap.FromPeer, tap.Delivered, &fx.Msg)
+		}
 		e.decided(now, d, translate.NoReason)
 	case d.Errno == syscall.EAGAIN && d.seq != 0 && e.why == nil && e.held.up(now, d, e.cfg.WaitTimeout):
 		return // it is tried again
@@ -187,11 +201,18 @@ func (e *Epoch) decided(now time.Time, d *Do, why translate.Reason) {
 	if d.seq == 0 {
 		return
 	}
+	if d.read != nil {
+		e.counts.read = *d.read
+	}
 	if why == translate.NoReason {
 		e.counts.DeliveredHere++
+		if e.counts.Tap.On() {
+			e.counts.show(tap.FromPeer, tap.Delivered, &d.Effect.Msg)
+		}
 	} else {
 		e.counts.fromPeer(why, &d.Effect.Msg)
 	}
+	e.counts.read.open = false
 	e.session.Decided(now, d.seq, d.size)
 	e.held.passed(d.from)
 }
@@ -223,6 +244,9 @@ func (e *Epoch) answer(fx *translate.Effect) {
 	e.tracer.Answered(e.now, trace.Server, &fx.Msg)
 	if e.why == nil && e.roomForAnswer() {
 		e.session.Put(e.now, link.Answers, &link.Outgoing{Msg: fx.Msg})
+		if e.counts.Tap.On() {
+			e.counts.showOwn(tap.ToPeer, tap.Forwarded, &fx.Msg)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/explain"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/table"
 )
@@ -17,6 +18,10 @@ func (e *Epoch) NextFrame(now time.Time) (f link.Frame, again time.Time, over bo
 		if e.done() {
 			return &link.Drain{Done: true}, time.Time{}, false
 		}
+		if len(e.said) > 0 {
+			f, e.said = e.said[0], e.said[1:]
+			return f, time.Time{}, false
+		}
 	}
 	f, again, over = e.session.Next(now)
 	if f == nil && !over {
@@ -28,7 +33,7 @@ func (e *Epoch) NextFrame(now time.Time) (f link.Frame, again time.Time, over bo
 // Due returns when NextFrame will have a frame; zero is now, or perhaps now. Before that
 // time it has none unless something happens.
 func (e *Epoch) Due() time.Time {
-	if e.toTell.Len() > 0 || e.retelling != toldOnce || e.wants.pending() || e.peerDraining {
+	if e.toTell.Len() > 0 || e.retelling != toldOnce || e.wants.pending() || e.peerDraining || len(e.said) > 0 {
 		return time.Time{}
 	}
 	due := e.session.Due()
@@ -43,7 +48,7 @@ func (e *Epoch) Waiting() int { return e.session.Waiting() }
 
 // Light reports whether what is to be sent is so little that a transport takes it at once.
 func (e *Epoch) Light() bool {
-	return !e.topologyOwed && e.toTell.Len() == 0 && e.retelling == toldOnce && !e.wants.pending() && e.session.Light()
+	return !e.topologyOwed && e.toTell.Len() == 0 && e.retelling == toldOnce && !e.wants.pending() && len(e.said) == 0 && e.session.Light()
 }
 
 // Flushed is link.Driver's.
@@ -57,8 +62,8 @@ func (e *Epoch) Flushed(now time.Time) {
 // MayReceive reports whether the next frame may be read from the stream.
 func (e *Epoch) MayReceive() bool { return e.why != nil || e.session.MayReceive() }
 
-// TakeFrame takes a frame from the peer, but for Topology, which concerns all links. An
-// Interest is cut down to what the peer may hear.
+// TakeFrame takes a frame from the peer, but for Topology, Question and Answer, which concern
+// all links. An Interest is cut down to what the peer may hear.
 // An error ends the stream; unless it is that of a stream that was replaced, the epoch
 // has ended too.
 func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
@@ -119,4 +124,15 @@ func (e *Epoch) bindMessage(ev table.Event) *link.Outgoing {
 		Name:     kbusdev.NameReplierBindEvent,
 		Event:    &kbusdev.BindEvent{Bound: ev.Bound, Binder: ev.Binder, Name: ev.Name},
 	}}
+}
+
+// maxSaid bounds the questions and answers that wait for the stream.
+const maxSaid = 2 * explain.MaxOpen
+
+// Say sends a question or an answer to the peer, if there is a stream, and room. Whoever waits
+// for it does not wait for ever.
+func (e *Epoch) Say(f link.Frame) {
+	if e.why == nil && e.session.Attached() && len(e.said) < maxSaid {
+		e.said = append(e.said, f)
+	}
 }

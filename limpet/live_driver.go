@@ -42,8 +42,11 @@ func (l *live) Flushed(now time.Time) {
 
 // TakeFrame is link.Driver's.
 func (l *live) TakeFrame(now time.Time, f link.Frame) error {
-	if t, ok := f.(*link.Topology); ok {
-		return l.takeTopology(t)
+	switch f := f.(type) {
+	case *link.Topology:
+		return l.takeTopology(f)
+	case *link.Question, *link.Answer:
+		return l.takeExplain(now, f)
 	}
 	l.mu.Lock()
 	hungry := l.epoch.Appetite() > 0

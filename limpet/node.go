@@ -14,6 +14,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/recent"
 	"github.com/kbus-limpet/limpet/limpet/table"
+	"github.com/kbus-limpet/limpet/limpet/tap"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 	"github.com/kbus-limpet/limpet/limpet/trace"
 )
@@ -33,6 +34,7 @@ type Node struct {
 	idsMu    sync.Mutex
 	ids      *recent.IDs
 	names    namePool
+	taps     tap.Hub
 	maxNames int // of each peer
 
 	mu          sync.Mutex // see the package's comment for the order of locks
@@ -53,6 +55,8 @@ type Node struct {
 
 	changeMu sync.Mutex
 	changed  chan struct{}
+
+	explains explains
 }
 
 // NewNode returns a node of a bus; Close ends it. networkID must be above 0: the
@@ -87,6 +91,7 @@ func NewNode(bus kbusdev.Bus, networkID uint32, log *slog.Logger) (*Node, error)
 	_, _ = rand.Read(n.instance[:]) // never fails
 	n.reach = topology.New(topology.Network{ID: networkID, Instance: topology.InstanceID(n.instance)})
 	n.reach.OnRoute(n.origins.route)
+	n.explains.begin(n)
 	n.watchListeners()
 	return n, nil
 }
@@ -131,6 +136,9 @@ func (n *Node) terminate() {
 		f()
 	}
 }
+
+// Taps returns those who look at what passes the links.
+func (n *Node) Taps() *tap.Hub { return &n.taps }
 
 // Bus returns the node's bus.
 func (n *Node) Bus() kbusdev.Bus { return n.bus }

@@ -93,7 +93,7 @@ func (n *Node) newPeering(name string, cfg Config, dialled, classic bool) *Peeri
 		state:   Connecting,
 		since:   time.Now(),
 	}
-	p.totals.OnDrop = p.dropped
+	p.totals.OnDrop, p.totals.Tap = p.dropped, n.taps.Point(name)
 	return p
 }
 
@@ -252,6 +252,7 @@ func (p *Peering) epochOver(l *live) {
 		p.forget = time.AfterFunc(p.cfg.Forget, func() { n.remove(p) })
 	}
 	n.mu.Unlock()
+	n.explains.gone(p)
 	level := slog.LevelWarn
 	if errors.Is(why, &link.Error{Code: link.GoingAway}) {
 		level = slog.LevelInfo

@@ -35,7 +35,11 @@ func (n *Node) rejudge(p *Peering) {
 	case err != nil:
 		l.end(err, false)
 		return
-	case policy.Equal(p.policy):
+	case policy.Equal(p.policy): // but its rules may have other numbers
+		p.policy = policy
+		l.mu.Lock()
+		l.epoch.cfg.Rules = policy
+		l.mu.Unlock()
 		return
 	}
 	p.policy = policy

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/tap"
 	"github.com/kbus-limpet/limpet/limpet/trace"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
@@ -36,6 +37,10 @@ type Totals struct {
 
 	// OnDrop, unless nil, is told of each message that was lost.
 	OnDrop func(fromPeer bool, why translate.Reason, m *kbusdev.Message)
+	// Tap, unless nil, is where messages are shown to those who look.
+	Tap *tap.Point
+
+	read reading
 }
 
 func (t *Totals) fromBus(why translate.Reason, m *kbusdev.Message) {
@@ -43,12 +48,18 @@ func (t *Totals) fromBus(why translate.Reason, m *kbusdev.Message) {
 	if t.OnDrop != nil && why.Loss() {
 		t.OnDrop(false, why, m)
 	}
+	if t.Tap.On() {
+		t.showDropped(tap.ToPeer, why, m)
+	}
 }
 
 func (t *Totals) fromPeer(why translate.Reason, m *kbusdev.Message) {
 	t.fromPeerEnded[why]++
 	if t.OnDrop != nil && why.Loss() {
 		t.OnDrop(true, why, m)
+	}
+	if t.Tap.On() {
+		t.showDropped(tap.FromPeer, why, m)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
@@ -71,6 +72,33 @@ func (steadyDaemon) WatchLinks(_ *pb.WatchLinksRequest, s grpc.ServerStreamingSe
 	return s.Send(&pb.WatchLinksResponse{Removed: []string{"network 9"}, Links: []*pb.LinkStatus{steadyLink()}, Whole: true})
 }
 
+func (steadyDaemon) Tap(_ *pb.TapRequest, s grpc.ServerStreamingServer[pb.TapResponse]) error {
+	here := &pb.Message{Name: "$.Ask", IdSerial: 12, From: 2, To: 5, Flags: 1, FinalToNetwork: 7, FinalToLocal: 3}
+	there := &pb.Message{Name: "$.Far.Ask", IdNetwork: 1, IdSerial: 12, From: 2, To: 5, Flags: 1, OrigFromNetwork: 1, OrigFromLocal: 2, FinalToNetwork: 7, FinalToLocal: 3}
+	event := &pb.Message{Name: "$.KBUS.ReplierBindEvent", BindEvent: &pb.BindEvent{IsBind: true, Binder: 5, Name: "$.Ask"}}
+	record := func(r *pb.TapRecord) *pb.TapRecord {
+		r.Time, r.Link = timestamppb.New(noon), "connect hosta:7000"
+		return r
+	}
+	for _, r := range []*pb.TapResponse{
+		{Start: &pb.TapStart{Format: 1, Version: "v1.2.3", NetworkId: 1, Bus: "embedded", MaxRate: 10000, MaxData: 5, Time: timestamppb.New(noon)}},
+		{Records: []*pb.TapRecord{
+			record(&pb.TapRecord{Direction: pb.TapDirection_TAP_DIRECTION_TO_PEER, Verdict: pb.TapVerdict_TAP_VERDICT_FORWARDED, Kind: pb.TapKind_TAP_KIND_REQUEST, Read: here, Given: there, Size: 12, Data: []byte("hello")}),
+			record(&pb.TapRecord{Direction: pb.TapDirection_TAP_DIRECTION_TO_PEER, Verdict: pb.TapVerdict_TAP_VERDICT_DROPPED, Reason: "link_lost", Loss: true, Kind: pb.TapKind_TAP_KIND_REQUEST, Given: there, Size: 12, DataWithheld: true}),
+			record(&pb.TapRecord{Direction: pb.TapDirection_TAP_DIRECTION_FROM_PEER, Verdict: pb.TapVerdict_TAP_VERDICT_DELIVERED, Own: true, Kind: pb.TapKind_TAP_KIND_REPLY, Given: &pb.Message{Name: "$.KBUS.RemoteError.NotDelivered", InReplyToSerial: 12, To: 2}}),
+		}},
+		{Records: []*pb.TapRecord{
+			record(&pb.TapRecord{Direction: pb.TapDirection_TAP_DIRECTION_FROM_PEER, Verdict: pb.TapVerdict_TAP_VERDICT_DROPPED, Reason: "bind_event_used", Kind: pb.TapKind_TAP_KIND_BIND_EVENT, Read: event, Size: 20}),
+		}, Lost: &pb.TapLost{OverRate: huge, NoRoom: 2}},
+	} {
+		if err := s.Send(r); err != nil {
+			return err
+		}
+	}
+	<-s.Context().Done()
+	return nil
+}
+
 func (steadyDaemon) WatchBindings(_ *pb.WatchBindingsRequest, s grpc.ServerStreamingServer[pb.WatchBindingsResponse]) error {
 	return s.Send(&pb.WatchBindingsResponse{Restart: true, Bound: steadyBindings(), Whole: true})
 }
@@ -89,6 +117,28 @@ func (steadyDaemon) Reload(context.Context, *pb.ReloadRequest) (*pb.ReloadRespon
 
 func (steadyDaemon) ExplainRules(context.Context, *pb.ExplainRulesRequest) (*pb.ExplainRulesResponse, error) {
 	return &pb.ExplainRulesResponse{Rules: 1, Verdicts: []*pb.RuleVerdict{{Action: "announce", Object: "$.A", Allowed: true, Rule: 1, Text: "allow all"}}}, nil
+}
+
+func (steadyDaemon) Explain(_ context.Context, q *pb.ExplainRequest) (*pb.ExplainResponse, error) {
+	m := &pb.Message{Name: q.GetName(), Flags: 1}
+	there := &pb.Message{Name: "$.Far" + q.GetName()[1:], Flags: 3, IdNetwork: 1, OrigFromNetwork: 1}
+	rule := &pb.ExplainRule{Action: "request", Allowed: true, Rule: 2, OfLink: true, Text: "allow: [request]"}
+	return &pb.ExplainResponse{
+		Outcome: &pb.ExplainOutcome{By: &pb.ExplainAddress{Network: 7, Ksock: 4}},
+		Hearers: []*pb.ExplainAddress{{Network: 1, Ksock: 6}},
+		Hop: &pb.ExplainHop{
+			Network: 1, Message: m, Rule: rule, Replier: &pb.ExplainRecipient{Ksock: 2, Binding: "$.*", Link: "network 7"},
+			Listeners: []*pb.ExplainRecipient{{Ksock: 6, Binding: "$.Ask"}, {Ksock: 8, Binding: "$.%", Denied: &pb.ExplainRule{Action: "listen", Text: "no rule matches, so it is denied"}}},
+			Branches: []*pb.ExplainBranch{
+				{Link: "network 7", Network: 7, Request: true, Message: there, Took: durationpb.New(250 * time.Millisecond), Next: &pb.ExplainHop{
+					Network: 7, Message: there, Replier: &pb.ExplainRecipient{Ksock: 4, Binding: there.GetName()},
+				}},
+				{Link: "connect hosta:7000", Stop: &pb.ExplainStop{Reason: "unwanted"}},
+				{Link: "network 9 (classic)", Network: 9, Message: m, End: pb.ExplainEnd_EXPLAIN_END_CLASSIC},
+				{Link: "connect hostb:7000", End: pb.ExplainEnd_EXPLAIN_END_NOT_LINKED, Why: "connecting: no such host\x1b[2J"},
+			},
+		},
+	}, nil
 }
 
 func steadyBindings() []*pb.Binding {

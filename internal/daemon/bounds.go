@@ -37,6 +37,7 @@ var (
 		pb.BusService_WatchBindings_FullMethodName,
 		pb.BusService_WatchRepliers_FullMethodName,
 		pb.AdminService_WatchLinks_FullMethodName,
+		pb.AdminService_Tap_FullMethodName,
 	}
 	lists = []string{
 		pb.BusService_ListBindings_FullMethodName,

@@ -2,7 +2,6 @@ package membus
 
 import (
 	"context"
-	"slices"
 	"syscall"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -82,45 +81,14 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 		}
 	}
 
-	b.names.lookup(m.Name, &b.found)
-	replier, listeners := b.found.replier, b.found.listeners
-	if k.notOwn {
-		listeners = slices.DeleteFunc(listeners, func(l *binding) bool { return l.ksock == k })
+	requester, err := b.decide(k, &m.Message)
+	if err != nil {
+		return err
 	}
-	listeners = b.heard(&m.Message, listeners)
-	noRoom := syscall.EBUSY
-	if m.Flags&kbusdev.AllOrWait != 0 {
-		noRoom = syscall.EAGAIN
-	}
-	if request && replier == nil {
-		return syscall.EADDRNOTAVAIL
-	}
-	b.held.replier, b.held.requester = nil, nil
-	if request {
-		b.held.replier = replier.ksock
-	}
-	var requester *Ksock
-	if reply {
-		requester = b.ksock(m.To)
-		b.held.requester = requester
-		switch {
-		case requester == nil:
-			return syscall.EADDRNOTAVAIL
-		case !requester.awaited.has(m.InReplyTo):
-			return syscall.ECONNREFUSED
-		case !requester.hasRoom(1):
-			b.held.full, b.held.slot = requester, ownSlot
-			return noRoom
-		}
-	}
-	if request {
-		switch {
-		case m.To != 0 && m.To != replier.ksock.id:
-			return syscall.EPIPE
-		case !replier.ksock.hasRoom(0):
-			b.held.full, b.held.slot = replier.ksock, aSlot
-			return noRoom
-		}
+	replier, listeners, noRoom := b.found.replier, b.found.listeners, noRoomFor(&m.Message)
+	if request && !replier.ksock.hasRoom(0) {
+		b.held.full, b.held.slot = replier.ksock, aSlot
+		return noRoom
 	}
 	if m.Flags&(kbusdev.AllOrFail|kbusdev.AllOrWait) != 0 {
 		for _, l := range listeners {

@@ -5,10 +5,11 @@ import (
 	"slices"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/explain"
 )
 
 // A Frame is one of *Greeting, *BatchOf, *Ack, *Topology, *Interest, *Table, *Drain,
-// *Ping, *Error and *Unknown. A stream is done with a frame when Send returns, but for the
+// *Ping, *Error, *Question, *Answer and *Unknown. A stream is done with a frame when Send returns, but for the
 // data of messages, which is never changed.
 type Frame interface{ frame() }
 
@@ -106,6 +107,17 @@ type Table struct {
 	Names, Sum uint64
 }
 
+// A Question asks what would become of a message that the sender would send.
+type Question struct{ explain.Question }
+
+// An Answer answers a Question.
+type Answer struct {
+	// ID is the question's.
+	ID uint64
+	// Hop is what becomes of the message at the sender; nil if it is asked too often.
+	Hop *explain.Hop
+}
+
 // Unknown is a frame of a kind that this version does not know. It is counted and
 // ignored.
 type Unknown struct{}
@@ -119,6 +131,8 @@ func (*Ping) frame()       {}
 func (*Error) frame()      {}
 func (*Interest) frame()   {}
 func (*Table) frame()      {}
+func (*Question) frame()   {}
+func (*Answer) frame()     {}
 func (*Unknown) frame()    {}
 
 // An InstanceID is made at random when a process starts. It tells two daemons with

@@ -112,7 +112,7 @@ func identityKey(id *Identity, network uint32) string {
 }
 
 func (s *Set) policy(matching []int) *Policy {
-	p := new(Policy)
+	p := &Policy{of: s}
 	for _, i := range matching {
 		r := &s.rules[i]
 		p.rules = append(p.rules, r)
@@ -143,6 +143,7 @@ func (s *Set) policy(matching []int) *Policy {
 // A Policy is what the rules amount to for one identity. A nil one allows everything. It
 // does not change, so many goroutines may use it.
 type Policy struct {
+	of    *Set    // only its rules, which do not change, are looked at
 	rules []*rule // that match the identity
 	names tree
 	admin entry
@@ -159,8 +160,30 @@ type joinRule struct {
 // the length of the name.
 func (p *Policy) May(a Action, name string) bool { return p == nil || p.may(a, name) }
 
-func (p *Policy) may(a Action, name string) bool {
-	return len(name) >= kbusdev.MinNameLen && name[:2] == "$." && p.names.message(a, name) > 0
+func (p *Policy) may(a Action, name string) bool { return p.message(a, name) > 0 }
+
+func (p *Policy) message(a Action, name string) entry {
+	if len(name) < kbusdev.MinNameLen || name[:2] != "$." {
+		return 0
+	}
+	return p.names.message(a, name)
+}
+
+// Judge is May, and tells the rule that decides.
+func (p *Policy) Judge(a Action, name string) Verdict {
+	if p == nil {
+		return Verdict{Allow: true}
+	}
+	return p.message(a, name).verdict()
+}
+
+// Why returns the rule of a verdict of p on one line, or in words that none decides.
+func (p *Policy) Why(v Verdict) string {
+	var of *Set
+	if p != nil {
+		of = p.of
+	}
+	return of.why(v)
 }
 
 // All judges an action with every name that a binding name matches: all of it must be
@@ -207,13 +230,13 @@ func (p *Policy) Cut(dst []string, a Action, name string) []string {
 	}
 }
 
-// Sees reports whether somebody may do anything with some name that a binding name
+// Sees reports whether somebody may send, hear or answer some name that a binding name
 // matches, so that its binding need not be hidden.
 func (p *Policy) Sees(name string) bool {
 	if p == nil {
 		return true
 	}
-	for a := range withNames {
+	for a := range ofEndpoints {
 		if p.Any(a, name).Allow {
 			return true
 		}
@@ -244,13 +267,13 @@ func (p *Policy) Join(network uint32) Verdict {
 	return Verdict{}
 }
 
-// Unlimited reports whether everything is allowed that is done with names, so that no
-// message need be judged.
+// Unlimited reports whether everything is allowed that peers and programs do with messages,
+// so that none need be judged.
 func (p *Policy) Unlimited() bool {
 	if p == nil {
 		return true
 	}
-	for a := range withNames {
+	for a := range ofEndpoints {
 		if !p.All(a, "$.*").Allow {
 			return false
 		}

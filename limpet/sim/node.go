@@ -7,6 +7,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/explain"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/recent"
 	"github.com/kbus-limpet/limpet/limpet/rename"
@@ -39,6 +40,8 @@ type node struct {
 	peerings []*peering
 	interest *interest
 	reach    *topology.Map
+	desk     *explain.Desk
+	foretold func(*explain.Hop) // to an operator
 }
 
 // open opens a Ksock on the node's bus.
@@ -55,6 +58,7 @@ func (n *node) start() {
 	n.instance = link.InstanceID(n.w.randomID())
 	n.ids = recent.New(n.w.now)
 	n.interest = newInterest(n)
+	n.desk = explain.NewDesk()
 	n.reach = topology.New(topology.Network{ID: n.network, Instance: topology.InstanceID(n.instance)})
 }
 

@@ -176,6 +176,9 @@ func (e *end) take(f link.Frame) {
 		l.touch()
 		return
 	}
+	if p.takeExplain(f) {
+		return
+	}
 	p.checkDrained(f)
 	err := l.TakeFrame(p.n.w.now, f)
 	if i, ok := f.(*link.Interest); ok && err == nil {

@@ -69,6 +69,26 @@ func New(seed uint64, trace io.Writer) *World {
 	w.now = time.Unix(1e9, 0)
 	w.start = w.now
 	w.configure(seed)
+	w.build(func(i int) int {
+		if w.cfg.star {
+			return 0
+		}
+		return i
+	})
+	if w.cfg.renames {
+		w.makeRenames()
+	}
+	w.populate()
+	if w.cfg.rules {
+		w.makeRules()
+	}
+	w.trouble()
+	return w
+}
+
+// build makes the daemons, and links each but the first with one of those before it, which
+// nearer says.
+func (w *World) build(nearer func(i int) int) {
 	for i := range w.cfg.nodes {
 		n := &node{w: w, network: uint32(i + 1), bus: membus.New()}
 		if w.chance(4) {
@@ -79,10 +99,7 @@ func New(seed uint64, trace io.Writer) *World {
 	}
 	for i := range w.cfg.nodes - 1 {
 		x := &wire{w: w, source: table.Source(i + 1), delay: w.upTo(w.upTo(100 * time.Millisecond))}
-		pair := [2]*node{w.nodes[i], w.nodes[i+1]}
-		if w.cfg.star {
-			pair[0] = w.nodes[0]
-		}
+		pair := [2]*node{w.nodes[nearer(i)], w.nodes[i+1]}
 		if w.chance(2) {
 			pair[0], pair[1] = pair[1], pair[0]
 		}
@@ -95,15 +112,6 @@ func New(seed uint64, trace io.Writer) *World {
 		w.wires = append(w.wires, x)
 		x.dialler.wake()
 	}
-	if w.cfg.renames {
-		w.makeRenames()
-	}
-	w.populate()
-	if w.cfg.rules {
-		w.makeRules()
-	}
-	w.trouble()
-	return w
 }
 
 // configure makes the configuration. One seed in four has a star, one in two upkeep, one in

@@ -25,6 +25,14 @@ func (m *Machine) fromBus(fx []Effect, msg *kbusdev.Message) []Effect {
 		return m.replyFromBus(fx, msg)
 	case msg.IsReply():
 		return drop(fx, ReplyOfOthers) // ours
+	default:
+		return m.otherFromBus(fx, msg)
+	}
+}
+
+// otherFromBus judges an announcement, or a listeners' copy of a request. It changes nothing.
+func (m *Machine) otherFromBus(fx []Effect, msg *kbusdev.Message) []Effect {
+	switch {
 	case msg.From == m.cfg.Ksock:
 		return drop(fx, OwnMessage) // ours
 	case msg.ID.Network == m.them:
@@ -43,18 +51,28 @@ func (m *Machine) fromBus(fx []Effect, msg *kbusdev.Message) []Effect {
 // requestFromBus takes a request that we are the replier of, so it must not go
 // unanswered, whatever becomes of it.
 func (m *Machine) requestFromBus(fx []Effect, msg *kbusdev.Message) []Effect {
+	fx = m.judgeRequest(fx, msg)
+	if fx[len(fx)-1].Kind == Forward {
+		m.ledger.take(msg.ID, msg.From, m.age())
+	} else {
+		m.ledger.answerNow()
+	}
+	return fx
+}
+
+// judgeRequest is requestFromBus, but it changes nothing.
+func (m *Machine) judgeRequest(fx []Effect, msg *kbusdev.Message) []Effect {
 	switch {
 	case m.cannotBeTaken(msg):
-		return m.answer(fx, msg, kbusdev.NameReplierGoneAway, AnsweredHere) // ours
+		return answer(fx, msg, kbusdev.NameReplierGoneAway, AnsweredHere) // ours
 	case msg.Expired(m.now):
-		return m.answer(fx, msg, kbusdev.NameExpired, Expired) // ours
+		return answer(fx, msg, kbusdev.NameExpired, Expired) // ours
 	case kbusdev.CheckName(msg.Name) != nil:
 		// The module lets Latin-1 letters pass; a name on a link is ASCII.
-		return m.answer(fx, msg, kbusdev.NameRemoteErrorPrefix+"EBADMSG", Refused) // ours
+		return answer(fx, msg, kbusdev.NameRemoteErrorPrefix+"EBADMSG", Refused) // ours
 	case m.ledger.open() >= m.cfg.MaxOpen:
-		return m.answer(fx, msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", AnsweredHere)
+		return answer(fx, msg, kbusdev.NameRemoteErrorPrefix+"EBUSY", AnsweredHere)
 	}
-	m.ledger.take(msg.ID, msg.From, m.age())
 	return m.forward(fx, msg)
 }
 

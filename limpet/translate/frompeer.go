@@ -14,6 +14,17 @@ func (m *Machine) FromPeer(fx []Effect, msg *kbusdev.Message, facts Facts) []Eff
 		return m.bindEventFromPeer(fx, msg)
 	case msg.IsReply():
 		return m.replyFromPeer(fx, msg)
+	}
+	fx = m.otherFromPeer(fx, msg, facts)
+	if out := &fx[len(fx)-1]; out.Kind == Send && out.Msg.IsRequest() {
+		m.ask(&out.Msg)
+	}
+	return fx
+}
+
+// otherFromPeer judges an announcement, a listeners' copy or a request. It changes nothing.
+func (m *Machine) otherFromPeer(fx []Effect, msg *kbusdev.Message, facts Facts) []Effect {
+	switch {
 	case msg.ID.Network == m.us:
 		return refuse(fx, msg, CameRound) // ours
 	case facts.Foreign:
@@ -72,7 +83,6 @@ func (m *Machine) requestFromPeer(fx []Effect, msg *kbusdev.Message, replier kbu
 	if stateful {
 		out.To = replier // which is final_to.local on the last hop
 	}
-	m.ask(out)
 	return fx
 }
 
@@ -107,12 +117,19 @@ func (m *Machine) SendFailed(fx []Effect, of *Effect, errno syscall.Errno) []Eff
 		return m.replyRefused(fx, *of, errno)
 	case msg.IsRequest():
 		m.answered(msg.ID)
-		if errno == syscall.ETIMEDOUT {
-			return bounce(fx, msg, kbusdev.NameExpired, Expired) // ours
-		}
-		return bounce(fx, msg, kbusdev.NameRemoteErrorPrefix+kbusdev.ErrnoName(errno), Refused)
-	default:
+	}
+	return refused(fx, msg, errno)
+}
+
+// refused ends a message of the peer's, no reply, that our bus has refused.
+func refused(fx []Effect, msg *kbusdev.Message, errno syscall.Errno) []Effect {
+	switch {
+	case !msg.IsRequest():
 		return drop(fx, Refused)
+	case errno == syscall.ETIMEDOUT:
+		return bounce(fx, msg, kbusdev.NameExpired, Expired) // ours
+	default:
+		return bounce(fx, msg, kbusdev.NameRemoteErrorPrefix+kbusdev.ErrnoName(errno), Refused)
 	}
 }
 

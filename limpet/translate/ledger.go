@@ -92,10 +92,14 @@ func (m *Machine) Stats() Stats {
 	}
 }
 
+// answerNow counts a request that gets an answer of our own at once.
+func (l *ledger) answerNow() {
+	l.requests++
+	l.answering++
+}
+
 // answer gives a request from our bus an answer of our own.
-func (m *Machine) answer(fx []Effect, msg *kbusdev.Message, name string, why Reason) []Effect {
-	m.ledger.requests++
-	m.ledger.answering++
+func answer(fx []Effect, msg *kbusdev.Message, name string, why Reason) []Effect {
 	return append(fx, ownAnswer(bounced(msg.ID, msg.From, name), why))
 }
 

@@ -35,6 +35,10 @@ func FrameToProto(f link.Frame, now time.Time) *pb.Frame {
 		return &pb.Frame{Kind: &pb.Frame_Error{Error: &pb.Error{Code: pb.ErrorCode(f.Code), Message: f.Message, NetworkId: f.NetworkID}}}
 	case *link.Greeting:
 		return greetingToProto(f)
+	case *link.Question:
+		return &pb.Frame{Kind: &pb.Frame_Explain{Explain: questionToProto(f)}}
+	case *link.Answer:
+		return &pb.Frame{Kind: &pb.Frame_Explained{Explained: &pb.ExplainAnswer{Id: f.ID, Hop: HopToProto(f.Hop)}}}
 	default:
 		return &pb.Frame{}
 	}
@@ -146,6 +150,10 @@ func FrameFromProto(in *pb.Frame, now time.Time) (link.Frame, error) {
 		return &link.Error{Code: link.Code(e.GetCode()), Message: clip(e.GetMessage()), NetworkID: e.GetNetworkId(), Remote: true}, nil
 	case *pb.Frame_Greeting:
 		return greetingFromProto(kind.Greeting)
+	case *pb.Frame_Explain:
+		return questionFromProto(kind.Explain), nil
+	case *pb.Frame_Explained:
+		return answerFromProto(kind.Explained)
 	default:
 		return &link.Unknown{}, nil
 	}

@@ -16,6 +16,7 @@ import (
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/explain"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/wire"
 )
@@ -49,6 +50,62 @@ func someGreeting() *link.Greeting {
 	}
 }
 
+// someHeader is the header of a request.
+func someHeader() kbusdev.Message {
+	return kbusdev.Message{
+		ID: kbusdev.MsgID{Network: 1}, To: 3, From: 4, OrigFrom: kbusdev.Address{Network: 1, Local: 9}, FinalTo: kbusdev.Address{Network: 2, Local: 8},
+		Flags: kbusdev.WantReply, Name: "$.A.B",
+	}
+}
+
+// someHop has all that a hop can have.
+func someHop() *explain.Hop {
+	rule := &explain.Judgement{Action: "request", Allowed: true, Rule: 3, OfLink: true, Text: "allow: [request]"}
+	stop := &explain.Stop{Reason: "denied", Answer: "$.KBUS.RemoteError.EADDRNOTAVAIL", Errno: "EADDRNOTAVAIL"}
+	return &explain.Hop{
+		Network: 2, Message: someHeader(), Rule: rule, Stop: stop, Claims: []explain.Claim{{Link: "network 3", Name: "$.A.*", Denied: true}},
+		Replier: &explain.Recipient{Ksock: 5, Binding: "$.A.%", Link: "connect x"}, Listeners: []explain.Recipient{{Ksock: 6, Binding: "$.*", Denied: rule, NoRoom: true}},
+		MoreListeners: 4, MoreBranches: 5,
+		Branches: []explain.Branch{
+			{Link: "connect x", Network: 9, Request: true, Message: someHeader(), Rule: rule, Took: time.Millisecond, Next: &explain.Hop{
+				Network: 9, Told: &explain.Outcome{By: kbusdev.Address{Network: 9, Local: 1}, Answer: "$.X", Errno: "EIO", Heard: true, Unseen: explain.Hidden},
+			}},
+			{Link: "connect y", Stop: stop, End: explain.NotLinked, Why: "no such host"},
+		},
+	}
+}
+
+// Size is an upper bound of what an answer takes.
+func TestSizeOfAHopIsABound(t *testing.T) {
+	h := someHop()
+	for range 6 {
+		if encoded := proto.Size(wire.HopToProto(h)); encoded > h.Size() {
+			t.Errorf("%d bytes count as %d", encoded, h.Size())
+		}
+		next := someHop()
+		next.Message = largest(1000, 0)
+		next.Message.Expires, next.Message.Trace = time.Time{}, nil
+		next.Network, next.MoreListeners, next.MoreBranches, next.Branches[0].Took = math.MaxUint32, math.MaxUint32, math.MaxUint32, math.MaxInt64
+		next.Branches[0].Network, next.Listeners[0].Ksock, next.Branches[0].Message = math.MaxUint32, math.MaxUint32, next.Message
+		next.Branches[0].Next, h = h, next
+	}
+}
+
+// An answer with more in it than an honest one has is not taken.
+func TestLargeAnswersAreRefused(t *testing.T) {
+	deep := new(explain.Hop)
+	for range 3000 {
+		deep = &explain.Hop{Branches: []explain.Branch{{Next: deep}}}
+	}
+	for what, h := range map[string]*explain.Hop{
+		"deep": deep, "wide": {Branches: make([]explain.Branch, 5000)}, "long": {Claims: []explain.Claim{{Name: strings.Repeat("x", explain.MaxAnswer)}}},
+	} {
+		if f, err := over(t, &link.Answer{ID: 1, Hop: h}); err == nil {
+			t.Errorf("%s: %T is taken", what, f)
+		}
+	}
+}
+
 // someFrames are one of each kind at least.
 func someFrames() []link.Frame {
 	fresh := someGreeting()
@@ -65,6 +122,8 @@ func someFrames() []link.Frame {
 		&link.Topology{Networks: someGreeting().Behind, Amends: true, Removed: []uint32{5, math.MaxUint32}}, &link.Topology{Networks: []link.Network{}, Amends: true},
 		&link.Interest{Restart: true, Wanted: []string{"$.A", "$.B.*"}, Unwanted: []string{"$.C"}}, &link.Interest{Whole: true},
 		&link.Table{Kind: link.TableDigest, Names: 3, Sum: math.MaxUint64}, &link.Table{Kind: link.TableResync}, &link.Table{Kind: link.TableBegin}, &link.Table{Kind: link.TableEnd},
+		&link.Question{Question: explain.Question{ID: math.MaxUint64, Message: someHeader(), Hops: 3, Bytes: 100, Within: 1500 * time.Millisecond}}, &link.Question{},
+		&link.Answer{ID: 7}, &link.Answer{ID: 7, Hop: someHop()},
 		&link.Drain{Reason: "stopping"}, &link.Drain{Done: true}, &link.Error{Code: link.Clash, Message: "two of them", NetworkID: 7, Remote: true}, &link.Unknown{},
 	}
 }

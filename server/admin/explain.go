@@ -22,8 +22,8 @@ func (s *Service) ExplainRules(_ context.Context, q *pb.ExplainRulesRequest) (*p
 	}
 	var none *rules.Set
 	all, n := none.Explain(id, network, q.GetName()), 0
-	if s.Explain != nil {
-		if all, n, err = s.Explain(q.GetLink(), id, network, q.GetName()); err != nil {
+	if s.Explains != nil {
+		if all, n, err = s.Explains(q.GetLink(), id, network, q.GetName()); err != nil {
 			return nil, status.Error(codes.NotFound, err.Error())
 		}
 	}

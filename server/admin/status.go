@@ -47,12 +47,21 @@ type Service struct {
 	SpansLost func() uint64
 	// Flight writes what the flight recorder has; nil if it is off.
 	Flight func(io.Writer) error
-	// Explain returns what the rules make of somebody and a name, and how many there are;
+	// Explains returns what the rules make of somebody and a name, and how many there are;
 	// nil is for a daemon without rules.
-	Explain func(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error)
+	Explains func(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error)
+	// SenderOf returns what a program may do that sends a message: the one with the identity,
+	// written as rules.ParseIdentity takes it, or the caller if that is "". nil lets everybody
+	// do everything.
+	SenderOf func(ctx context.Context, identity string) (limpet.Sender, error)
 	// Reached returns how often each bound was reached, by who met it and the bound; nil is
 	// never.
 	Reached func() map[string]map[string]uint64
+	// PolicyOf returns what the caller whose context this is may do; nil lets everybody do
+	// everything.
+	PolicyOf func(context.Context) *rules.Policy
+	// Count counts something that was refused; nil counts nothing.
+	Count func(what string)
 	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it
 	// cannot be.
 	Reloads func(ctx context.Context, dry bool) ([]*pb.ConfigChange, error)

@@ -25,6 +25,17 @@ func (s *Service) policyOf(id rules.Identity) *rules.Policy {
 // policy returns what the caller may do.
 func (s *Service) policy(ctx context.Context) *rules.Policy { return s.policyOf(s.identity(ctx)) }
 
+// RulesOf returns what the program with a Ksock may do; nil is everything, and for a Ksock
+// that is no program's.
+func (s *Service) RulesOf(k kbusdev.KsockID) *rules.Policy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j := s.ksocks[k]; j != nil {
+		return j.policy.Load()
+	}
+	return nil
+}
+
 // Denied returns how many messages and bindings of programs the rules have refused so far.
 func (s *Service) Denied() uint64 { return s.denied.Load() }
 

@@ -25,7 +25,9 @@ const (
 	AdminService_WatchLinks_FullMethodName   = "/kbus.limpet.v1.AdminService/WatchLinks"
 	AdminService_Reload_FullMethodName       = "/kbus.limpet.v1.AdminService/Reload"
 	AdminService_ExplainRules_FullMethodName = "/kbus.limpet.v1.AdminService/ExplainRules"
+	AdminService_Explain_FullMethodName      = "/kbus.limpet.v1.AdminService/Explain"
 	AdminService_Profile_FullMethodName      = "/kbus.limpet.v1.AdminService/Profile"
+	AdminService_Tap_FullMethodName          = "/kbus.limpet.v1.AdminService/Tap"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -56,10 +58,19 @@ type AdminServiceClient interface {
 	// Tells what the rules of the configuration make of somebody and a name, and which rule
 	// decides.
 	ExplainRules(ctx context.Context, in *ExplainRulesRequest, opts ...grpc.CallOption) (*ExplainRulesResponse, error)
+	// Tells what would become of a message, hop by hop over all links, without sending it: who
+	// would get it, by which binding, what it would be called there, or why not. NOT_FOUND if no
+	// link has that name, FAILED_PRECONDITION if it is not up.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 	// Tells what the daemon's process spends its time or memory on, as Go's tools read it. It
 	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
 	// of its kind is being made that takes time, or the flight recorder is off.
 	Profile(ctx context.Context, in *ProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProfileResponse], error)
+	// Shows the messages that pass the links from now on, as they are on both sides, and what
+	// becomes of them, until the caller ends it. No message waits for it: what a caller reads
+	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
+	// open.
+	Tap(ctx context.Context, in *TapRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TapResponse], error)
 }
 
 type adminServiceClient struct {
@@ -139,6 +150,16 @@ func (c *adminServiceClient) ExplainRules(ctx context.Context, in *ExplainRulesR
 	return out, nil
 }
 
+func (c *adminServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, AdminService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) Profile(ctx context.Context, in *ProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProfileResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[1], AdminService_Profile_FullMethodName, cOpts...)
@@ -157,6 +178,25 @@ func (c *adminServiceClient) Profile(ctx context.Context, in *ProfileRequest, op
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ProfileClient = grpc.ServerStreamingClient[ProfileResponse]
+
+func (c *adminServiceClient) Tap(ctx context.Context, in *TapRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TapResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_Tap_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TapRequest, TapResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_TapClient = grpc.ServerStreamingClient[TapResponse]
 
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
@@ -186,10 +226,19 @@ type AdminServiceServer interface {
 	// Tells what the rules of the configuration make of somebody and a name, and which rule
 	// decides.
 	ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error)
+	// Tells what would become of a message, hop by hop over all links, without sending it: who
+	// would get it, by which binding, what it would be called there, or why not. NOT_FOUND if no
+	// link has that name, FAILED_PRECONDITION if it is not up.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	// Tells what the daemon's process spends its time or memory on, as Go's tools read it. It
 	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
 	// of its kind is being made that takes time, or the flight recorder is off.
 	Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error
+	// Shows the messages that pass the links from now on, as they are on both sides, and what
+	// becomes of them, until the caller ends it. No message waits for it: what a caller reads
+	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
+	// open.
+	Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -218,8 +267,14 @@ func (UnimplementedAdminServiceServer) Reload(context.Context, *ReloadRequest) (
 func (UnimplementedAdminServiceServer) ExplainRules(context.Context, *ExplainRulesRequest) (*ExplainRulesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExplainRules not implemented")
 }
+func (UnimplementedAdminServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
 func (UnimplementedAdminServiceServer) Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error {
 	return status.Error(codes.Unimplemented, "method Profile not implemented")
+}
+func (UnimplementedAdminServiceServer) Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error {
+	return status.Error(codes.Unimplemented, "method Tap not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -343,6 +398,24 @@ func _AdminService_ExplainRules_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_Profile_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ProfileRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -353,6 +426,17 @@ func _AdminService_Profile_Handler(srv interface{}, stream grpc.ServerStream) er
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ProfileServer = grpc.ServerStreamingServer[ProfileResponse]
+
+func _AdminService_Tap_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TapRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).Tap(m, &grpc.GenericServerStream[TapRequest, TapResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_TapServer = grpc.ServerStreamingServer[TapResponse]
 
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -381,6 +465,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ExplainRules",
 			Handler:    _AdminService_ExplainRules_Handler,
 		},
+		{
+			MethodName: "Explain",
+			Handler:    _AdminService_Explain_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -391,6 +479,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Profile",
 			Handler:       _AdminService_Profile_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Tap",
+			Handler:       _AdminService_Tap_Handler,
 			ServerStreams: true,
 		},
 	},

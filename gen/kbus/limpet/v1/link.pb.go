@@ -223,6 +223,8 @@ type Frame struct {
 	//	*Frame_Ping
 	//	*Frame_Interest
 	//	*Frame_Table
+	//	*Frame_Explain
+	//	*Frame_Explained
 	Kind          isFrame_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -346,6 +348,24 @@ func (x *Frame) GetTable() *Table {
 	return nil
 }
 
+func (x *Frame) GetExplain() *ExplainQuestion {
+	if x != nil {
+		if x, ok := x.Kind.(*Frame_Explain); ok {
+			return x.Explain
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetExplained() *ExplainAnswer {
+	if x != nil {
+		if x, ok := x.Kind.(*Frame_Explained); ok {
+			return x.Explained
+		}
+	}
+	return nil
+}
+
 type isFrame_Kind interface {
 	isFrame_Kind()
 }
@@ -395,6 +415,16 @@ type Frame_Table struct {
 	Table *Table `protobuf:"bytes,9,opt,name=table,proto3,oneof"`
 }
 
+type Frame_Explain struct {
+	// What would become of a message.
+	Explain *ExplainQuestion `protobuf:"bytes,10,opt,name=explain,proto3,oneof"`
+}
+
+type Frame_Explained struct {
+	// The answer to that.
+	Explained *ExplainAnswer `protobuf:"bytes,11,opt,name=explained,proto3,oneof"`
+}
+
 func (*Frame_Greeting) isFrame_Kind() {}
 
 func (*Frame_Batch) isFrame_Kind() {}
@@ -412,6 +442,10 @@ func (*Frame_Ping) isFrame_Kind() {}
 func (*Frame_Interest) isFrame_Kind() {}
 
 func (*Frame_Table) isFrame_Kind() {}
+
+func (*Frame_Explain) isFrame_Kind() {}
+
+func (*Frame_Explained) isFrame_Kind() {}
 
 // Who the sender is, what it takes, and which session is to be resumed.
 type Greeting struct {
@@ -1343,11 +1377,11 @@ var File_kbus_limpet_v1_link_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\n" +
-	"\x19kbus/limpet/v1/link.proto\x12\x0ekbus.limpet.v1\x1a\x1ckbus/limpet/v1/message.proto\":\n" +
+	"\x19kbus/limpet/v1/link.proto\x12\x0ekbus.limpet.v1\x1a\x1ckbus/limpet/v1/explain.proto\x1a\x1ckbus/limpet/v1/message.proto\":\n" +
 	"\vLinkRequest\x12+\n" +
 	"\x05frame\x18\x01 \x01(\v2\x15.kbus.limpet.v1.FrameR\x05frame\";\n" +
 	"\fLinkResponse\x12+\n" +
-	"\x05frame\x18\x01 \x01(\v2\x15.kbus.limpet.v1.FrameR\x05frame\"\xc8\x03\n" +
+	"\x05frame\x18\x01 \x01(\v2\x15.kbus.limpet.v1.FrameR\x05frame\"\xc4\x04\n" +
 	"\x05Frame\x126\n" +
 	"\bgreeting\x18\x01 \x01(\v2\x18.kbus.limpet.v1.GreetingH\x00R\bgreeting\x12-\n" +
 	"\x05batch\x18\x02 \x01(\v2\x15.kbus.limpet.v1.BatchH\x00R\x05batch\x12'\n" +
@@ -1357,7 +1391,10 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\x05error\x18\x06 \x01(\v2\x15.kbus.limpet.v1.ErrorH\x00R\x05error\x12*\n" +
 	"\x04ping\x18\a \x01(\v2\x14.kbus.limpet.v1.PingH\x00R\x04ping\x126\n" +
 	"\binterest\x18\b \x01(\v2\x18.kbus.limpet.v1.InterestH\x00R\binterest\x12-\n" +
-	"\x05table\x18\t \x01(\v2\x15.kbus.limpet.v1.TableH\x00R\x05tableB\x06\n" +
+	"\x05table\x18\t \x01(\v2\x15.kbus.limpet.v1.TableH\x00R\x05table\x12;\n" +
+	"\aexplain\x18\n" +
+	" \x01(\v2\x1f.kbus.limpet.v1.ExplainQuestionH\x00R\aexplain\x12=\n" +
+	"\texplained\x18\v \x01(\v2\x1d.kbus.limpet.v1.ExplainAnswerH\x00R\texplainedB\x06\n" +
 	"\x04kind\"\xd8\x03\n" +
 	"\bGreeting\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1a\n" +
@@ -1452,25 +1489,27 @@ func file_kbus_limpet_v1_link_proto_rawDescGZIP() []byte {
 var file_kbus_limpet_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_kbus_limpet_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_kbus_limpet_v1_link_proto_goTypes = []any{
-	(ErrorCode)(0),       // 0: kbus.limpet.v1.ErrorCode
-	(*LinkRequest)(nil),  // 1: kbus.limpet.v1.LinkRequest
-	(*LinkResponse)(nil), // 2: kbus.limpet.v1.LinkResponse
-	(*Frame)(nil),        // 3: kbus.limpet.v1.Frame
-	(*Greeting)(nil),     // 4: kbus.limpet.v1.Greeting
-	(*Batch)(nil),        // 5: kbus.limpet.v1.Batch
-	(*Ack)(nil),          // 6: kbus.limpet.v1.Ack
-	(*Interest)(nil),     // 7: kbus.limpet.v1.Interest
-	(*Table)(nil),        // 8: kbus.limpet.v1.Table
-	(*Ping)(nil),         // 9: kbus.limpet.v1.Ping
-	(*Topology)(nil),     // 10: kbus.limpet.v1.Topology
-	(*Network)(nil),      // 11: kbus.limpet.v1.Network
-	(*Drain)(nil),        // 12: kbus.limpet.v1.Drain
-	(*Error)(nil),        // 13: kbus.limpet.v1.Error
-	(*Table_Digest)(nil), // 14: kbus.limpet.v1.Table.Digest
-	(*Table_Resync)(nil), // 15: kbus.limpet.v1.Table.Resync
-	(*Table_Begin)(nil),  // 16: kbus.limpet.v1.Table.Begin
-	(*Table_End)(nil),    // 17: kbus.limpet.v1.Table.End
-	(*Message)(nil),      // 18: kbus.limpet.v1.Message
+	(ErrorCode)(0),          // 0: kbus.limpet.v1.ErrorCode
+	(*LinkRequest)(nil),     // 1: kbus.limpet.v1.LinkRequest
+	(*LinkResponse)(nil),    // 2: kbus.limpet.v1.LinkResponse
+	(*Frame)(nil),           // 3: kbus.limpet.v1.Frame
+	(*Greeting)(nil),        // 4: kbus.limpet.v1.Greeting
+	(*Batch)(nil),           // 5: kbus.limpet.v1.Batch
+	(*Ack)(nil),             // 6: kbus.limpet.v1.Ack
+	(*Interest)(nil),        // 7: kbus.limpet.v1.Interest
+	(*Table)(nil),           // 8: kbus.limpet.v1.Table
+	(*Ping)(nil),            // 9: kbus.limpet.v1.Ping
+	(*Topology)(nil),        // 10: kbus.limpet.v1.Topology
+	(*Network)(nil),         // 11: kbus.limpet.v1.Network
+	(*Drain)(nil),           // 12: kbus.limpet.v1.Drain
+	(*Error)(nil),           // 13: kbus.limpet.v1.Error
+	(*Table_Digest)(nil),    // 14: kbus.limpet.v1.Table.Digest
+	(*Table_Resync)(nil),    // 15: kbus.limpet.v1.Table.Resync
+	(*Table_Begin)(nil),     // 16: kbus.limpet.v1.Table.Begin
+	(*Table_End)(nil),       // 17: kbus.limpet.v1.Table.End
+	(*ExplainQuestion)(nil), // 18: kbus.limpet.v1.ExplainQuestion
+	(*ExplainAnswer)(nil),   // 19: kbus.limpet.v1.ExplainAnswer
+	(*Message)(nil),         // 20: kbus.limpet.v1.Message
 }
 var file_kbus_limpet_v1_link_proto_depIdxs = []int32{
 	3,  // 0: kbus.limpet.v1.LinkRequest.frame:type_name -> kbus.limpet.v1.Frame
@@ -1484,21 +1523,23 @@ var file_kbus_limpet_v1_link_proto_depIdxs = []int32{
 	9,  // 8: kbus.limpet.v1.Frame.ping:type_name -> kbus.limpet.v1.Ping
 	7,  // 9: kbus.limpet.v1.Frame.interest:type_name -> kbus.limpet.v1.Interest
 	8,  // 10: kbus.limpet.v1.Frame.table:type_name -> kbus.limpet.v1.Table
-	10, // 11: kbus.limpet.v1.Greeting.topology:type_name -> kbus.limpet.v1.Topology
-	18, // 12: kbus.limpet.v1.Batch.messages:type_name -> kbus.limpet.v1.Message
-	14, // 13: kbus.limpet.v1.Table.digest:type_name -> kbus.limpet.v1.Table.Digest
-	15, // 14: kbus.limpet.v1.Table.resync:type_name -> kbus.limpet.v1.Table.Resync
-	16, // 15: kbus.limpet.v1.Table.begin:type_name -> kbus.limpet.v1.Table.Begin
-	17, // 16: kbus.limpet.v1.Table.end:type_name -> kbus.limpet.v1.Table.End
-	11, // 17: kbus.limpet.v1.Topology.networks:type_name -> kbus.limpet.v1.Network
-	0,  // 18: kbus.limpet.v1.Error.code:type_name -> kbus.limpet.v1.ErrorCode
-	1,  // 19: kbus.limpet.v1.LinkService.Link:input_type -> kbus.limpet.v1.LinkRequest
-	2,  // 20: kbus.limpet.v1.LinkService.Link:output_type -> kbus.limpet.v1.LinkResponse
-	20, // [20:21] is the sub-list for method output_type
-	19, // [19:20] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	18, // 11: kbus.limpet.v1.Frame.explain:type_name -> kbus.limpet.v1.ExplainQuestion
+	19, // 12: kbus.limpet.v1.Frame.explained:type_name -> kbus.limpet.v1.ExplainAnswer
+	10, // 13: kbus.limpet.v1.Greeting.topology:type_name -> kbus.limpet.v1.Topology
+	20, // 14: kbus.limpet.v1.Batch.messages:type_name -> kbus.limpet.v1.Message
+	14, // 15: kbus.limpet.v1.Table.digest:type_name -> kbus.limpet.v1.Table.Digest
+	15, // 16: kbus.limpet.v1.Table.resync:type_name -> kbus.limpet.v1.Table.Resync
+	16, // 17: kbus.limpet.v1.Table.begin:type_name -> kbus.limpet.v1.Table.Begin
+	17, // 18: kbus.limpet.v1.Table.end:type_name -> kbus.limpet.v1.Table.End
+	11, // 19: kbus.limpet.v1.Topology.networks:type_name -> kbus.limpet.v1.Network
+	0,  // 20: kbus.limpet.v1.Error.code:type_name -> kbus.limpet.v1.ErrorCode
+	1,  // 21: kbus.limpet.v1.LinkService.Link:input_type -> kbus.limpet.v1.LinkRequest
+	2,  // 22: kbus.limpet.v1.LinkService.Link:output_type -> kbus.limpet.v1.LinkResponse
+	22, // [22:23] is the sub-list for method output_type
+	21, // [21:22] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_kbus_limpet_v1_link_proto_init() }
@@ -1506,6 +1547,7 @@ func file_kbus_limpet_v1_link_proto_init() {
 	if File_kbus_limpet_v1_link_proto != nil {
 		return
 	}
+	file_kbus_limpet_v1_explain_proto_init()
 	file_kbus_limpet_v1_message_proto_init()
 	file_kbus_limpet_v1_link_proto_msgTypes[2].OneofWrappers = []any{
 		(*Frame_Greeting)(nil),
@@ -1517,6 +1559,8 @@ func file_kbus_limpet_v1_link_proto_init() {
 		(*Frame_Ping)(nil),
 		(*Frame_Interest)(nil),
 		(*Frame_Table)(nil),
+		(*Frame_Explain)(nil),
+		(*Frame_Explained)(nil),
 	}
 	file_kbus_limpet_v1_link_proto_msgTypes[7].OneofWrappers = []any{
 		(*Table_Digest_)(nil),

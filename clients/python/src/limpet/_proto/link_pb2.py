@@ -11,10 +11,11 @@ from google.protobuf import symbol_database as _symbol_database
 _sym_db = _symbol_database.Default()
 
 
+from . import explain_pb2 as kbus_dot_limpet_dot_v1_dot_explain__pb2
 from . import message_pb2 as kbus_dot_limpet_dot_v1_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19kbus/limpet/v1/link.proto\x12\x0ekbus.limpet.v1\x1a\x1ckbus/limpet/v1/message.proto\":\n\x0bLinkRequest\x12+\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x15.kbus.limpet.v1.FrameR\x05\x66rame\";\n\x0cLinkResponse\x12+\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x15.kbus.limpet.v1.FrameR\x05\x66rame\"\xc8\x03\n\x05\x46rame\x12\x36\n\x08greeting\x18\x01 \x01(\x0b\x32\x18.kbus.limpet.v1.GreetingH\x00R\x08greeting\x12-\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x15.kbus.limpet.v1.BatchH\x00R\x05\x62\x61tch\x12\'\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x13.kbus.limpet.v1.AckH\x00R\x03\x61\x63k\x12\x36\n\x08topology\x18\x04 \x01(\x0b\x32\x18.kbus.limpet.v1.TopologyH\x00R\x08topology\x12-\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x15.kbus.limpet.v1.DrainH\x00R\x05\x64rain\x12-\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x15.kbus.limpet.v1.ErrorH\x00R\x05\x65rror\x12*\n\x04ping\x18\x07 \x01(\x0b\x32\x14.kbus.limpet.v1.PingH\x00R\x04ping\x12\x36\n\x08interest\x18\x08 \x01(\x0b\x32\x18.kbus.limpet.v1.InterestH\x00R\x08interest\x12-\n\x05table\x18\t \x01(\x0b\x32\x15.kbus.limpet.v1.TableH\x00R\x05tableB\x06\n\x04kind\"\xd8\x03\n\x08Greeting\x12)\n\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1a\n\x08\x66\x65\x61tures\x18\x02 \x03(\tR\x08\x66\x65\x61tures\x12\x1d\n\nnetwork_id\x18\x03 \x01(\rR\tnetworkId\x12\x1f\n\x0binstance_id\x18\x04 \x01(\x0cR\ninstanceId\x12\x17\n\x07link_id\x18\x05 \x01(\x0cR\x06linkId\x12\x18\n\x07pattern\x18\x06 \x01(\tR\x07pattern\x12(\n\x10max_message_size\x18\x07 \x01(\rR\x0emaxMessageSize\x12\'\n\x0fwindow_messages\x18\x08 \x01(\rR\x0ewindowMessages\x12!\n\x0cwindow_bytes\x18\t \x01(\x04R\x0bwindowBytes\x12\x34\n\x08topology\x18\n \x01(\x0b\x32\x18.kbus.limpet.v1.TopologyR\x08topology\x12\x1d\n\nsession_id\x18\x0b \x01(\x0cR\tsessionId\x12+\n\x11\x65xpected_sequence\x18\x0c \x01(\x04R\x10\x65xpectedSequence\x12\x1a\n\x08software\x18\r \x01(\tR\x08software\"u\n\x05\x42\x61tch\x12%\n\x0e\x66irst_sequence\x18\x01 \x01(\x04R\rfirstSequence\x12\x33\n\x08messages\x18\x02 \x03(\x0b\x32\x17.kbus.limpet.v1.MessageR\x08messages\x12\x10\n\x03\x61\x63k\x18\x03 \x01(\x04R\x03\x61\x63k\"!\n\x03\x41\x63k\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\"n\n\x08Interest\x12\x18\n\x07restart\x18\x01 \x01(\x08R\x07restart\x12\x16\n\x06wanted\x18\x02 \x03(\tR\x06wanted\x12\x1a\n\x08unwanted\x18\x03 \x03(\tR\x08unwanted\x12\x14\n\x05whole\x18\x04 \x01(\x08R\x05whole\"\xaf\x02\n\x05Table\x12\x36\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x1c.kbus.limpet.v1.Table.DigestH\x00R\x06\x64igest\x12\x36\n\x06resync\x18\x02 \x01(\x0b\x32\x1c.kbus.limpet.v1.Table.ResyncH\x00R\x06resync\x12\x33\n\x05\x62\x65gin\x18\x03 \x01(\x0b\x32\x1b.kbus.limpet.v1.Table.BeginH\x00R\x05\x62\x65gin\x12-\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x19.kbus.limpet.v1.Table.EndH\x00R\x03\x65nd\x1a\x30\n\x06\x44igest\x12\x14\n\x05names\x18\x01 \x01(\x04R\x05names\x12\x10\n\x03sum\x18\x02 \x01(\x06R\x03sum\x1a\x08\n\x06Resync\x1a\x07\n\x05\x42\x65gin\x1a\x05\n\x03\x45ndB\x06\n\x04kind\"3\n\x04Ping\x12+\n\x11received_sequence\x18\x01 \x01(\x04R\x10receivedSequence\"\x87\x01\n\x08Topology\x12\x33\n\x08networks\x18\x01 \x03(\x0b\x32\x17.kbus.limpet.v1.NetworkR\x08networks\x12\x16\n\x06\x61mends\x18\x02 \x01(\x08R\x06\x61mends\x12.\n\x13removed_network_ids\x18\x03 \x03(\rR\x11removedNetworkIds\"I\n\x07Network\x12\x1d\n\nnetwork_id\x18\x01 \x01(\rR\tnetworkId\x12\x1f\n\x0binstance_id\x18\x02 \x01(\x0cR\ninstanceId\"3\n\x05\x44rain\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n\x04\x64one\x18\x02 \x01(\x08R\x04\x64one\"o\n\x05\x45rror\x12-\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x19.kbus.limpet.v1.ErrorCodeR\x04\x63ode\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12\x1d\n\nnetwork_id\x18\x03 \x01(\rR\tnetworkId*\xd9\x02\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_CODE_SAME_NETWORK_ID\x10\x01\x12\x1d\n\x19\x45RROR_CODE_BAD_NETWORK_ID\x10\x02\x12\x16\n\x12\x45RROR_CODE_VERSION\x10\x03\x12\x1d\n\x19\x45RROR_CODE_NOT_AUTHORISED\x10\x04\x12\x14\n\x10\x45RROR_CODE_CLASH\x10\x05\x12\x13\n\x0f\x45RROR_CODE_LOOP\x10\x06\x12\x17\n\x13\x45RROR_CODE_REPLACED\x10\x07\x12\x17\n\x13\x45RROR_CODE_PROTOCOL\x10\x08\x12\x16\n\x12\x45RROR_CODE_STALLED\x10\t\x12\x19\n\x15\x45RROR_CODE_GOING_AWAY\x10\n\x12\x12\n\x0e\x45RROR_CODE_BUS\x10\x0b\x12\x16\n\x12\x45RROR_CODE_EXPIRED\x10\x0c\x32T\n\x0bLinkService\x12\x45\n\x04Link\x12\x1b.kbus.limpet.v1.LinkRequest\x1a\x1c.kbus.limpet.v1.LinkResponse(\x01\x30\x01\x42;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19kbus/limpet/v1/link.proto\x12\x0ekbus.limpet.v1\x1a\x1ckbus/limpet/v1/explain.proto\x1a\x1ckbus/limpet/v1/message.proto\":\n\x0bLinkRequest\x12+\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x15.kbus.limpet.v1.FrameR\x05\x66rame\";\n\x0cLinkResponse\x12+\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x15.kbus.limpet.v1.FrameR\x05\x66rame\"\xc4\x04\n\x05\x46rame\x12\x36\n\x08greeting\x18\x01 \x01(\x0b\x32\x18.kbus.limpet.v1.GreetingH\x00R\x08greeting\x12-\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x15.kbus.limpet.v1.BatchH\x00R\x05\x62\x61tch\x12\'\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x13.kbus.limpet.v1.AckH\x00R\x03\x61\x63k\x12\x36\n\x08topology\x18\x04 \x01(\x0b\x32\x18.kbus.limpet.v1.TopologyH\x00R\x08topology\x12-\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x15.kbus.limpet.v1.DrainH\x00R\x05\x64rain\x12-\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x15.kbus.limpet.v1.ErrorH\x00R\x05\x65rror\x12*\n\x04ping\x18\x07 \x01(\x0b\x32\x14.kbus.limpet.v1.PingH\x00R\x04ping\x12\x36\n\x08interest\x18\x08 \x01(\x0b\x32\x18.kbus.limpet.v1.InterestH\x00R\x08interest\x12-\n\x05table\x18\t \x01(\x0b\x32\x15.kbus.limpet.v1.TableH\x00R\x05table\x12;\n\x07\x65xplain\x18\n \x01(\x0b\x32\x1f.kbus.limpet.v1.ExplainQuestionH\x00R\x07\x65xplain\x12=\n\texplained\x18\x0b \x01(\x0b\x32\x1d.kbus.limpet.v1.ExplainAnswerH\x00R\texplainedB\x06\n\x04kind\"\xd8\x03\n\x08Greeting\x12)\n\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1a\n\x08\x66\x65\x61tures\x18\x02 \x03(\tR\x08\x66\x65\x61tures\x12\x1d\n\nnetwork_id\x18\x03 \x01(\rR\tnetworkId\x12\x1f\n\x0binstance_id\x18\x04 \x01(\x0cR\ninstanceId\x12\x17\n\x07link_id\x18\x05 \x01(\x0cR\x06linkId\x12\x18\n\x07pattern\x18\x06 \x01(\tR\x07pattern\x12(\n\x10max_message_size\x18\x07 \x01(\rR\x0emaxMessageSize\x12\'\n\x0fwindow_messages\x18\x08 \x01(\rR\x0ewindowMessages\x12!\n\x0cwindow_bytes\x18\t \x01(\x04R\x0bwindowBytes\x12\x34\n\x08topology\x18\n \x01(\x0b\x32\x18.kbus.limpet.v1.TopologyR\x08topology\x12\x1d\n\nsession_id\x18\x0b \x01(\x0cR\tsessionId\x12+\n\x11\x65xpected_sequence\x18\x0c \x01(\x04R\x10\x65xpectedSequence\x12\x1a\n\x08software\x18\r \x01(\tR\x08software\"u\n\x05\x42\x61tch\x12%\n\x0e\x66irst_sequence\x18\x01 \x01(\x04R\rfirstSequence\x12\x33\n\x08messages\x18\x02 \x03(\x0b\x32\x17.kbus.limpet.v1.MessageR\x08messages\x12\x10\n\x03\x61\x63k\x18\x03 \x01(\x04R\x03\x61\x63k\"!\n\x03\x41\x63k\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\"n\n\x08Interest\x12\x18\n\x07restart\x18\x01 \x01(\x08R\x07restart\x12\x16\n\x06wanted\x18\x02 \x03(\tR\x06wanted\x12\x1a\n\x08unwanted\x18\x03 \x03(\tR\x08unwanted\x12\x14\n\x05whole\x18\x04 \x01(\x08R\x05whole\"\xaf\x02\n\x05Table\x12\x36\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x1c.kbus.limpet.v1.Table.DigestH\x00R\x06\x64igest\x12\x36\n\x06resync\x18\x02 \x01(\x0b\x32\x1c.kbus.limpet.v1.Table.ResyncH\x00R\x06resync\x12\x33\n\x05\x62\x65gin\x18\x03 \x01(\x0b\x32\x1b.kbus.limpet.v1.Table.BeginH\x00R\x05\x62\x65gin\x12-\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x19.kbus.limpet.v1.Table.EndH\x00R\x03\x65nd\x1a\x30\n\x06\x44igest\x12\x14\n\x05names\x18\x01 \x01(\x04R\x05names\x12\x10\n\x03sum\x18\x02 \x01(\x06R\x03sum\x1a\x08\n\x06Resync\x1a\x07\n\x05\x42\x65gin\x1a\x05\n\x03\x45ndB\x06\n\x04kind\"3\n\x04Ping\x12+\n\x11received_sequence\x18\x01 \x01(\x04R\x10receivedSequence\"\x87\x01\n\x08Topology\x12\x33\n\x08networks\x18\x01 \x03(\x0b\x32\x17.kbus.limpet.v1.NetworkR\x08networks\x12\x16\n\x06\x61mends\x18\x02 \x01(\x08R\x06\x61mends\x12.\n\x13removed_network_ids\x18\x03 \x03(\rR\x11removedNetworkIds\"I\n\x07Network\x12\x1d\n\nnetwork_id\x18\x01 \x01(\rR\tnetworkId\x12\x1f\n\x0binstance_id\x18\x02 \x01(\x0cR\ninstanceId\"3\n\x05\x44rain\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n\x04\x64one\x18\x02 \x01(\x08R\x04\x64one\"o\n\x05\x45rror\x12-\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x19.kbus.limpet.v1.ErrorCodeR\x04\x63ode\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12\x1d\n\nnetwork_id\x18\x03 \x01(\rR\tnetworkId*\xd9\x02\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_CODE_SAME_NETWORK_ID\x10\x01\x12\x1d\n\x19\x45RROR_CODE_BAD_NETWORK_ID\x10\x02\x12\x16\n\x12\x45RROR_CODE_VERSION\x10\x03\x12\x1d\n\x19\x45RROR_CODE_NOT_AUTHORISED\x10\x04\x12\x14\n\x10\x45RROR_CODE_CLASH\x10\x05\x12\x13\n\x0f\x45RROR_CODE_LOOP\x10\x06\x12\x17\n\x13\x45RROR_CODE_REPLACED\x10\x07\x12\x17\n\x13\x45RROR_CODE_PROTOCOL\x10\x08\x12\x16\n\x12\x45RROR_CODE_STALLED\x10\t\x12\x19\n\x15\x45RROR_CODE_GOING_AWAY\x10\n\x12\x12\n\x0e\x45RROR_CODE_BUS\x10\x0b\x12\x16\n\x12\x45RROR_CODE_EXPIRED\x10\x0c\x32T\n\x0bLinkService\x12\x45\n\x04Link\x12\x1b.kbus.limpet.v1.LinkRequest\x1a\x1c.kbus.limpet.v1.LinkResponse(\x01\x30\x01\x42;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kbus.limpet.v1.link_pb2', globals())
@@ -22,42 +23,42 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1'
-  _ERRORCODE._serialized_start=2135
-  _ERRORCODE._serialized_end=2480
-  _LINKREQUEST._serialized_start=75
-  _LINKREQUEST._serialized_end=133
-  _LINKRESPONSE._serialized_start=135
-  _LINKRESPONSE._serialized_end=194
-  _FRAME._serialized_start=197
-  _FRAME._serialized_end=653
-  _GREETING._serialized_start=656
-  _GREETING._serialized_end=1128
-  _BATCH._serialized_start=1130
-  _BATCH._serialized_end=1247
-  _ACK._serialized_start=1249
-  _ACK._serialized_end=1282
-  _INTEREST._serialized_start=1284
-  _INTEREST._serialized_end=1394
-  _TABLE._serialized_start=1397
-  _TABLE._serialized_end=1700
-  _TABLE_DIGEST._serialized_start=1618
-  _TABLE_DIGEST._serialized_end=1666
-  _TABLE_RESYNC._serialized_start=1668
-  _TABLE_RESYNC._serialized_end=1676
-  _TABLE_BEGIN._serialized_start=1678
-  _TABLE_BEGIN._serialized_end=1685
-  _TABLE_END._serialized_start=1687
-  _TABLE_END._serialized_end=1692
-  _PING._serialized_start=1702
-  _PING._serialized_end=1753
-  _TOPOLOGY._serialized_start=1756
-  _TOPOLOGY._serialized_end=1891
-  _NETWORK._serialized_start=1893
-  _NETWORK._serialized_end=1966
-  _DRAIN._serialized_start=1968
-  _DRAIN._serialized_end=2019
-  _ERROR._serialized_start=2021
-  _ERROR._serialized_end=2132
-  _LINKSERVICE._serialized_start=2482
-  _LINKSERVICE._serialized_end=2566
+  _ERRORCODE._serialized_start=2289
+  _ERRORCODE._serialized_end=2634
+  _LINKREQUEST._serialized_start=105
+  _LINKREQUEST._serialized_end=163
+  _LINKRESPONSE._serialized_start=165
+  _LINKRESPONSE._serialized_end=224
+  _FRAME._serialized_start=227
+  _FRAME._serialized_end=807
+  _GREETING._serialized_start=810
+  _GREETING._serialized_end=1282
+  _BATCH._serialized_start=1284
+  _BATCH._serialized_end=1401
+  _ACK._serialized_start=1403
+  _ACK._serialized_end=1436
+  _INTEREST._serialized_start=1438
+  _INTEREST._serialized_end=1548
+  _TABLE._serialized_start=1551
+  _TABLE._serialized_end=1854
+  _TABLE_DIGEST._serialized_start=1772
+  _TABLE_DIGEST._serialized_end=1820
+  _TABLE_RESYNC._serialized_start=1822
+  _TABLE_RESYNC._serialized_end=1830
+  _TABLE_BEGIN._serialized_start=1832
+  _TABLE_BEGIN._serialized_end=1839
+  _TABLE_END._serialized_start=1841
+  _TABLE_END._serialized_end=1846
+  _PING._serialized_start=1856
+  _PING._serialized_end=1907
+  _TOPOLOGY._serialized_start=1910
+  _TOPOLOGY._serialized_end=2045
+  _NETWORK._serialized_start=2047
+  _NETWORK._serialized_end=2120
+  _DRAIN._serialized_start=2122
+  _DRAIN._serialized_end=2173
+  _ERROR._serialized_start=2175
+  _ERROR._serialized_end=2286
+  _LINKSERVICE._serialized_start=2636
+  _LINKSERVICE._serialized_end=2720
 # @@protoc_insertion_point(module_scope)

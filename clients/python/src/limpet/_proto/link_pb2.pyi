@@ -1,3 +1,4 @@
+from . import explain_pb2 as _explain_pb2
 from . import message_pb2 as _message_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -55,11 +56,13 @@ class Error(_message.Message):
     def __init__(self, code: _Optional[_Union[ErrorCode, str]] = ..., message: _Optional[str] = ..., network_id: _Optional[int] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ["ack", "batch", "drain", "error", "greeting", "interest", "ping", "table", "topology"]
+    __slots__ = ["ack", "batch", "drain", "error", "explain", "explained", "greeting", "interest", "ping", "table", "topology"]
     ACK_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    EXPLAINED_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     GREETING_FIELD_NUMBER: _ClassVar[int]
     INTEREST_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
@@ -69,12 +72,14 @@ class Frame(_message.Message):
     batch: Batch
     drain: Drain
     error: Error
+    explain: _explain_pb2.ExplainQuestion
+    explained: _explain_pb2.ExplainAnswer
     greeting: Greeting
     interest: Interest
     ping: Ping
     table: Table
     topology: Topology
-    def __init__(self, greeting: _Optional[_Union[Greeting, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., interest: _Optional[_Union[Interest, _Mapping]] = ..., table: _Optional[_Union[Table, _Mapping]] = ...) -> None: ...
+    def __init__(self, greeting: _Optional[_Union[Greeting, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., interest: _Optional[_Union[Interest, _Mapping]] = ..., table: _Optional[_Union[Table, _Mapping]] = ..., explain: _Optional[_Union[_explain_pb2.ExplainQuestion, _Mapping]] = ..., explained: _Optional[_Union[_explain_pb2.ExplainAnswer, _Mapping]] = ...) -> None: ...
 
 class Greeting(_message.Message):
     __slots__ = ["expected_sequence", "features", "instance_id", "link_id", "max_message_size", "network_id", "pattern", "protocol_version", "session_id", "software", "topology", "window_bytes", "window_messages"]
