@@ -257,6 +257,7 @@ var webTries = []struct{ what, path, body string }{
 	{"sees bindings", "BusService/ListBindings", `{}`},
 	{"sends", "BusService/Send", `{"name":"$.Stranger"}`},
 	{"listens", "BusService/Listen", `{"names":["$.*"]}`},
+	{"taps data", "AdminService/Tap", `{"max_data":16,"names":["no name"]}`},
 	{"has links drained", "AdminService/DrainLink", `{"name":"none"}`},
 }
 
@@ -294,11 +295,11 @@ func TestTableOfWebStrangers(t *testing.T) {
 		{who: "a browser on TLS without a certificate", at: browse(t, secret.WebAddr(), clientTLS(t, files, nil)), want: "none (handshakes)"},
 		{who: "one with a certificate of another CA, for the same name", at: browse(t, secret.WebAddr(), clientTLS(t, files, others.tls("friend"))), want: "none (handshakes)"},
 		{who: "one that speaks no TLS there", at: browse(t, secret.WebAddr(), nil), want: "none (handshakes)"},
-		{who: "one with a good certificate, which the rules do not know", at: browse(t, secret.WebAddr(), clientTLS(t, files, files.tls("guest"))), want: "403, 200, 404, 404, 403"},
+		{who: "one with a good certificate, which the rules do not know", at: browse(t, secret.WebAddr(), clientTLS(t, files, files.tls("guest"))), want: "403, 200, 404, 404, 403, 403"},
 		{who: "a page of another site, in the browser of one that may do all", at: browse(t, secret.WebAddr(), clientTLS(t, files, files.tls("friend"))), headers: map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, want: "403"},
-		{who: "anybody on a loopback address, with rules", at: browse(t, ruled.WebAddr(), nil), want: "403, 200, 200, 404, 403"},
-		{who: "anybody on a loopback address, without rules", at: here, want: "200, 200, 403, 403, 403"},
-		{who: "the page itself there", at: here, headers: map[string]string{"Origin": "http://" + host, "Sec-Fetch-Site": "same-origin"}, want: "200, 200, 403, 403, 403"},
+		{who: "anybody on a loopback address, with rules", at: browse(t, ruled.WebAddr(), nil), want: "403, 200, 200, 404, 403, 403"},
+		{who: "anybody on a loopback address, without rules", at: here, want: "200, 200, 403, 403, 403, 403"},
+		{who: "the page itself there", at: here, headers: map[string]string{"Origin": "http://" + host, "Sec-Fetch-Site": "same-origin"}, want: "200, 200, 403, 403, 403, 403"},
 	}
 	page, err := os.ReadFile("../../docs/security.md")
 	must(t, err)
@@ -331,7 +332,7 @@ func TestTableOfWebStrangers(t *testing.T) {
 		}
 		want := strings.Split(x.want, ", ")
 		if len(want) == 1 {
-			want = []string{want[0], want[0], want[0], want[0], want[0]}
+			want = []string{want[0], want[0], want[0], want[0], want[0], want[0]}
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: %v, want %v", x.who, got, want)

@@ -52,6 +52,9 @@ func methodsOf(services []string) (map[string]*method, error) {
 	return all, nil
 }
 
+// errLooks is for who may only look.
+var errLooks = status.Error(codes.PermissionDenied, "over this address nobody knows who you are, so you may only look, and at no message's data: come by a Unix socket or with TLS, or say in the rules what everybody may")
+
 // call makes the call that a request asks for.
 func (d *Door) call(w *answer, r *http.Request) {
 	m := d.methods[r.URL.Path]
@@ -64,8 +67,8 @@ func (d *Door) call(w *answer, r *http.Request) {
 		d.fail(w, r, status.Error(codes.Unauthenticated, err.Error()))
 		return
 	}
-	if v.Looks && !looks[m.name] {
-		d.fail(w, r, status.Error(codes.PermissionDenied, "over this address nobody knows who you are, so you may only look: come by a Unix socket or with TLS, or say in the rules what everybody may"))
+	if v.Looks && !onlyLooks(m.name, nil) {
+		d.fail(w, r, errLooks)
 		return
 	}
 	conn, err := visitOf(r.Context()).conn()
@@ -189,7 +192,14 @@ func (d *Door) readOne(w *answer, r *http.Request, m *method) (proto.Message, er
 	case err != nil:
 		return nil, status.Errorf(codes.InvalidArgument, "reading the request: %v", err)
 	}
-	return d.parse(body, m)
+	q, err := d.parse(body, m)
+	if err != nil {
+		return nil, err
+	}
+	if v, err := d.visitor(r); err != nil || v.Looks && !onlyLooks(m.name, q) {
+		return nil, errLooks
+	}
+	return q, nil
 }
 
 // readAll reads the body as many messages, and sends each until the call is over, which says

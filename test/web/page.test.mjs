@@ -77,6 +77,36 @@ test('bindings can be searched', async (t) => {
   await page.getByText('Nothing is bound that matches.').waitFor();
 });
 
+test('a tap shows what passes, on both sides', async (t) => {
+  const page = await look(t, world.pageA + '#tap');
+  await page.getByLabel('Name or wildcard', {exact: true}).fill('$.Weather.*');
+  await page.getByLabel('with the beginning of the data').check();
+  await page.getByRole('button', {name: 'Begin'}).click();
+  await page.getByText(/^On: at most 50 messages/).waitFor();
+  const row = page.locator('#tap tbody tr').first();
+  await row.waitFor();
+  assert.match(await row.innerText(), /network 2 →\s+announcement\s+forwarded\s+\$\.Weather\.\w+ \[0:\d+\].*\s+\$\.Weather\.\w+ \[1:\d+\].*\s+9 B "from noon"/);
+  assert.equal(await page.locator('#tap tbody').getByText('$.Clock').count(), 0);
+  await page.getByRole('button', {name: 'End'}).click();
+  await page.locator('#tap').getByText('Off.').waitFor();
+  await world.until(async () => await page.locator('#tap tbody tr').count() > 0);
+});
+
+test('what would become of a message is explained', async (t) => {
+  const page = await look(t, world.pageA + '#explain');
+  await page.getByRole('textbox', {name: 'Name', exact: true}).fill('$.Clock.Now');
+  await page.getByRole('button', {name: 'Explain'}).click();
+  await page.getByText(/It would be answered by Ksock \d+ on network 2/).waitFor();
+  const tree = await page.getByRole('list', {name: 'What becomes of it on each bus'}).innerText();
+  assert.match(tree, /Network 1 \$\.Clock\.Now[^]*over network 2 to network 2[^]*Network 2[^]*answered by Ksock \d+, by its binding \$\.Clock\.\*/);
+  await page.getByRole('textbox', {name: 'Name', exact: true}).fill('$.Nobody');
+  await page.keyboard.press('Enter');
+  await page.getByText('The bus would refuse to send it: EADDRNOTAVAIL.').first().waitFor();
+  await page.getByRole('textbox', {name: 'Name', exact: true}).fill('no name');
+  await page.keyboard.press('Enter');
+  await page.getByText(/no name/).first().waitFor();
+});
+
 test('everything can be reached with the keyboard alone', async (t) => {
   const page = await look(t, world.pageA);
   await page.getByRole('row', {name: /network 2/}).waitFor();

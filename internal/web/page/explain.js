@@ -1,5 +1,5 @@
 import {call} from './api.js';
-import {byId, el, printable, say, setText} from './dom.js';
+import {byId, el, printable, setText} from './dom.js';
 import {id, seconds, span, word} from './words.js';
 
 const fields = {};
@@ -28,7 +28,6 @@ async function explain(event) {
   } catch (e) {
     setText(state, e.message);
   }
-  say(state.textContent);
 }
 
 const address = (a) => `Ksock ${a.ksock ?? 0} on network ${a.network ?? 0}`;

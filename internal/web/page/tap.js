@@ -1,5 +1,5 @@
 import {follow} from './api.js';
-import {byId, el, say, setText} from './dom.js';
+import {byId, el, setText} from './dom.js';
 import {Records} from './records.js';
 import {clock, count, far, id, word} from './words.js';
 
@@ -7,7 +7,7 @@ import {clock, count, far, id, word} from './words.js';
 const maxRate = 50;
 const maxData = 120;
 
-let records, state, button, form, wanted;
+let records, state, button, wanted;
 let on; // ends the tap
 let viewing; // the view's signal
 
@@ -21,7 +21,7 @@ export function open(me) {
   fields.reason = select([['', 'everything'], ['dropped', 'what is dropped'], ['lost', 'what is lost']]);
   fields.data = el('input', {type: 'checkbox'});
   button = el('button', {type: 'submit'}, 'Begin');
-  form = el('form', {onsubmit: begin},
+  const form = el('form', {onsubmit: begin},
     el('label', {}, 'Name or wildcard', fields.name), el('label', {}, 'Link', fields.link),
     el('label', {}, 'Direction', fields.direction), el('label', {}, 'What', fields.reason),
     me.looks ? undefined : el('label', {class: 'check'}, fields.data, 'with the beginning of the data'), button);
@@ -90,7 +90,6 @@ async function run(signal) {
   }
   if (!signal.aborted) wanted = undefined; // else it goes on when somebody looks again
   setText(button, 'Begin');
-  say(state.textContent);
 }
 
 export function show(signal) {
