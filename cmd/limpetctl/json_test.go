@@ -50,6 +50,9 @@ func TestJSON(t *testing.T) {
 		{"call --all $.%", exitOK},
 		{"listen --count 4 $.Ask", exitOK},
 		{"reply --count 1 $.Ask yes", exitOK},
+		{"events", exitOK},
+		{"who --may $.A", exitOK},
+		{"version --all", exitFailed},
 		{"context list", exitOK},
 		{"context show south", exitOK},
 	} {

@@ -38,11 +38,14 @@ var (
 		pb.BusService_WatchRepliers_FullMethodName,
 		pb.AdminService_WatchLinks_FullMethodName,
 		pb.AdminService_Tap_FullMethodName,
+		pb.AdminService_WatchEvents_FullMethodName,
 	}
 	lists = []string{
 		pb.BusService_ListBindings_FullMethodName,
 		pb.AdminService_GetStatus_FullMethodName,
 		pb.AdminService_FindInterest_FullMethodName,
+		pb.AdminService_ListPrograms_FullMethodName,
+		pb.AdminService_ListNetworks_FullMethodName,
 		healthpb.Health_List_FullMethodName,
 	}
 	reflections = []string{

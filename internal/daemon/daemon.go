@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/kbus-limpet/limpet/internal/events"
 	"github.com/kbus-limpet/limpet/internal/flight"
 	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/internal/tracing"
@@ -64,6 +65,7 @@ type Daemon struct {
 	exposed  atomic.Pointer[[]string] // what Insecure allows
 	shown    atomic.Pointer[string]   // Config.Shown
 	reloads  reloads
+	events   *events.Ring
 
 	flight       *flight.Recorder    // nil if it is off
 	traces       *tracing.Exporter   // nil if nothing is traced
@@ -85,6 +87,8 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	latest := events.New()
+	cfg.Log = slog.New(latest.Handler(cfg.Log.Handler()))
 	if cfg.Bounds == nil {
 		bounds := DefaultBounds()
 		cfg.Bounds = &bounds
@@ -92,6 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	cfg.Links = cfg.resolved()
 	d := &Daemon{
 		cfg:    cfg,
+		events: latest,
 		linked: configuredLinks{all: make(map[string]*configuredLink)},
 		guards: newGuards(cfg.Bounds, cfg.Log),
 		set:    membus.NewSet(membus.WithFirstSerial(cmp.Or(cfg.FirstSerial, 1+rand.Uint32()>>1))),
@@ -158,6 +163,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.denied, Reached: d.reached,
 		SpansLost: d.spansLost, Explains: d.explain, SenderOf: d.senderOf, Reloads: d.reloadFor, Insecure: d.insecure,
+		Events: d.events, Programs: d.programs.Programs, Verdicts: d.rules.verdicts,
 		Configuration: func() string { return *d.shown.Load() },
 		PolicyOf:      func(ctx context.Context) *rules.Policy { return d.rules.program(cfg.IdentityOf(ctx)) },
 		Count:         d.guards.programs.Count,
@@ -221,6 +227,9 @@ func (d *Daemon) closeKsocks() {
 		d.links.close()
 	}
 }
+
+// Log returns the daemon's log, which keeps the latest events too.
+func (d *Daemon) Log() *slog.Logger { return d.cfg.Log }
 
 // Node returns the daemon's node.
 func (d *Daemon) Node() *limpet.Node { return d.node }

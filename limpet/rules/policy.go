@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -303,17 +302,9 @@ type Explained struct {
 // of that all must be allowed, except to listen. Whether it may join is judged if it has a
 // network id. Set may be nil.
 func (s *Set) Explain(id Identity, network uint32, name string) []Explained {
-	p := s.For(id, network)
-	var all []Explained
-	add := func(a Action, object string, v Verdict) {
-		all = append(all, Explained{a, object, v, s.why(v)})
-	}
-	for a := range withNames {
-		add(a, name, p.named(a, name))
-	}
-	add(Admin, "", p.Admin())
-	if network != 0 {
-		add(Join, strconv.FormatUint(uint64(network), 10), p.Join(network))
+	all := s.Verdicts(id, network, name)
+	for i := range all {
+		all[i].Text = s.why(all[i].Verdict)
 	}
 	return all
 }

@@ -15,24 +15,25 @@ import (
 // they do not looks absent: it is refused EADDRNOTAVAIL, or not heard.
 type judged struct {
 	kbusdev.Ksock
-	service  *Service
-	identity rules.Identity
-	policy   atomic.Pointer[rules.Policy] // nil is everything
+	visit
+	service *Service
+	policy  atomic.Pointer[rules.Policy] // nil is everything
 
 	mu   sync.Mutex
 	owed map[kbusdev.MsgID]struct{} // the requests that it was given, and has not answered; nil if that is not known
 }
 
-// open opens a Ksock for somebody.
-func (s *Service) open(id rules.Identity, mode kbusdev.Mode) (*judged, error) {
+// open opens a Ksock for somebody who comes.
+func (s *Service) open(v visit, mode kbusdev.Mode) (*judged, error) {
 	inner, err := s.bus.Open(mode)
 	if err != nil {
 		return nil, err
 	}
-	k := &judged{Ksock: inner, service: s, identity: id}
+	k := &judged{Ksock: inner, visit: v, service: s}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k.setPolicy(s.policyOf(id)) // under the lock, so that RulesChanged misses nobody
+	s.come(&k.visit)
+	k.setPolicy(s.policyOf(v.identity)) // under the lock, so that RulesChanged misses nobody
 	if k.policy.Load() != nil {
 		k.owed = make(map[kbusdev.MsgID]struct{})
 	}

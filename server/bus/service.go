@@ -57,6 +57,7 @@ type Service struct {
 	names    atomic.Int64 // that programs have bound
 
 	mu        sync.Mutex
+	came      uint64 // the number of the latest visit
 	listening map[kbusdev.Ksock]struct{}
 	ksocks    map[kbusdev.KsockID]*judged // those that are open
 	missed    uint64                      // by the streams that have ended
@@ -111,7 +112,7 @@ func (s *Service) Close() {
 
 // ksock opens a Ksock for the caller that is closed when the call or the service ends.
 func (s *Service) ksock(ctx context.Context) (kbusdev.Ksock, func(), error) {
-	k, err := s.open(s.identity(ctx), kbusdev.ReadWrite)
+	k, err := s.open(s.visitOf(ctx), kbusdev.ReadWrite)
 	if err != nil {
 		return nil, nil, refused(err)
 	}

@@ -1805,7 +1805,7 @@ var File_kbus_limpet_v1_admin_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckbus/limpet/v1/explain.proto\x1a\x1ckbus/limpet/v1/message.proto\x1a\x18kbus/limpet/v1/tap.proto\"\x8c\x01\n" +
+	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bkbus/limpet/v1/events.proto\x1a\x1ckbus/limpet/v1/explain.proto\x1a\x1ckbus/limpet/v1/message.proto\x1a\x1dkbus/limpet/v1/networks.proto\x1a\x1dkbus/limpet/v1/programs.proto\x1a\x18kbus/limpet/v1/tap.proto\"\x8c\x01\n" +
 	"\x0eProfileRequest\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.kbus.limpet.v1.ProfileKindR\x04kind\x125\n" +
 	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x12\n" +
@@ -1965,7 +1965,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x15LINK_STATE_CONNECTING\x10\x01\x12\x11\n" +
 	"\rLINK_STATE_UP\x10\x02\x12\x17\n" +
 	"\x13LINK_STATE_DRAINING\x10\x03\x12\x17\n" +
-	"\x13LINK_STATE_DETACHED\x10\x042\xe4\x05\n" +
+	"\x13LINK_STATE_DETACHED\x10\x042\xf4\a\n" +
 	"\fAdminService\x12P\n" +
 	"\tGetStatus\x12 .kbus.limpet.v1.GetStatusRequest\x1a!.kbus.limpet.v1.GetStatusResponse\x12P\n" +
 	"\tDrainLink\x12 .kbus.limpet.v1.DrainLinkRequest\x1a!.kbus.limpet.v1.DrainLinkResponse\x12Y\n" +
@@ -1976,7 +1976,10 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\fExplainRules\x12#.kbus.limpet.v1.ExplainRulesRequest\x1a$.kbus.limpet.v1.ExplainRulesResponse\x12J\n" +
 	"\aExplain\x12\x1e.kbus.limpet.v1.ExplainRequest\x1a\x1f.kbus.limpet.v1.ExplainResponse\x12L\n" +
 	"\aProfile\x12\x1e.kbus.limpet.v1.ProfileRequest\x1a\x1f.kbus.limpet.v1.ProfileResponse0\x01\x12@\n" +
-	"\x03Tap\x12\x1a.kbus.limpet.v1.TapRequest\x1a\x1b.kbus.limpet.v1.TapResponse0\x01B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\x03Tap\x12\x1a.kbus.limpet.v1.TapRequest\x1a\x1b.kbus.limpet.v1.TapResponse0\x01\x12X\n" +
+	"\vWatchEvents\x12\".kbus.limpet.v1.WatchEventsRequest\x1a#.kbus.limpet.v1.WatchEventsResponse0\x01\x12Y\n" +
+	"\fListPrograms\x12#.kbus.limpet.v1.ListProgramsRequest\x1a$.kbus.limpet.v1.ListProgramsResponse\x12Y\n" +
+	"\fListNetworks\x12#.kbus.limpet.v1.ListNetworksRequest\x1a$.kbus.limpet.v1.ListNetworksResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_admin_proto_rawDescOnce sync.Once
@@ -2023,8 +2026,14 @@ var file_kbus_limpet_v1_admin_proto_goTypes = []any{
 	(*Message)(nil),               // 27: kbus.limpet.v1.Message
 	(*ExplainRequest)(nil),        // 28: kbus.limpet.v1.ExplainRequest
 	(*TapRequest)(nil),            // 29: kbus.limpet.v1.TapRequest
-	(*ExplainResponse)(nil),       // 30: kbus.limpet.v1.ExplainResponse
-	(*TapResponse)(nil),           // 31: kbus.limpet.v1.TapResponse
+	(*WatchEventsRequest)(nil),    // 30: kbus.limpet.v1.WatchEventsRequest
+	(*ListProgramsRequest)(nil),   // 31: kbus.limpet.v1.ListProgramsRequest
+	(*ListNetworksRequest)(nil),   // 32: kbus.limpet.v1.ListNetworksRequest
+	(*ExplainResponse)(nil),       // 33: kbus.limpet.v1.ExplainResponse
+	(*TapResponse)(nil),           // 34: kbus.limpet.v1.TapResponse
+	(*WatchEventsResponse)(nil),   // 35: kbus.limpet.v1.WatchEventsResponse
+	(*ListProgramsResponse)(nil),  // 36: kbus.limpet.v1.ListProgramsResponse
+	(*ListNetworksResponse)(nil),  // 37: kbus.limpet.v1.ListNetworksResponse
 }
 var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: kbus.limpet.v1.ProfileRequest.kind:type_name -> kbus.limpet.v1.ProfileKind
@@ -2055,17 +2064,23 @@ var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	28, // 25: kbus.limpet.v1.AdminService.Explain:input_type -> kbus.limpet.v1.ExplainRequest
 	2,  // 26: kbus.limpet.v1.AdminService.Profile:input_type -> kbus.limpet.v1.ProfileRequest
 	29, // 27: kbus.limpet.v1.AdminService.Tap:input_type -> kbus.limpet.v1.TapRequest
-	17, // 28: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	16, // 29: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
-	13, // 30: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
-	11, // 31: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
-	5,  // 32: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
-	8,  // 33: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
-	30, // 34: kbus.limpet.v1.AdminService.Explain:output_type -> kbus.limpet.v1.ExplainResponse
-	3,  // 35: kbus.limpet.v1.AdminService.Profile:output_type -> kbus.limpet.v1.ProfileResponse
-	31, // 36: kbus.limpet.v1.AdminService.Tap:output_type -> kbus.limpet.v1.TapResponse
-	28, // [28:37] is the sub-list for method output_type
-	19, // [19:28] is the sub-list for method input_type
+	30, // 28: kbus.limpet.v1.AdminService.WatchEvents:input_type -> kbus.limpet.v1.WatchEventsRequest
+	31, // 29: kbus.limpet.v1.AdminService.ListPrograms:input_type -> kbus.limpet.v1.ListProgramsRequest
+	32, // 30: kbus.limpet.v1.AdminService.ListNetworks:input_type -> kbus.limpet.v1.ListNetworksRequest
+	17, // 31: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	16, // 32: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	13, // 33: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
+	11, // 34: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
+	5,  // 35: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
+	8,  // 36: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
+	33, // 37: kbus.limpet.v1.AdminService.Explain:output_type -> kbus.limpet.v1.ExplainResponse
+	3,  // 38: kbus.limpet.v1.AdminService.Profile:output_type -> kbus.limpet.v1.ProfileResponse
+	34, // 39: kbus.limpet.v1.AdminService.Tap:output_type -> kbus.limpet.v1.TapResponse
+	35, // 40: kbus.limpet.v1.AdminService.WatchEvents:output_type -> kbus.limpet.v1.WatchEventsResponse
+	36, // 41: kbus.limpet.v1.AdminService.ListPrograms:output_type -> kbus.limpet.v1.ListProgramsResponse
+	37, // 42: kbus.limpet.v1.AdminService.ListNetworks:output_type -> kbus.limpet.v1.ListNetworksResponse
+	31, // [31:43] is the sub-list for method output_type
+	19, // [19:31] is the sub-list for method input_type
 	19, // [19:19] is the sub-list for extension type_name
 	19, // [19:19] is the sub-list for extension extendee
 	0,  // [0:19] is the sub-list for field type_name
@@ -2076,8 +2091,11 @@ func file_kbus_limpet_v1_admin_proto_init() {
 	if File_kbus_limpet_v1_admin_proto != nil {
 		return
 	}
+	file_kbus_limpet_v1_events_proto_init()
 	file_kbus_limpet_v1_explain_proto_init()
 	file_kbus_limpet_v1_message_proto_init()
+	file_kbus_limpet_v1_networks_proto_init()
+	file_kbus_limpet_v1_programs_proto_init()
 	file_kbus_limpet_v1_tap_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -28,6 +28,9 @@ const (
 	AdminService_Explain_FullMethodName      = "/kbus.limpet.v1.AdminService/Explain"
 	AdminService_Profile_FullMethodName      = "/kbus.limpet.v1.AdminService/Profile"
 	AdminService_Tap_FullMethodName          = "/kbus.limpet.v1.AdminService/Tap"
+	AdminService_WatchEvents_FullMethodName  = "/kbus.limpet.v1.AdminService/WatchEvents"
+	AdminService_ListPrograms_FullMethodName = "/kbus.limpet.v1.AdminService/ListPrograms"
+	AdminService_ListNetworks_FullMethodName = "/kbus.limpet.v1.AdminService/ListNetworks"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -71,6 +74,16 @@ type AdminServiceClient interface {
 	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
 	// open.
 	Tap(ctx context.Context, in *TapRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TapResponse], error)
+	// Tells the latest events, which are the lines of the log that are no details, and, if
+	// asked, those that come, until the caller ends it. The daemon keeps 4096 of them, of 2 MiB
+	// at most; nothing is kept for a caller that does not read, which is told how many it missed.
+	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
+	// Tells which programs are connected to the API, in pages: who they are, what they have bound,
+	// and, if asked, what the rules let them, and the peers of links, do with a name.
+	ListPrograms(ctx context.Context, in *ListProgramsRequest, opts ...grpc.CallOption) (*ListProgramsResponse, error)
+	// Tells which networks can be reached, over which links, and the versions of limpetd there,
+	// in pages.
+	ListNetworks(ctx context.Context, in *ListNetworksRequest, opts ...grpc.CallOption) (*ListNetworksResponse, error)
 }
 
 type adminServiceClient struct {
@@ -198,6 +211,45 @@ func (c *adminServiceClient) Tap(ctx context.Context, in *TapRequest, opts ...gr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_TapClient = grpc.ServerStreamingClient[TapResponse]
 
+func (c *adminServiceClient) WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_WatchEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchEventsRequest, WatchEventsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchEventsClient = grpc.ServerStreamingClient[WatchEventsResponse]
+
+func (c *adminServiceClient) ListPrograms(ctx context.Context, in *ListProgramsRequest, opts ...grpc.CallOption) (*ListProgramsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProgramsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListPrograms_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListNetworks(ctx context.Context, in *ListNetworksRequest, opts ...grpc.CallOption) (*ListNetworksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNetworksResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListNetworks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -239,6 +291,16 @@ type AdminServiceServer interface {
 	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
 	// open.
 	Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error
+	// Tells the latest events, which are the lines of the log that are no details, and, if
+	// asked, those that come, until the caller ends it. The daemon keeps 4096 of them, of 2 MiB
+	// at most; nothing is kept for a caller that does not read, which is told how many it missed.
+	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
+	// Tells which programs are connected to the API, in pages: who they are, what they have bound,
+	// and, if asked, what the rules let them, and the peers of links, do with a name.
+	ListPrograms(context.Context, *ListProgramsRequest) (*ListProgramsResponse, error)
+	// Tells which networks can be reached, over which links, and the versions of limpetd there,
+	// in pages.
+	ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -275,6 +337,15 @@ func (UnimplementedAdminServiceServer) Profile(*ProfileRequest, grpc.ServerStrea
 }
 func (UnimplementedAdminServiceServer) Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error {
 	return status.Error(codes.Unimplemented, "method Tap not implemented")
+}
+func (UnimplementedAdminServiceServer) WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchEvents not implemented")
+}
+func (UnimplementedAdminServiceServer) ListPrograms(context.Context, *ListProgramsRequest) (*ListProgramsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPrograms not implemented")
+}
+func (UnimplementedAdminServiceServer) ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNetworks not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -438,6 +509,53 @@ func _AdminService_Tap_Handler(srv interface{}, stream grpc.ServerStream) error 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_TapServer = grpc.ServerStreamingServer[TapResponse]
 
+func _AdminService_WatchEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchEventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).WatchEvents(m, &grpc.GenericServerStream[WatchEventsRequest, WatchEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchEventsServer = grpc.ServerStreamingServer[WatchEventsResponse]
+
+func _AdminService_ListPrograms_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProgramsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListPrograms(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListPrograms_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListPrograms(ctx, req.(*ListProgramsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListNetworks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNetworksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListNetworks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListNetworks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListNetworks(ctx, req.(*ListNetworksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -469,6 +587,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Explain",
 			Handler:    _AdminService_Explain_Handler,
 		},
+		{
+			MethodName: "ListPrograms",
+			Handler:    _AdminService_ListPrograms_Handler,
+		},
+		{
+			MethodName: "ListNetworks",
+			Handler:    _AdminService_ListNetworks_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -484,6 +610,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Tap",
 			Handler:       _AdminService_Tap_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchEvents",
+			Handler:       _AdminService_WatchEvents_Handler,
 			ServerStreams: true,
 		},
 	},
