@@ -24,6 +24,9 @@ var looks = map[string]func(proto.Message) bool{
 	pb.AdminService_FindInterest_FullMethodName: nil,
 	pb.AdminService_ExplainRules_FullMethodName: nil,
 	pb.AdminService_Explain_FullMethodName:      nil,
+	pb.AdminService_ListPrograms_FullMethodName: nil,
+	pb.AdminService_ListNetworks_FullMethodName: nil,
+	pb.AdminService_WatchEvents_FullMethodName:  nil,
 	pb.AdminService_Tap_FullMethodName: func(q proto.Message) bool {
 		tap, ok := q.(*pb.TapRequest)
 		return ok && tap.GetMaxData() == 0

@@ -77,6 +77,20 @@ test('bindings can be searched', async (t) => {
   await page.getByText('Nothing is bound that matches.').waitFor();
 });
 
+test('who is connected, and what has happened, stands there', async (t) => {
+  const page = await look(t, world.pageB + '#programs');
+  const row = page.locator('#programs tbody tr', {hasText: '$.Thinker (replies)'});
+  await row.waitFor();
+  assert.match(await row.innerText(), /uid \d+ \(pid \d+\)\s+Serve[^]*announce, listen, request, reply/);
+  await page.goto(world.pageB + '#events');
+  await page.getByText('Following what happens from now on.').waitFor();
+  await page.locator('#events tbody').getByText('link up', {exact: true}).first().waitFor();
+  await page.getByLabel('At least').selectOption({label: 'errors'});
+  await page.getByText('Nothing has happened.').waitFor();
+  await page.goto(world.pageB + '#overview');
+  await page.locator('#networks tbody').getByText('network 1', {exact: true}).waitFor();
+});
+
 test('a tap shows what passes, on both sides', async (t) => {
   const page = await look(t, world.pageA + '#tap');
   await page.getByLabel('Name or wildcard', {exact: true}).fill('$.Weather.*');
@@ -181,6 +195,9 @@ test('names are text, whatever is in them', async (t) => {
     'AdminService/ListOpenRequests': {open: '1', requests: [{name: bad, idSerial: 1, askerLink: bad, replierLink: bad, age: '3s'}]},
     'AdminService/ListSlowRepliers': {repliers: [{name: bad, link: bad, count: '1'}]},
     'AdminService/WatchDrops': {result: {drops: [{source: 'DROP_SOURCE_LINK', link: bad, reason: bad, message}, {source: 'DROP_SOURCE_RULES', identity: bad, reason: 'denied', message}], whole: true}},
+    'AdminService/ListPrograms': {programs: [{identity: bad, source: bad, call: bad, names: [{name: bad}], rights: [{action: bad, allowed: true}]}], peers: [{link: bad, rights: []}]},
+    'AdminService/ListNetworks': {networks: [{networkId: 9, link: bad, version: bad, instanceId: bad}]},
+    'AdminService/WatchEvents': {result: {events: [{event: bad, level: bad, attributes: [{key: bad, value: bad}]}], whole: true}},
     'AdminService/Tap': {result: {records: [{link: bad, reason: bad, read: message, given: message, size: 3, data: Buffer.from(bad).toString('base64')}]}},
     'AdminService/Explain': {outcome: {answer: bad}, hop: {network: 1, message, rule: {action: bad, text: bad}, stop: {reason: bad, answer: bad}, replier: {ksock: 1, binding: bad, link: bad},
       claims: [{link: bad, name: bad}], branches: [{link: bad, message, why: bad, end: 'EXPLAIN_END_BUSY'}]}},
@@ -193,7 +210,7 @@ test('names are text, whatever is in them', async (t) => {
   await page.getByRole('rowheader', {name: shown}).waitFor();
   await page.getByRole('button', {name: /History of/}).click();
   await page.locator('#history').getByText(shown).first().waitFor();
-  for (const view of ['bindings', 'requests', 'drops']) {
+  for (const view of ['bindings', 'programs', 'requests', 'drops', 'events']) {
     await page.goto(`${world.pageA}#${view}`);
     await page.locator(`#${view} tbody`).getByText(shown).first().waitFor();
   }
@@ -252,7 +269,7 @@ test('a page of another origin gets nothing, and cannot have this one in a frame
   assert.ok(before > 0);
 });
 
-const views = ['overview', 'bindings', 'requests', 'drops', 'tap', 'explain'];
+const views = ['overview', 'bindings', 'programs', 'requests', 'drops', 'events', 'tap', 'explain'];
 
 for (const colorScheme of ['light', 'dark']) {
   test(`every view can be used by everybody, ${colorScheme}`, async (t) => {

@@ -2,15 +2,17 @@ import {Failed, visitor} from './api.js';
 import {byId, printable, say, setText} from './dom.js';
 import * as bindings from './bindings.js';
 import * as drops from './drops.js';
+import * as events from './events.js';
 import * as explain from './explain.js';
 import * as overview from './overview.js';
+import * as programs from './programs.js';
 import * as requests from './requests.js';
 import * as tap from './tap.js';
 
 // A view has open(me), called once; show(signal), which may run until signal is aborted, when
 // nobody looks any more; and look(signal), which is called again and again meanwhile. Each of
 // them may be missing. every is the least time between two looks, in milliseconds.
-const views = {overview, bindings, requests, drops, tap, explain};
+const views = {overview, bindings, programs, requests, drops, events, tap, explain};
 
 // share bounds the part of the time for which the daemon works for us: a look that took long is
 // followed by a longer pause.

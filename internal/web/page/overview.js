@@ -8,7 +8,11 @@ export const every = 1000;
 // maxHistory bounds what is remembered of a link.
 const maxHistory = 50;
 
-let me, links, open;
+// networksEvery is how many looks one look at the networks behind the peers is for.
+const networksEvery = 10;
+
+let me, links, networks, open;
+let looks = 0;
 let before; // the status of the look before, and when that was
 const history = new Map(); // what was seen of each link: {time, text}, latest first
 
@@ -23,6 +27,7 @@ export function open_(visitor) {
     {title: 'Link'}, {title: 'State'}, {title: 'Peer'}, {title: 'To the peer', number: true}, {title: 'From the peer', number: true},
     {title: 'Open', number: true}, {title: 'Lost', number: true}, {title: 'More'},
   ], 'There are no links.');
+  networks = new Table(byId('networks'), 'Networks that can be reached, and what runs there', [{title: 'Network'}, {title: 'Over'}, {title: 'Version'}, {title: 'Instance', mono: true}], 'No other network can be reached.');
   if (!me.looks && me.admin) {
     byId('actions').append(el('h3', {}, 'Configuration'), el('p', {class: 'buttons'}, el('button', {type: 'button', onclick: reload}, 'Reload the configuration…')));
   }
@@ -62,6 +67,14 @@ export async function look(signal) {
   draw(byId('map'), now);
   table(now);
   more(now);
+  if (looks++ % networksEvery === 0) await reach(signal);
+}
+
+async function reach(signal) {
+  const answer = await call('AdminService/ListNetworks', {}, signal);
+  networks.show((answer.networks ?? []).map((n) => ({key: `${n.networkId} ${n.link}`, cells: [
+    `network ${n.networkId}`, n.link + (n.behind ? ', behind its peer' : ''), n.version || 'not known', n.instanceId || '–',
+  ]})));
 }
 
 function remember(link, old) {
