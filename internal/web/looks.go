@@ -19,14 +19,17 @@ var looks = map[string]func(proto.Message) bool{
 	pb.BusService_WatchBindings_FullMethodName: nil,
 	pb.BusService_WatchRepliers_FullMethodName: nil,
 
-	pb.AdminService_GetStatus_FullMethodName:    nil,
-	pb.AdminService_WatchLinks_FullMethodName:   nil,
-	pb.AdminService_FindInterest_FullMethodName: nil,
-	pb.AdminService_ExplainRules_FullMethodName: nil,
-	pb.AdminService_Explain_FullMethodName:      nil,
-	pb.AdminService_ListPrograms_FullMethodName: nil,
-	pb.AdminService_ListNetworks_FullMethodName: nil,
-	pb.AdminService_WatchEvents_FullMethodName:  nil,
+	pb.AdminService_GetStatus_FullMethodName:        nil,
+	pb.AdminService_WatchLinks_FullMethodName:       nil,
+	pb.AdminService_FindInterest_FullMethodName:     nil,
+	pb.AdminService_ExplainRules_FullMethodName:     nil,
+	pb.AdminService_Explain_FullMethodName:          nil,
+	pb.AdminService_ListOpenRequests_FullMethodName: nil,
+	pb.AdminService_ListSlowRepliers_FullMethodName: nil,
+	pb.AdminService_WatchDrops_FullMethodName:       nil,
+	pb.AdminService_ListPrograms_FullMethodName:     nil,
+	pb.AdminService_ListNetworks_FullMethodName:     nil,
+	pb.AdminService_WatchEvents_FullMethodName:      nil,
 	pb.AdminService_Tap_FullMethodName: func(q proto.Message) bool {
 		tap, ok := q.(*pb.TapRequest)
 		return ok && tap.GetMaxData() == 0

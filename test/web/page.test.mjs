@@ -91,6 +91,16 @@ test('who is connected, and what has happened, stands there', async (t) => {
   await page.locator('#networks tbody').getByText('network 1', {exact: true}).waitFor();
 });
 
+test('open requests and drops stand there', async (t) => {
+  const page = await look(t, world.pageA + '#requests');
+  const row = page.locator('#requests tbody tr', {hasText: '$.Thinker'}).first();
+  await row.waitFor();
+  assert.match(await row.innerText(), /\$\.Thinker\s+\[0:\d+\]\s+[^]*on the peer’s bus\s+Ksock \d+\s+link network 2/);
+  await page.locator('#requests tbody').last().getByText('$.Clock.Now').waitFor();
+  await page.goto(world.pageA + '#drops');
+  await page.getByText('Following what is dropped from now on.').waitFor();
+});
+
 test('a tap shows what passes, on both sides', async (t) => {
   const page = await look(t, world.pageA + '#tap');
   await page.getByLabel('Name or wildcard', {exact: true}).fill('$.Weather.*');
@@ -107,7 +117,7 @@ test('a tap shows what passes, on both sides', async (t) => {
 });
 
 test('what would become of a message is explained', async (t) => {
-  const page = await look(t, world.pageA + '#explain');
+  const page = await look(t, world.pageA + '#explain', {expected: /400/});
   await page.getByRole('textbox', {name: 'Name', exact: true}).fill('$.Clock.Now');
   await page.getByRole('button', {name: 'Explain'}).click();
   await page.getByText(/It would be answered by Ksock \d+ on network 2/).waitFor();
