@@ -47,6 +47,12 @@ var fixed = []struct {
 		}
 		return *c.API
 	}},
+	{"web", func(c *Config) any {
+		if c.Web == nil {
+			return "none"
+		}
+		return *c.Web
+	}},
 	{"tls-cert", func(c *Config) any { return c.TLS.files().Cert }},
 	{"tls-key", func(c *Config) any { return c.TLS.files().Key }},
 	{"tls-ca", func(c *Config) any { return c.TLS.files().CA }},
