@@ -68,6 +68,7 @@ type peering struct {
 	wire   *wire
 	side   int // 0 dials
 	totals limpet.Totals
+	tapped string         // by which name its messages are shown
 	greets *link.Greeting // the peer's last greeting
 	wanted *table.Wanted
 

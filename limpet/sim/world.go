@@ -59,6 +59,7 @@ type World struct {
 	linkedAt               time.Time // when all daemons were linked for the first time
 	lost                   bool      // something was dropped that may be missed
 
+	tapped tapped
 	programs
 }
 
@@ -69,6 +70,9 @@ func New(seed uint64, trace io.Writer) *World {
 	w.now = time.Unix(1e9, 0)
 	w.start = w.now
 	w.configure(seed)
+	if seed%8 == 0 {
+		w.tapped.look()
+	}
 	w.build(func(i int) int {
 		if w.cfg.star {
 			return 0
