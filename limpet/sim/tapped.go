@@ -6,7 +6,7 @@ import (
 	"github.com/kbus-limpet/limpet/limpet/tap"
 )
 
-// A tapped is a tap of all links, and what it has shown of each; in one seed of eight.
+// A tapped is a tap of all links, and what it has shown of each; in one seed of three.
 type tapped struct {
 	hub   tap.Hub
 	tap   *tap.Tap // nil: nobody looks

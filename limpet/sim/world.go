@@ -70,7 +70,7 @@ func New(seed uint64, trace io.Writer) *World {
 	w.now = time.Unix(1e9, 0)
 	w.start = w.now
 	w.configure(seed)
-	if seed%8 == 0 {
+	if seed%3 == 0 {
 		w.tapped.look()
 	}
 	w.build(func(i int) int {
