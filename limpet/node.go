@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/drops"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/recent"
 	"github.com/kbus-limpet/limpet/limpet/table"
@@ -30,6 +31,8 @@ type Node struct {
 	software  string // told to peers
 	log       *slog.Logger
 	tracing   trace.Config
+	drops     *drops.Log
+	slow      slow
 
 	idsMu    sync.Mutex
 	ids      *recent.IDs
@@ -83,6 +86,7 @@ func NewNode(bus kbusdev.Bus, networkID uint32, log *slog.Logger) (*Node, error)
 		maxNames:  defaultMaxNames,
 		maxSize:   maxSize,
 		log:       log,
+		drops:     drops.New(),
 		ids:       recent.New(time.Now()),
 		peerings:  make(map[topology.LinkKey]*Peering),
 		interest:  table.NewInterest(),
@@ -108,6 +112,7 @@ func (n *Node) Close(ctx context.Context, reason string) {
 	}
 	all.Wait()
 	n.listeners.stop()
+	n.slow.stop()
 }
 
 // Trace has the requests of all links traced: share and to are as in trace.Config. to is
@@ -152,6 +157,10 @@ func (n *Node) Instance() link.InstanceID { return n.instance }
 // MaxMessageSize returns the bus's bound on entire messages when the node was made, in
 // bytes.
 func (n *Node) MaxMessageSize() uint32 { return n.maxSize }
+
+// Drops returns what the node's links have dropped. Others may add to it what the daemon drops
+// elsewhere.
+func (n *Node) Drops() *drops.Log { return n.drops }
 
 // Log returns where the node and its links log.
 func (n *Node) Log() *slog.Logger { return n.log }

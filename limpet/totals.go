@@ -182,35 +182,3 @@ func (e *Epoch) Oldest() (unacknowledged, open, asked time.Time) {
 	}
 	return unacknowledged, open, asked
 }
-
-// A Dropped is a message that was lost, without its data.
-type Dropped struct {
-	// At is when it was lost, FromPeer whether it came from the peer, else from our bus.
-	At       time.Time
-	FromPeer bool
-	// Reason is why.
-	Reason translate.Reason
-	// Message has no data; Size is how many bytes it had.
-	Message kbusdev.Message
-	Size    int
-}
-
-// A dropRing keeps the latest messages that were lost.
-type dropRing struct {
-	ring [128]Dropped
-	n    uint64
-}
-
-func (r *dropRing) add(d Dropped) {
-	r.ring[r.n%uint64(len(r.ring))] = d
-	r.n++
-}
-
-// latest returns the drops, oldest first.
-func (r *dropRing) latest() []Dropped {
-	all := make([]Dropped, 0, min(r.n, uint64(len(r.ring))))
-	for i := r.n - uint64(cap(all)); i < r.n; i++ {
-		all = append(all, r.ring[i%uint64(len(r.ring))])
-	}
-	return all
-}

@@ -21,6 +21,13 @@ import (
 func serve(t *testing.T, bus pb.BusServiceServer, admin pb.AdminServiceServer) (api string) {
 	t.Helper()
 	api = filepath.Join(t.TempDir(), "api")
+	serveAt(t, api, bus, admin)
+	return api
+}
+
+// serveAt is serve, at a socket.
+func serveAt(t *testing.T, api string, bus pb.BusServiceServer, admin pb.AdminServiceServer) {
+	t.Helper()
 	l, err := net.Listen("unix", api)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +37,6 @@ func serve(t *testing.T, bus pb.BusServiceServer, admin pb.AdminServiceServer) (
 	pb.RegisterAdminServiceServer(server, admin)
 	go server.Serve(l)
 	t.Cleanup(server.Stop)
-	return api
 }
 
 // A steadyDaemon always says the same.

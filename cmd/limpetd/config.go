@@ -32,6 +32,7 @@ type config struct {
 	Interest           string
 	InterestPoll       time.Duration
 	AnnounceLinks      bool
+	AnnounceDrops      bool
 	Verbosity          int
 	API, Metrics       string
 	Reflection         string
@@ -73,6 +74,7 @@ func (c *config) settings() *pflag.FlagSet {
 	f.StringVar(&c.Interest, "interest", "on", "`on`: send peers only the announcements that somebody there, or behind them, listens to; poll: tell peers also who listens on a device, by looking in turns; off: send everything")
 	f.DurationVar(&c.InterestPoll, "interest-poll", 250*time.Millisecond, "with --interest poll, look at who listens on a device every `DURATION`, and let a new listener miss what is announced far away until then; 0 does not look")
 	f.BoolVar(&c.AnnounceLinks, "announce-links", false, "announce on the bus when a link goes up or down or loses messages, as $.Limpet.Link.Up, $.Limpet.Link.Down and $.Limpet.Lost, and reply to $.Limpet.Links")
+	f.BoolVar(&c.AnnounceDrops, "announce-drops", false, "announce on the bus each message that is dropped, without its data, as $.Limpet.Dropped: 10 a second at most, and how many there were besides")
 	f.IntVarP(&c.Verbosity, "verbosity", "v", 1, "`LEVEL` 0: warnings; 1: changes of state; 2: every message as it is processed, without its data")
 	f.StringVar(&c.API, "api", client.DefaultAPIAddress(), "offer the local API at `ADDRESS`; \"none\" offers none")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "encrypt connections over TCP, both ways authenticated, with the certificate in this PEM `FILE`; read again when it changes")
@@ -115,7 +117,7 @@ func (c *config) validate() error {
 	all, tests := c.set.rules.All()
 	d := daemon.Config{
 		Rules: all, Tests: tests,
-		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, Version: buildinfo.Read().Version,
+		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, AnnounceDrops: c.AnnounceDrops, Version: buildinfo.Read().Version,
 		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
 		Reflection: c.Reflection, PeerNames: c.PeerNames,
@@ -190,6 +192,7 @@ func (c *config) sayCheck(out io.Writer) error {
 		say("interest poll", d.InterestPoll)
 	}
 	say("announce links", d.AnnounceLinks)
+	say("announce drops", d.AnnounceDrops)
 	if n := len(d.Rules); n > 0 {
 		say("rules", fmt.Sprintf("%d, and %d tests that hold", n, len(d.Tests)))
 	}

@@ -37,6 +37,7 @@ var (
 		pb.AdminService_WatchLinks_FullMethodName,
 		pb.AdminService_Tap_FullMethodName,
 		pb.AdminService_WatchEvents_FullMethodName,
+		pb.AdminService_WatchDrops_FullMethodName,
 	}
 	lists = []string{
 		pb.BusService_ListBindings_FullMethodName,
@@ -44,6 +45,8 @@ var (
 		pb.AdminService_FindInterest_FullMethodName,
 		pb.AdminService_ListPrograms_FullMethodName,
 		pb.AdminService_ListNetworks_FullMethodName,
+		pb.AdminService_ListOpenRequests_FullMethodName,
+		pb.AdminService_ListSlowRepliers_FullMethodName,
 		healthpb.Health_List_FullMethodName,
 	}
 	reflections = []string{

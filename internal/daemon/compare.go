@@ -63,6 +63,7 @@ var fixed = []struct {
 	{"flight-dir", func(c *Config) any { return c.FlightDir }},
 	{"stuck-after", func(c *Config) any { return c.StuckAfter }},
 	{"announce-links", func(c *Config) any { return c.AnnounceLinks }},
+	{"announce-drops", func(c *Config) any { return c.AnnounceDrops }},
 	{"termination-message", func(c *Config) any { return c.Limpet.Termination }},
 }
 

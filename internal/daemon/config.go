@@ -69,6 +69,8 @@ type Config struct {
 	IdentityOf func(context.Context) rules.Identity
 	// AnnounceLinks makes changes of the links messages on the bus, see Links.
 	AnnounceLinks bool
+	// AnnounceDrops makes dropped messages messages on the bus, see Dropped.
+	AnnounceDrops bool
 	// Reflection is who may ask what services there are: "api" is programs, "peers" is peers
 	// too, "none" is nobody; "" is "api".
 	Reflection string

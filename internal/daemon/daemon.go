@@ -55,10 +55,11 @@ type Daemon struct {
 	peers    *grpcServer
 	api      *grpcServer
 	alive    prober
-	draining chan struct{} // closed when the stop begins
-	tls      *identity.TLS // nil without TLS
-	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
-	links    *announcer    // nil without AnnounceLinks
+	draining chan struct{}  // closed when the stop begins
+	tls      *identity.TLS  // nil without TLS
+	stopping kbusdev.Ksock  // listens for the termination message; nil if there is none
+	links    *announcer     // nil without AnnounceLinks
+	dropped  *dropAnnouncer // nil without AnnounceDrops
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
 	shown    atomic.Pointer[string]   // Config.Shown
@@ -111,6 +112,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	}
 	d.node.SetSoftware(cfg.Version)
 	d.node.BoundNames(cmp.Or(cfg.PeerNames, defaultPeerNames), 2*cmp.Or(cfg.PeerNames, defaultPeerNames))
+	noteMisses(d.node)
 	d.draining, d.alive.question = make(chan struct{}), func() error { return touch(d.node) }
 	if err := d.open(ctx); err != nil {
 		d.closeEarly()
@@ -128,9 +130,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if cfg.IdentityOf == nil {
 		cfg.IdentityOf = identity.FromContext
 	}
-	d.programs.IdentityOf, d.programs.PolicyOf = cfg.IdentityOf, d.rules.program
+	d.programs.IdentityOf, d.programs.PolicyOf, d.programs.OnDenied = cfg.IdentityOf, d.rules.program, d.programDenied
 	if cfg.Expose != "" {
-		d.devices = kbusfs.New(cfg.devices(d.set, d.rules.device, cfg.Log))
+		devices := cfg.devices(d.set, d.rules.device, cfg.Log)
+		devices.OnDenied = d.deviceDenied
+		d.devices = kbusfs.New(devices)
 	}
 	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links) // before what can fail: closeEarly stops it
 	if err := d.openTraces(ctx); err != nil {
@@ -150,6 +154,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	if cfg.AnnounceLinks {
 		if d.links, err = newAnnouncer(d.node); err != nil {
+			return err
+		}
+	}
+	if cfg.AnnounceDrops {
+		if d.dropped, err = newDropAnnouncer(d.node); err != nil {
 			return err
 		}
 	}
@@ -220,6 +229,9 @@ func (d *Daemon) closeKsocks() {
 	}
 	if d.links != nil {
 		d.links.close()
+	}
+	if d.dropped != nil {
+		d.dropped.close()
 	}
 }
 
@@ -297,6 +309,9 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	}
 	if d.links != nil {
 		keep(func() error { return d.links.run(serving) })
+	}
+	if d.dropped != nil {
+		keep(func() error { return d.dropped.run(serving) })
 	}
 
 	<-ctx.Done()

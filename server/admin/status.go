@@ -266,7 +266,7 @@ func linkStatus(p *limpet.Peering, drops uint32) *pb.LinkStatus {
 	for i := max(0, len(all)-int(drops)); i < len(all); i++ {
 		d := &all[i]
 		one := &pb.Drop{
-			Time: timestamppb.New(d.At), FromPeer: d.FromPeer, Reason: d.Reason.String(), DataSize: uint32(d.Size), Message: new(pb.Message),
+			Time: timestamppb.New(d.At), FromPeer: d.FromPeer, Reason: d.Reason, DataSize: uint32(d.Size), Message: new(pb.Message),
 		}
 		wire.ToProto(one.Message, &d.Message, now)
 		out.Drops = append(out.Drops, one)

@@ -64,6 +64,17 @@ func (k *judged) denied(op, name string) error {
 	return &kbusdev.OpError{Op: op, Name: name, Err: syscall.EADDRNOTAVAIL}
 }
 
+// deniedMessage is denied of a message that may not be sent. It has no sender yet.
+func (k *judged) deniedMessage(op string, m *kbusdev.Message) error {
+	k.service.deniedMessages.Add(1)
+	if k.service.OnDenied != nil {
+		said := *m
+		said.From = k.ID()
+		k.service.OnDenied(k.identity, &said)
+	}
+	return k.denied(op, m.Name)
+}
+
 // Send is kbusdev.Ksock's, like the methods below.
 func (k *judged) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, error) {
 	if p := k.policy.Load(); p != nil {
@@ -82,11 +93,11 @@ func (k *judged) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, e
 func (k *judged) judge(p *rules.Policy, m *kbusdev.Message) error {
 	switch {
 	case m.IsReply() && !k.owes(m.InReplyTo):
-		return k.denied("send", m.Name)
+		return k.deniedMessage("send", m)
 	case m.IsRequest() && !p.Sends(m) && kbusdev.CheckName(m.Name) == nil:
-		return k.denied("send", m.Name)
+		return k.deniedMessage("send", m)
 	case !p.Sends(m) && kbusdev.CheckName(m.Name) == nil:
-		return k.denied(opAnnounce, m.Name)
+		return k.deniedMessage(opAnnounce, m)
 	}
 	return nil
 }

@@ -46,6 +46,9 @@ type Service struct {
 	// TraceOf returns the trace context for what a call sends, nil if it has none; nil is
 	// for none ever. It is as LinkOf.
 	TraceOf func(context.Context) *kbusdev.TraceContext
+	// OnDenied, unless nil, is told of each message that somebody may not send; From is the
+	// Ksock that was to send it. It does not keep the message's data. It is as LinkOf.
+	OnDenied func(rules.Identity, *kbusdev.Message)
 
 	bus  kbusdev.Bus
 	ctx  context.Context // ends with Close
@@ -63,7 +66,8 @@ type Service struct {
 	missed    uint64                      // by the streams that have ended
 	watchers  map[*watcher]struct{}
 
-	denied atomic.Uint64
+	denied         atomic.Uint64
+	deniedMessages atomic.Uint64 // among them
 }
 
 // An Option changes how a Service behaves.
