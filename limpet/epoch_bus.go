@@ -113,10 +113,10 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 	case e.cfg.Renames != nil && !e.nameThere(m):
 	case e.answered:
 		e.late(m)
-	case len(e.overflow) == 0 && e.session.Room(link.Normal):
+	case e.room():
 		e.stalled = false
 		e.session.Put(now, link.Normal, &link.Outgoing{Msg: *m, FromBus: true})
-	case e.stalled, e.readOn && (len(e.overflow) >= int(e.cfg.MaxMessages) || e.overflowed >= e.awayBytes()):
+	case e.givesUp():
 		e.giveUp(now, &link.Outgoing{Msg: *m, FromBus: true})
 	default:
 		if len(e.overflow) == 0 {
@@ -126,6 +126,14 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 		e.overflow = append(e.overflow, link.Outgoing{Msg: *m, FromBus: true})
 		e.overflowed += m.Size()
 	}
+}
+
+// room reports whether a message can go into the window at once.
+func (e *Epoch) room() bool { return len(e.overflow) == 0 && e.session.Room(link.Normal) }
+
+// givesUp reports whether what finds no room is not kept until there is some.
+func (e *Epoch) givesUp() bool {
+	return e.stalled || e.readOn && (len(e.overflow) >= int(e.cfg.MaxMessages) || e.overflowed >= e.awayBytes())
 }
 
 // unwanted reports whether nobody at the peer, or behind it, wants a message of our bus.

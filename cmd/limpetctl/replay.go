@@ -124,15 +124,15 @@ func replayed(r *pb.TapRecord) (m *kbusdev.Message, id kbusdev.MsgID, why string
 // carried is sent once.
 const maxSeen = 1 << 16
 
-// seen are the latest ids.
-type seen struct {
+// seenIDs are the latest ids.
+type seenIDs struct {
 	ids  map[kbusdev.MsgID]struct{}
 	ring []kbusdev.MsgID
 	at   int
 }
 
 // add notes an id, and reports whether it is new.
-func (s *seen) add(id kbusdev.MsgID) bool {
+func (s *seenIDs) add(id kbusdev.MsgID) bool {
 	if _, known := s.ids[id]; known {
 		return false
 	}
@@ -157,7 +157,7 @@ type replay struct {
 	speed   float64
 	wait    bool
 	network uint32 // of the bus that was tapped
-	seen    seen
+	seen    seenIDs
 	begun   time.Time // when the first was sent
 	first   time.Time // when that was shown
 

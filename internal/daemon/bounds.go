@@ -35,18 +35,18 @@ var (
 		pb.BusService_WatchBindings_FullMethodName,
 		pb.BusService_WatchRepliers_FullMethodName,
 		pb.AdminService_WatchLinks_FullMethodName,
-		pb.AdminService_WatchDrops_FullMethodName,
 		pb.AdminService_Tap_FullMethodName,
 		pb.AdminService_WatchEvents_FullMethodName,
+		pb.AdminService_WatchDrops_FullMethodName,
 	}
 	lists = []string{
 		pb.BusService_ListBindings_FullMethodName,
 		pb.AdminService_GetStatus_FullMethodName,
 		pb.AdminService_FindInterest_FullMethodName,
-		pb.AdminService_ListOpenRequests_FullMethodName,
-		pb.AdminService_ListSlowRepliers_FullMethodName,
 		pb.AdminService_ListPrograms_FullMethodName,
 		pb.AdminService_ListNetworks_FullMethodName,
+		pb.AdminService_ListOpenRequests_FullMethodName,
+		pb.AdminService_ListSlowRepliers_FullMethodName,
 		healthpb.Health_List_FullMethodName,
 	}
 	reflections = []string{

@@ -1976,15 +1976,15 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x06Reload\x12\x1d.kbus.limpet.v1.ReloadRequest\x1a\x1e.kbus.limpet.v1.ReloadResponse\x12Y\n" +
 	"\fExplainRules\x12#.kbus.limpet.v1.ExplainRulesRequest\x1a$.kbus.limpet.v1.ExplainRulesResponse\x12J\n" +
 	"\aExplain\x12\x1e.kbus.limpet.v1.ExplainRequest\x1a\x1f.kbus.limpet.v1.ExplainResponse\x12L\n" +
-	"\aProfile\x12\x1e.kbus.limpet.v1.ProfileRequest\x1a\x1f.kbus.limpet.v1.ProfileResponse0\x01\x12U\n" +
-	"\n" +
-	"WatchDrops\x12!.kbus.limpet.v1.WatchDropsRequest\x1a\".kbus.limpet.v1.WatchDropsResponse0\x01\x12e\n" +
-	"\x10ListOpenRequests\x12'.kbus.limpet.v1.ListOpenRequestsRequest\x1a(.kbus.limpet.v1.ListOpenRequestsResponse\x12e\n" +
-	"\x10ListSlowRepliers\x12'.kbus.limpet.v1.ListSlowRepliersRequest\x1a(.kbus.limpet.v1.ListSlowRepliersResponse\x12@\n" +
+	"\aProfile\x12\x1e.kbus.limpet.v1.ProfileRequest\x1a\x1f.kbus.limpet.v1.ProfileResponse0\x01\x12@\n" +
 	"\x03Tap\x12\x1a.kbus.limpet.v1.TapRequest\x1a\x1b.kbus.limpet.v1.TapResponse0\x01\x12X\n" +
 	"\vWatchEvents\x12\".kbus.limpet.v1.WatchEventsRequest\x1a#.kbus.limpet.v1.WatchEventsResponse0\x01\x12Y\n" +
 	"\fListPrograms\x12#.kbus.limpet.v1.ListProgramsRequest\x1a$.kbus.limpet.v1.ListProgramsResponse\x12Y\n" +
-	"\fListNetworks\x12#.kbus.limpet.v1.ListNetworksRequest\x1a$.kbus.limpet.v1.ListNetworksResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\fListNetworks\x12#.kbus.limpet.v1.ListNetworksRequest\x1a$.kbus.limpet.v1.ListNetworksResponse\x12U\n" +
+	"\n" +
+	"WatchDrops\x12!.kbus.limpet.v1.WatchDropsRequest\x1a\".kbus.limpet.v1.WatchDropsResponse0\x01\x12e\n" +
+	"\x10ListOpenRequests\x12'.kbus.limpet.v1.ListOpenRequestsRequest\x1a(.kbus.limpet.v1.ListOpenRequestsResponse\x12e\n" +
+	"\x10ListSlowRepliers\x12'.kbus.limpet.v1.ListSlowRepliersRequest\x1a(.kbus.limpet.v1.ListSlowRepliersResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_admin_proto_rawDescOnce sync.Once
@@ -2030,21 +2030,21 @@ var file_kbus_limpet_v1_admin_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
 	(*Message)(nil),                  // 27: kbus.limpet.v1.Message
 	(*ExplainRequest)(nil),           // 28: kbus.limpet.v1.ExplainRequest
-	(*WatchDropsRequest)(nil),        // 29: kbus.limpet.v1.WatchDropsRequest
-	(*ListOpenRequestsRequest)(nil),  // 30: kbus.limpet.v1.ListOpenRequestsRequest
-	(*ListSlowRepliersRequest)(nil),  // 31: kbus.limpet.v1.ListSlowRepliersRequest
-	(*TapRequest)(nil),               // 32: kbus.limpet.v1.TapRequest
-	(*WatchEventsRequest)(nil),       // 33: kbus.limpet.v1.WatchEventsRequest
-	(*ListProgramsRequest)(nil),      // 34: kbus.limpet.v1.ListProgramsRequest
-	(*ListNetworksRequest)(nil),      // 35: kbus.limpet.v1.ListNetworksRequest
+	(*TapRequest)(nil),               // 29: kbus.limpet.v1.TapRequest
+	(*WatchEventsRequest)(nil),       // 30: kbus.limpet.v1.WatchEventsRequest
+	(*ListProgramsRequest)(nil),      // 31: kbus.limpet.v1.ListProgramsRequest
+	(*ListNetworksRequest)(nil),      // 32: kbus.limpet.v1.ListNetworksRequest
+	(*WatchDropsRequest)(nil),        // 33: kbus.limpet.v1.WatchDropsRequest
+	(*ListOpenRequestsRequest)(nil),  // 34: kbus.limpet.v1.ListOpenRequestsRequest
+	(*ListSlowRepliersRequest)(nil),  // 35: kbus.limpet.v1.ListSlowRepliersRequest
 	(*ExplainResponse)(nil),          // 36: kbus.limpet.v1.ExplainResponse
-	(*WatchDropsResponse)(nil),       // 37: kbus.limpet.v1.WatchDropsResponse
-	(*ListOpenRequestsResponse)(nil), // 38: kbus.limpet.v1.ListOpenRequestsResponse
-	(*ListSlowRepliersResponse)(nil), // 39: kbus.limpet.v1.ListSlowRepliersResponse
-	(*TapResponse)(nil),              // 40: kbus.limpet.v1.TapResponse
-	(*WatchEventsResponse)(nil),      // 41: kbus.limpet.v1.WatchEventsResponse
-	(*ListProgramsResponse)(nil),     // 42: kbus.limpet.v1.ListProgramsResponse
-	(*ListNetworksResponse)(nil),     // 43: kbus.limpet.v1.ListNetworksResponse
+	(*TapResponse)(nil),              // 37: kbus.limpet.v1.TapResponse
+	(*WatchEventsResponse)(nil),      // 38: kbus.limpet.v1.WatchEventsResponse
+	(*ListProgramsResponse)(nil),     // 39: kbus.limpet.v1.ListProgramsResponse
+	(*ListNetworksResponse)(nil),     // 40: kbus.limpet.v1.ListNetworksResponse
+	(*WatchDropsResponse)(nil),       // 41: kbus.limpet.v1.WatchDropsResponse
+	(*ListOpenRequestsResponse)(nil), // 42: kbus.limpet.v1.ListOpenRequestsResponse
+	(*ListSlowRepliersResponse)(nil), // 43: kbus.limpet.v1.ListSlowRepliersResponse
 }
 var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: kbus.limpet.v1.ProfileRequest.kind:type_name -> kbus.limpet.v1.ProfileKind
@@ -2074,13 +2074,13 @@ var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	7,  // 24: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
 	28, // 25: kbus.limpet.v1.AdminService.Explain:input_type -> kbus.limpet.v1.ExplainRequest
 	2,  // 26: kbus.limpet.v1.AdminService.Profile:input_type -> kbus.limpet.v1.ProfileRequest
-	29, // 27: kbus.limpet.v1.AdminService.WatchDrops:input_type -> kbus.limpet.v1.WatchDropsRequest
-	30, // 28: kbus.limpet.v1.AdminService.ListOpenRequests:input_type -> kbus.limpet.v1.ListOpenRequestsRequest
-	31, // 29: kbus.limpet.v1.AdminService.ListSlowRepliers:input_type -> kbus.limpet.v1.ListSlowRepliersRequest
-	32, // 30: kbus.limpet.v1.AdminService.Tap:input_type -> kbus.limpet.v1.TapRequest
-	33, // 31: kbus.limpet.v1.AdminService.WatchEvents:input_type -> kbus.limpet.v1.WatchEventsRequest
-	34, // 32: kbus.limpet.v1.AdminService.ListPrograms:input_type -> kbus.limpet.v1.ListProgramsRequest
-	35, // 33: kbus.limpet.v1.AdminService.ListNetworks:input_type -> kbus.limpet.v1.ListNetworksRequest
+	29, // 27: kbus.limpet.v1.AdminService.Tap:input_type -> kbus.limpet.v1.TapRequest
+	30, // 28: kbus.limpet.v1.AdminService.WatchEvents:input_type -> kbus.limpet.v1.WatchEventsRequest
+	31, // 29: kbus.limpet.v1.AdminService.ListPrograms:input_type -> kbus.limpet.v1.ListProgramsRequest
+	32, // 30: kbus.limpet.v1.AdminService.ListNetworks:input_type -> kbus.limpet.v1.ListNetworksRequest
+	33, // 31: kbus.limpet.v1.AdminService.WatchDrops:input_type -> kbus.limpet.v1.WatchDropsRequest
+	34, // 32: kbus.limpet.v1.AdminService.ListOpenRequests:input_type -> kbus.limpet.v1.ListOpenRequestsRequest
+	35, // 33: kbus.limpet.v1.AdminService.ListSlowRepliers:input_type -> kbus.limpet.v1.ListSlowRepliersRequest
 	17, // 34: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
 	16, // 35: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
 	13, // 36: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
@@ -2089,13 +2089,13 @@ var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	8,  // 39: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
 	36, // 40: kbus.limpet.v1.AdminService.Explain:output_type -> kbus.limpet.v1.ExplainResponse
 	3,  // 41: kbus.limpet.v1.AdminService.Profile:output_type -> kbus.limpet.v1.ProfileResponse
-	37, // 42: kbus.limpet.v1.AdminService.WatchDrops:output_type -> kbus.limpet.v1.WatchDropsResponse
-	38, // 43: kbus.limpet.v1.AdminService.ListOpenRequests:output_type -> kbus.limpet.v1.ListOpenRequestsResponse
-	39, // 44: kbus.limpet.v1.AdminService.ListSlowRepliers:output_type -> kbus.limpet.v1.ListSlowRepliersResponse
-	40, // 45: kbus.limpet.v1.AdminService.Tap:output_type -> kbus.limpet.v1.TapResponse
-	41, // 46: kbus.limpet.v1.AdminService.WatchEvents:output_type -> kbus.limpet.v1.WatchEventsResponse
-	42, // 47: kbus.limpet.v1.AdminService.ListPrograms:output_type -> kbus.limpet.v1.ListProgramsResponse
-	43, // 48: kbus.limpet.v1.AdminService.ListNetworks:output_type -> kbus.limpet.v1.ListNetworksResponse
+	37, // 42: kbus.limpet.v1.AdminService.Tap:output_type -> kbus.limpet.v1.TapResponse
+	38, // 43: kbus.limpet.v1.AdminService.WatchEvents:output_type -> kbus.limpet.v1.WatchEventsResponse
+	39, // 44: kbus.limpet.v1.AdminService.ListPrograms:output_type -> kbus.limpet.v1.ListProgramsResponse
+	40, // 45: kbus.limpet.v1.AdminService.ListNetworks:output_type -> kbus.limpet.v1.ListNetworksResponse
+	41, // 46: kbus.limpet.v1.AdminService.WatchDrops:output_type -> kbus.limpet.v1.WatchDropsResponse
+	42, // 47: kbus.limpet.v1.AdminService.ListOpenRequests:output_type -> kbus.limpet.v1.ListOpenRequestsResponse
+	43, // 48: kbus.limpet.v1.AdminService.ListSlowRepliers:output_type -> kbus.limpet.v1.ListSlowRepliersResponse
 	34, // [34:49] is the sub-list for method output_type
 	19, // [19:34] is the sub-list for method input_type
 	19, // [19:19] is the sub-list for extension type_name

@@ -27,13 +27,13 @@ const (
 	AdminService_ExplainRules_FullMethodName     = "/kbus.limpet.v1.AdminService/ExplainRules"
 	AdminService_Explain_FullMethodName          = "/kbus.limpet.v1.AdminService/Explain"
 	AdminService_Profile_FullMethodName          = "/kbus.limpet.v1.AdminService/Profile"
-	AdminService_WatchDrops_FullMethodName       = "/kbus.limpet.v1.AdminService/WatchDrops"
-	AdminService_ListOpenRequests_FullMethodName = "/kbus.limpet.v1.AdminService/ListOpenRequests"
-	AdminService_ListSlowRepliers_FullMethodName = "/kbus.limpet.v1.AdminService/ListSlowRepliers"
 	AdminService_Tap_FullMethodName              = "/kbus.limpet.v1.AdminService/Tap"
 	AdminService_WatchEvents_FullMethodName      = "/kbus.limpet.v1.AdminService/WatchEvents"
 	AdminService_ListPrograms_FullMethodName     = "/kbus.limpet.v1.AdminService/ListPrograms"
 	AdminService_ListNetworks_FullMethodName     = "/kbus.limpet.v1.AdminService/ListNetworks"
+	AdminService_WatchDrops_FullMethodName       = "/kbus.limpet.v1.AdminService/WatchDrops"
+	AdminService_ListOpenRequests_FullMethodName = "/kbus.limpet.v1.AdminService/ListOpenRequests"
+	AdminService_ListSlowRepliers_FullMethodName = "/kbus.limpet.v1.AdminService/ListSlowRepliers"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -72,17 +72,6 @@ type AdminServiceClient interface {
 	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
 	// of its kind is being made that takes time, or the flight recorder is off.
 	Profile(ctx context.Context, in *ProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProfileResponse], error)
-	// Tells the messages that were dropped, by the links, by the embedded bus where a listener
-	// had no room, and by the rules: the latest that are kept, up to 128 of each link, of the
-	// bus and of the rules, then that these were all, and then those that are dropped, until
-	// the caller ends it. What a burst or a slow caller has no room for is told as counts, so
-	// that the sums are what the metrics say.
-	WatchDrops(ctx context.Context, in *WatchDropsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchDropsResponse], error)
-	// Lists the requests on the bus that have no reply yet, oldest first. Of a device only those
-	// are known that a link has taken or sent.
-	ListOpenRequests(ctx context.Context, in *ListOpenRequestsRequest, opts ...grpc.CallOption) (*ListOpenRequestsResponse, error)
-	// Lists the names whose requests have taken most time.
-	ListSlowRepliers(ctx context.Context, in *ListSlowRepliersRequest, opts ...grpc.CallOption) (*ListSlowRepliersResponse, error)
 	// Shows the messages that pass the links from now on, as they are on both sides, and what
 	// becomes of them, until the caller ends it. No message waits for it: what a caller reads
 	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
@@ -98,6 +87,17 @@ type AdminServiceClient interface {
 	// Tells which networks can be reached, over which links, and the versions of limpetd there,
 	// in pages.
 	ListNetworks(ctx context.Context, in *ListNetworksRequest, opts ...grpc.CallOption) (*ListNetworksResponse, error)
+	// Tells the messages that were dropped, by the links, by the embedded bus where a listener
+	// had no room, and by the rules: the latest that are kept, up to 128 of each link, of the
+	// bus and of the rules, then that these were all, and then those that are dropped, until
+	// the caller ends it. What a burst or a slow caller has no room for is told as counts, so
+	// that the sums are what the metrics say.
+	WatchDrops(ctx context.Context, in *WatchDropsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchDropsResponse], error)
+	// Lists the requests on the bus that have no reply yet, oldest first. Of a device only those
+	// are known that a link has taken or sent.
+	ListOpenRequests(ctx context.Context, in *ListOpenRequestsRequest, opts ...grpc.CallOption) (*ListOpenRequestsResponse, error)
+	// Lists the names whose requests have taken most time.
+	ListSlowRepliers(ctx context.Context, in *ListSlowRepliersRequest, opts ...grpc.CallOption) (*ListSlowRepliersResponse, error)
 }
 
 type adminServiceClient struct {
@@ -206,48 +206,9 @@ func (c *adminServiceClient) Profile(ctx context.Context, in *ProfileRequest, op
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ProfileClient = grpc.ServerStreamingClient[ProfileResponse]
 
-func (c *adminServiceClient) WatchDrops(ctx context.Context, in *WatchDropsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchDropsResponse], error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_WatchDrops_FullMethodName, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	x := &grpc.GenericClientStream[WatchDropsRequest, WatchDropsResponse]{ClientStream: stream}
-	if err := x.ClientStream.SendMsg(in); err != nil {
-		return nil, err
-	}
-	if err := x.ClientStream.CloseSend(); err != nil {
-		return nil, err
-	}
-	return x, nil
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AdminService_WatchDropsClient = grpc.ServerStreamingClient[WatchDropsResponse]
-
-func (c *adminServiceClient) ListOpenRequests(ctx context.Context, in *ListOpenRequestsRequest, opts ...grpc.CallOption) (*ListOpenRequestsResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListOpenRequestsResponse)
-	err := c.cc.Invoke(ctx, AdminService_ListOpenRequests_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *adminServiceClient) ListSlowRepliers(ctx context.Context, in *ListSlowRepliersRequest, opts ...grpc.CallOption) (*ListSlowRepliersResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListSlowRepliersResponse)
-	err := c.cc.Invoke(ctx, AdminService_ListSlowRepliers_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 func (c *adminServiceClient) Tap(ctx context.Context, in *TapRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TapResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_Tap_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_Tap_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -303,6 +264,45 @@ func (c *adminServiceClient) ListNetworks(ctx context.Context, in *ListNetworksR
 	return out, nil
 }
 
+func (c *adminServiceClient) WatchDrops(ctx context.Context, in *WatchDropsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchDropsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[4], AdminService_WatchDrops_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchDropsRequest, WatchDropsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchDropsClient = grpc.ServerStreamingClient[WatchDropsResponse]
+
+func (c *adminServiceClient) ListOpenRequests(ctx context.Context, in *ListOpenRequestsRequest, opts ...grpc.CallOption) (*ListOpenRequestsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOpenRequestsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListOpenRequests_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListSlowRepliers(ctx context.Context, in *ListSlowRepliersRequest, opts ...grpc.CallOption) (*ListSlowRepliersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSlowRepliersResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListSlowRepliers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -339,17 +339,6 @@ type AdminServiceServer interface {
 	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
 	// of its kind is being made that takes time, or the flight recorder is off.
 	Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error
-	// Tells the messages that were dropped, by the links, by the embedded bus where a listener
-	// had no room, and by the rules: the latest that are kept, up to 128 of each link, of the
-	// bus and of the rules, then that these were all, and then those that are dropped, until
-	// the caller ends it. What a burst or a slow caller has no room for is told as counts, so
-	// that the sums are what the metrics say.
-	WatchDrops(*WatchDropsRequest, grpc.ServerStreamingServer[WatchDropsResponse]) error
-	// Lists the requests on the bus that have no reply yet, oldest first. Of a device only those
-	// are known that a link has taken or sent.
-	ListOpenRequests(context.Context, *ListOpenRequestsRequest) (*ListOpenRequestsResponse, error)
-	// Lists the names whose requests have taken most time.
-	ListSlowRepliers(context.Context, *ListSlowRepliersRequest) (*ListSlowRepliersResponse, error)
 	// Shows the messages that pass the links from now on, as they are on both sides, and what
 	// becomes of them, until the caller ends it. No message waits for it: what a caller reads
 	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
@@ -365,6 +354,17 @@ type AdminServiceServer interface {
 	// Tells which networks can be reached, over which links, and the versions of limpetd there,
 	// in pages.
 	ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error)
+	// Tells the messages that were dropped, by the links, by the embedded bus where a listener
+	// had no room, and by the rules: the latest that are kept, up to 128 of each link, of the
+	// bus and of the rules, then that these were all, and then those that are dropped, until
+	// the caller ends it. What a burst or a slow caller has no room for is told as counts, so
+	// that the sums are what the metrics say.
+	WatchDrops(*WatchDropsRequest, grpc.ServerStreamingServer[WatchDropsResponse]) error
+	// Lists the requests on the bus that have no reply yet, oldest first. Of a device only those
+	// are known that a link has taken or sent.
+	ListOpenRequests(context.Context, *ListOpenRequestsRequest) (*ListOpenRequestsResponse, error)
+	// Lists the names whose requests have taken most time.
+	ListSlowRepliers(context.Context, *ListSlowRepliersRequest) (*ListSlowRepliersResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -399,15 +399,6 @@ func (UnimplementedAdminServiceServer) Explain(context.Context, *ExplainRequest)
 func (UnimplementedAdminServiceServer) Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error {
 	return status.Error(codes.Unimplemented, "method Profile not implemented")
 }
-func (UnimplementedAdminServiceServer) WatchDrops(*WatchDropsRequest, grpc.ServerStreamingServer[WatchDropsResponse]) error {
-	return status.Error(codes.Unimplemented, "method WatchDrops not implemented")
-}
-func (UnimplementedAdminServiceServer) ListOpenRequests(context.Context, *ListOpenRequestsRequest) (*ListOpenRequestsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListOpenRequests not implemented")
-}
-func (UnimplementedAdminServiceServer) ListSlowRepliers(context.Context, *ListSlowRepliersRequest) (*ListSlowRepliersResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListSlowRepliers not implemented")
-}
 func (UnimplementedAdminServiceServer) Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error {
 	return status.Error(codes.Unimplemented, "method Tap not implemented")
 }
@@ -419,6 +410,15 @@ func (UnimplementedAdminServiceServer) ListPrograms(context.Context, *ListProgra
 }
 func (UnimplementedAdminServiceServer) ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListNetworks not implemented")
+}
+func (UnimplementedAdminServiceServer) WatchDrops(*WatchDropsRequest, grpc.ServerStreamingServer[WatchDropsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchDrops not implemented")
+}
+func (UnimplementedAdminServiceServer) ListOpenRequests(context.Context, *ListOpenRequestsRequest) (*ListOpenRequestsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOpenRequests not implemented")
+}
+func (UnimplementedAdminServiceServer) ListSlowRepliers(context.Context, *ListSlowRepliersRequest) (*ListSlowRepliersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSlowRepliers not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -571,53 +571,6 @@ func _AdminService_Profile_Handler(srv interface{}, stream grpc.ServerStream) er
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ProfileServer = grpc.ServerStreamingServer[ProfileResponse]
 
-func _AdminService_WatchDrops_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(WatchDropsRequest)
-	if err := stream.RecvMsg(m); err != nil {
-		return err
-	}
-	return srv.(AdminServiceServer).WatchDrops(m, &grpc.GenericServerStream[WatchDropsRequest, WatchDropsResponse]{ServerStream: stream})
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AdminService_WatchDropsServer = grpc.ServerStreamingServer[WatchDropsResponse]
-
-func _AdminService_ListOpenRequests_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListOpenRequestsRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(AdminServiceServer).ListOpenRequests(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: AdminService_ListOpenRequests_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(AdminServiceServer).ListOpenRequests(ctx, req.(*ListOpenRequestsRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _AdminService_ListSlowRepliers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListSlowRepliersRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(AdminServiceServer).ListSlowRepliers(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: AdminService_ListSlowRepliers_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(AdminServiceServer).ListSlowRepliers(ctx, req.(*ListSlowRepliersRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 func _AdminService_Tap_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(TapRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -676,6 +629,53 @@ func _AdminService_ListNetworks_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_WatchDrops_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchDropsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).WatchDrops(m, &grpc.GenericServerStream[WatchDropsRequest, WatchDropsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchDropsServer = grpc.ServerStreamingServer[WatchDropsResponse]
+
+func _AdminService_ListOpenRequests_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOpenRequestsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListOpenRequests(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListOpenRequests_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListOpenRequests(ctx, req.(*ListOpenRequestsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListSlowRepliers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSlowRepliersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListSlowRepliers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListSlowRepliers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListSlowRepliers(ctx, req.(*ListSlowRepliersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -708,20 +708,20 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AdminService_Explain_Handler,
 		},
 		{
-			MethodName: "ListOpenRequests",
-			Handler:    _AdminService_ListOpenRequests_Handler,
-		},
-		{
-			MethodName: "ListSlowRepliers",
-			Handler:    _AdminService_ListSlowRepliers_Handler,
-		},
-		{
 			MethodName: "ListPrograms",
 			Handler:    _AdminService_ListPrograms_Handler,
 		},
 		{
 			MethodName: "ListNetworks",
 			Handler:    _AdminService_ListNetworks_Handler,
+		},
+		{
+			MethodName: "ListOpenRequests",
+			Handler:    _AdminService_ListOpenRequests_Handler,
+		},
+		{
+			MethodName: "ListSlowRepliers",
+			Handler:    _AdminService_ListSlowRepliers_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
@@ -736,11 +736,6 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			ServerStreams: true,
 		},
 		{
-			StreamName:    "WatchDrops",
-			Handler:       _AdminService_WatchDrops_Handler,
-			ServerStreams: true,
-		},
-		{
 			StreamName:    "Tap",
 			Handler:       _AdminService_Tap_Handler,
 			ServerStreams: true,
@@ -748,6 +743,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchEvents",
 			Handler:       _AdminService_WatchEvents_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchDrops",
+			Handler:       _AdminService_WatchDrops_Handler,
 			ServerStreams: true,
 		},
 	},
