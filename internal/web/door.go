@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/limpet/rules"
@@ -83,7 +82,7 @@ func New(cfg Config) (*Door, error) {
 	}
 	d := &Door{
 		cfg: cfg, roads: newRoads(), methods: methods,
-		json:    &runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{}, UnmarshalOptions: protojson.UnmarshalOptions{}},
+		json:    new(lines),
 		origins: http.NewCrossOriginProtection(),
 		page:    http.FileServerFS(root),
 	}
@@ -95,6 +94,18 @@ func New(cfg Config) (*Door, error) {
 	)
 	return d, nil
 }
+
+// lines has every answer on a line of its own.
+type lines struct{ runtime.JSONPb }
+
+// Marshal is runtime.Marshaler's.
+func (l *lines) Marshal(v any) ([]byte, error) {
+	text, err := l.JSONPb.Marshal(v)
+	return append(text, '\n'), err
+}
+
+// Delimiter is what stands between the answers of a stream: nothing more.
+func (*lines) Delimiter() []byte { return nil }
 
 // traceHeaders are those of a request that a call has too.
 func traceHeaders(name string) (string, bool) {
