@@ -116,7 +116,7 @@ func TestHostileWords(t *testing.T) {
 		args  string
 		lines int
 	}{
-		{"status", 9}, {"links", 1}, {"drops", 1}, {"tap --count 2", 3}, {"top --once --every 100ms", 14}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
+		{"status", 9}, {"links", 1}, {"drops", 3}, {"top --once --every 100ms", 14}, {"tap --count 2", 3}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
 		{"watch --once repliers $.A", 2}, {"call $.A", 1}, {"send $.A", 0}, {"listen --count 1 $.*", 1},
 		{"events", 1}, {"who --may $.A", 2}, {"version --all", 4},
 	} {

@@ -47,6 +47,10 @@ type config struct {
 	TraceSample        float64
 	FlightDir          string
 	StuckAfter         time.Duration
+	RecordDecisions    string
+	RecordSize         int
+	RecordFileSize     int
+	RecordData         bool
 
 	set    *settings
 	links  []*linkSettings // of the file
@@ -90,6 +94,7 @@ func (c *config) settings() *pflag.FlagSet {
 	f.Float64Var(&c.TraceSample, "trace-sample", 1, "trace this `SHARE` of the requests that come without a trace context, 0 to 1; the same on all daemons")
 	f.StringVar(&c.FlightDir, "flight-dir", "", "record what limpetd does, and write the latest of it to a file in `FOLDER` when a request is stuck, for go tool trace")
 	f.DurationVar(&c.StuckAfter, "stuck-after", 30*time.Second, "with --flight-dir, a request that is open for this `DURATION` is stuck")
+	c.recordSettings(f)
 	f.StringVar(&c.Reflection, "reflection", "api", "gRPC reflection, which tells what services there are: `api` for programs; peers for peers too; none")
 	f.IntVar(&c.PeerNames, "peer-names", 1<<16, "let one peer bind, or want to hear, `N` names here, and all of them together twice as many")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
@@ -108,6 +113,9 @@ func (c *config) validate() error {
 	if c.StuckAfter == 0 { // likewise
 		return &daemon.ConfigError{Setting: "stuck-after", Err: errors.New("every request is open for a moment; choose more than 0")}
 	}
+	if err := c.checkRecords(); err != nil {
+		return err
+	}
 	if c.ProgramGrace < 0 {
 		return &daemon.ConfigError{Setting: "program-grace", Err: fmt.Errorf("%v is less than 0; 0 is no grace", c.ProgramGrace)}
 	}
@@ -122,7 +130,7 @@ func (c *config) validate() error {
 		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
 		Reflection: c.Reflection, PeerNames: c.PeerNames,
-		FlightDir: c.FlightDir, StuckAfter: c.StuckAfter,
+		FlightDir: c.FlightDir, StuckAfter: c.StuckAfter, Records: c.records(),
 		Traces: daemon.Traces{Endpoint: c.TraceEndpoint, Sample: c.TraceSample},
 	}
 	if c.Interest == "poll" {
@@ -234,6 +242,9 @@ func (c *config) sayCheck(out io.Writer) error {
 	}
 	if d.FlightDir != "" {
 		say("flight recorder", fmt.Sprintf("to %s, when a request is open for %v", d.FlightDir, d.StuckAfter))
+	}
+	if d.Records.Dir != "" {
+		say("record", fmt.Sprintf("of decisions in %s, %d MiB at most", d.Records.Dir, c.RecordSize))
 	}
 	if d.Traces.Endpoint != "" {
 		say("traces", fmt.Sprintf("%v of all requests, to %s", d.Traces.Sample, d.Traces.Endpoint))

@@ -87,6 +87,8 @@ type Config struct {
 	// has been open for StuckAfter; 0 is 30 s.
 	FlightDir  string
 	StuckAfter time.Duration
+	// Records say where the decisions of the links are recorded.
+	Records Records
 	// Version is told by GetStatus.
 	Version string
 	// Shown is every setting as YAML, with where it comes from, for GetStatus.
@@ -154,7 +156,7 @@ const (
 // by itself, and what to do.
 func (c *Config) Validate() error {
 	for _, check := range []func() error{
-		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations, c.checkBounds, c.checkTraces, c.checkFlight,
+		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations, c.checkBounds, c.checkTraces, c.checkFlight, c.checkRecords,
 		func() error { return checkLimpet(&c.Limpet) }, c.checkRules,
 	} {
 		if err := check(); err != nil {

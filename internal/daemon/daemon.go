@@ -20,6 +20,7 @@ import (
 	"github.com/kbus-limpet/limpet/internal/events"
 	"github.com/kbus-limpet/limpet/internal/flight"
 	"github.com/kbus-limpet/limpet/internal/identity"
+	"github.com/kbus-limpet/limpet/internal/records"
 	"github.com/kbus-limpet/limpet/internal/tracing"
 	"github.com/kbus-limpet/limpet/internal/web"
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -69,6 +70,7 @@ type Daemon struct {
 	events   *events.Ring
 
 	flight       *flight.Recorder    // nil if it is off
+	records      *records.Folder     // nil if nothing is recorded
 	traces       *tracing.Exporter   // nil if nothing is traced
 	tracesOption []grpc.ServerOption // of the API, for that
 
@@ -140,6 +142,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links) // before what can fail: closeEarly stops it
 	if err := d.openTraces(ctx); err != nil {
+		return err
+	}
+	if err := d.openRecords(); err != nil {
 		return err
 	}
 	if err := d.SetRules(cfg.Rules, cfg.Tests); err != nil {
@@ -226,6 +231,7 @@ func (d *Daemon) closeEarly() {
 	d.programs.Close()
 	d.runTraces()()
 	d.runFlight()()
+	d.closeRecords()
 }
 
 func (d *Daemon) closeKsocks() {
@@ -283,6 +289,7 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	d.node.OnTerminated(func() { cancel(limpet.ErrTerminated) })
 	defer d.runTraces()()
 	defer d.runFlight()()
+	defer d.closeRecords()
 
 	// What serves goes on during the drain.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
