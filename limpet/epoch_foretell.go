@@ -65,6 +65,7 @@ func (e *Epoch) ForetellFromBus(m *kbusdev.Message) Foretold {
 func (e *Epoch) ForetellFromPeer(m *kbusdev.Message) Foretold {
 	named := *m
 	facts := e.facts(&named)
+	e.origin = origin // which remembers real messages
 	fx := e.rules.ForetellFromPeer(&named, facts)
 	f := Foretold{Message: fx.Msg, Stop: stopOf(&fx), effect: fx}
 	if f.Stop != nil {
