@@ -31,6 +31,7 @@ type Node struct {
 	software  string // told to peers
 	log       *slog.Logger
 	tracing   trace.Config
+	record    func(link string) *Recording // nil records nothing
 	drops     *drops.Log
 	slow      slow
 
