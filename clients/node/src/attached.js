@@ -1,7 +1,7 @@
 /** A session over one stream after the other. */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { Closed, LimpetError, TimedOut, Unreachable } from "./errors.js";
+import { Closed, TimedOut, Unreachable } from "./errors.js";
 import { Action } from "./gen/attach_pb.js";
 import { ErrorCode } from "./gen/link_pb.js";
 import { Lane, Session, Verdict } from "./session.js";
@@ -34,7 +34,7 @@ const FATE_TIMEOUT = 5000;
  */
 
 /** Nobody knows whether a message was sent. */
-export class Unknown extends LimpetError {}
+export class Unknown extends TimedOut {}
 
 /**
  * A session that dials again by itself when its stream breaks, until it is over: then every call
@@ -343,6 +343,7 @@ export class Attached {
     const serving = { stream, going: true };
     const stopped = () => end.resolve(undefined);
     this.#stop.signal.addEventListener("abort", stopped);
+    if (this.#stop.signal.aborted) stopped();
     const receiving = this.#receiveFrames(stream).catch((e) => {
       if (!(e instanceof Verdict) || e.remote) return end.resolve(e);
       said = e; // the daemon is told, and the session is over
