@@ -77,6 +77,8 @@ replay sends anew; with --read they come from one.`,
 	f.DurationVar(&t.lasts, "for", 0, "stop after this `DURATION`; 0 goes on")
 	f.StringVar(&t.write, "write", "", "write a pcapng `FILE`; - is standard output")
 	f.StringVar(&t.read, "read", "", "read a pcapng `FILE` in place of a daemon")
+	cmd.MarkFlagsMutuallyExclusive("read", "rate")
+	cmd.MarkFlagsMutuallyExclusive("read", "data")
 	for flag, words := range map[string][]cobra.Completion{
 		"direction": {"to-peer", "from-peer"}, "kind": {"announcement", "request", "reply", "bind-event"}, "reason": {"forwarded", "delivered", "dropped", "lost"},
 	} {

@@ -87,8 +87,8 @@ func (o *options) topOnce(ctx context.Context, out io.Writer, l *looker, every t
 	return err
 }
 
-// A seen is what a look has brought.
-type seen struct {
+// A looked is what a look has brought.
+type looked struct {
 	look *topLook
 	err  error
 }
@@ -103,7 +103,7 @@ func (o *options) topScreen(ctx context.Context, s screen, l *looker, every time
 	defer leave()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	looks, now, over := make(chan seen), make(chan struct{}, 1), make(chan struct{})
+	looks, now, over := make(chan looked), make(chan struct{}, 1), make(chan struct{})
 	go func() {
 		defer close(over)
 		o.keepLooking(ctx, l, every, looks, now)
@@ -146,7 +146,7 @@ type topShown struct {
 }
 
 // take takes what a look has brought.
-func (s *topShown) take(x seen) {
+func (s *topShown) take(x looked) {
 	if s.err = x.err; x.err != nil {
 		s.last, s.view = nil, nil
 		return
@@ -172,11 +172,11 @@ func (s *topShown) lines(width, height int) []string {
 }
 
 // keepLooking looks again and again, every so often or when now says so, until ctx ends.
-func (o *options) keepLooking(ctx context.Context, l *looker, every time.Duration, looks chan<- seen, now <-chan struct{}) {
+func (o *options) keepLooking(ctx context.Context, l *looker, every time.Duration, looks chan<- looked, now <-chan struct{}) {
 	for {
 		look, err := o.topLook(ctx, l)
 		select {
-		case looks <- seen{look, err}:
+		case looks <- looked{look, err}:
 		case <-ctx.Done():
 			return
 		}

@@ -109,7 +109,11 @@ func (o *options) printVisitors(out io.Writer, all []visitor, now time.Time) err
 		if o.json {
 			err = o.printJSON(out, v.object())
 		} else {
-			_, err = printable.Fprintf(w, "%s\t%s\t%s\tfor %v\t%s\t%s\n", orDash(v.identity), v.came(), v.state, now.Sub(v.since).Round(time.Second), v.has(), v.may())
+			_, err = printable.Fprintf(w, "%s\t%s\t%s\tfor %v\t%s", orDash(v.identity), v.came(), v.state, now.Sub(v.since).Round(time.Second), v.has())
+			if v.rights != nil {
+				printable.Fprintf(w, "\t%s", v.may())
+			}
+			fmt.Fprintln(w)
 		}
 		if err != nil {
 			return err
@@ -123,6 +127,14 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// count returns how many there are of something.
+func count(n uint64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // came says how somebody came.
@@ -165,23 +177,23 @@ func (v *visitor) has() string {
 	}
 	switch {
 	case v.kind == "link" && v.bound > 0:
-		add("replies to %d names", v.bound)
+		add("%s of its repliers bound", count(v.bound, "name"))
 	case v.bound > uint64(len(v.names)):
-		add("and %d names more", v.bound-uint64(len(v.names)))
+		add("and %s more", count(v.bound-uint64(len(v.names)), "name"))
 	}
 	if v.owed > 0 {
-		add("owes %d replies", v.owed)
+		add("owes %s", count(v.owed, "answer"))
 	}
 	if v.queued > 0 {
-		add("%d messages wait", v.queued)
+		add("%s queued", count(v.queued, "message"))
 	}
 	if v.held > 0 {
-		add("%d bytes held", v.held)
+		add("%s held", count(v.held, "byte"))
 	}
 	return orDash(strings.Join(facts, ", "))
 }
 
-// may says what somebody may do; "" if that was not asked.
+// may says what somebody may do.
 func (v *visitor) may() string {
 	var may, not []string
 	for _, r := range v.rights {

@@ -30,7 +30,7 @@ func (steadyDaemon) ListPrograms(_ context.Context, q *pb.ListProgramsRequest) (
 func TestWhoAsText(t *testing.T) {
 	api := serve(t, steadyDaemon{}, steadyDaemon{})
 	const links, attached, watches = `hosta +connect hosta:7000, tls +detached +for \S+ +network 7, limpetd v1.2.2, ksock 3`,
-		`uid 1000 \(pid 77\) +Attach +detached +for \S+ +ksock 4, replies to \$.Ask, listens to \$.A.\* \$.B, and 9 names more, owes 2 replies, 3 messages wait, 500 bytes held`,
+		`uid 1000 \(pid 77\) +Attach +detached +for \S+ +ksock 4, replies to \$.Ask, listens to \$.A.\* \$.B, and 9 names more, owes 2 answers, 3 messages queued, 500 bytes held`,
 		`unknown +WatchBindings +attached +for \S+ +-`
 	for _, x := range []struct {
 		args []string

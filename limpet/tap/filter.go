@@ -12,7 +12,7 @@ import (
 // Bounds of a Config.
 const (
 	// MaxNames bounds the names, and the links, of one tap.
-	MaxNames = 100
+	MaxNames = 32
 	// MaxRate bounds the records a second.
 	MaxRate = 1_000_000
 	// DefaultRate is the rate without one.

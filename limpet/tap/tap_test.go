@@ -104,8 +104,8 @@ func TestBadConfigs(t *testing.T) {
 		want string
 	}{
 		{tap.Config{Names: []string{"Weather"}}, `names: "Weather": `},
-		{tap.Config{Names: make([]string, tap.MaxNames+1)}, "at most 100"},
-		{tap.Config{Links: make([]string, tap.MaxNames+1)}, "at most 100"},
+		{tap.Config{Names: make([]string, tap.MaxNames+1)}, "at most 32"},
+		{tap.Config{Links: make([]string, tap.MaxNames+1)}, "at most 32"},
 		{tap.Config{Rate: tap.MaxRate + 1}, "records a second"},
 		{tap.Config{MaxData: 1 << 30}, "bytes"},
 		{tap.Config{Direction: 7}, "direction: 7"},

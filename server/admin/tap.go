@@ -104,6 +104,7 @@ type shownTap struct {
 	stream   grpc.ServerStreamingServer[pb.TapResponse]
 	withData bool
 	told     tap.Lost
+	made     madeRecords
 }
 
 // send sends what the tap has kept, and what it has lost. What the caller may see is asked
@@ -120,7 +121,7 @@ func (s *shownTap) send() error {
 		r, size := new(pb.TapResponse), 0
 		for more = true; more && len(r.GetRecords()) < maxTapRecords && size < maxTapBytes; {
 			more = s.tap.Next(func(rec *tap.Record) {
-				out := tapRecord(rec)
+				out := s.made.record(rec)
 				s.addData(out, rec, policy)
 				r.Records = append(r.Records, out)
 				size += 128 + len(rec.Link) + len(rec.Read.Name) + len(rec.Given.Name) + len(out.GetData())
@@ -151,11 +152,30 @@ func (s *shownTap) addData(out *pb.TapRecord, r *tap.Record, policy *rules.Polic
 	}
 }
 
-func tapRecord(r *tap.Record) *pb.TapRecord {
-	out := &pb.TapRecord{
-		Time: timestamppb.New(r.At), Link: r.Link, Direction: pb.TapDirection(r.Direction), Verdict: pb.TapVerdict(r.Verdict),
-		Own: r.Own, Kind: pb.TapKind(r.Kind), Size: uint32(r.Size), Read: tapHeader(&r.Read), Given: tapHeader(&r.Given),
+// A slab makes values some at a time.
+type slab[T any] struct{ left []T }
+
+func (s *slab[T]) one() *T {
+	if len(s.left) == 0 {
+		s.left = make([]T, 16)
 	}
+	x := &s.left[0]
+	s.left = s.left[1:]
+	return x
+}
+
+// madeRecords makes what is sent of records.
+type madeRecords struct {
+	records slab[pb.TapRecord]
+	times   slab[timestamppb.Timestamp]
+	headers slab[pb.Message]
+}
+
+func (m *madeRecords) record(r *tap.Record) *pb.TapRecord {
+	out, at := m.records.one(), m.times.one()
+	at.Seconds, at.Nanos = r.At.Unix(), int32(r.At.Nanosecond())
+	out.Time, out.Link, out.Direction, out.Verdict = at, r.Link, pb.TapDirection(r.Direction), pb.TapVerdict(r.Verdict)
+	out.Own, out.Kind, out.Size, out.Read, out.Given = r.Own, pb.TapKind(r.Kind), uint32(r.Size), m.header(&r.Read), m.header(&r.Given)
 	if r.Verdict == tap.Dropped {
 		out.Reason, out.Loss = r.Reason.String(), r.Reason.Loss()
 	}
@@ -169,14 +189,17 @@ func tapRecord(r *tap.Record) *pb.TapRecord {
 	return out
 }
 
-// tapHeader returns a header, nil if there is none.
-func tapHeader(h *tap.Header) *pb.Message {
+// header returns a header, nil if there is none.
+func (m *madeRecords) header(h *tap.Header) *pb.Message {
 	if h.IsZero() {
 		return nil
 	}
-	return &pb.Message{
-		IdNetwork: h.ID.Network, IdSerial: h.ID.Serial, InReplyToNetwork: h.InReplyTo.Network, InReplyToSerial: h.InReplyTo.Serial,
-		To: uint32(h.To), From: uint32(h.From), OrigFromNetwork: h.OrigFrom.Network, OrigFromLocal: uint32(h.OrigFrom.Local),
-		FinalToNetwork: h.FinalTo.Network, FinalToLocal: uint32(h.FinalTo.Local), Flags: uint32(h.Flags), Name: h.Name,
-	}
+	out := m.headers.one()
+	out.IdNetwork, out.IdSerial = h.ID.Network, h.ID.Serial
+	out.InReplyToNetwork, out.InReplyToSerial = h.InReplyTo.Network, h.InReplyTo.Serial
+	out.To, out.From = uint32(h.To), uint32(h.From)
+	out.OrigFromNetwork, out.OrigFromLocal = h.OrigFrom.Network, uint32(h.OrigFrom.Local)
+	out.FinalToNetwork, out.FinalToLocal = h.FinalTo.Network, uint32(h.FinalTo.Local)
+	out.Flags, out.Name = uint32(h.Flags), h.Name
+	return out
 }

@@ -415,8 +415,8 @@ func (x *PeerRights) GetRights() []*Right {
 // What the rules say of an action.
 type Right struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The action, as in the configuration: "announce", "listen", "request", "reply", "admin",
-	// and of a peer "join".
+	// The action, as in the configuration: "announce", "listen", "request", "reply", "tap",
+	// "admin", and of a peer "join".
 	Action string `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
 	// Whether it is allowed: of a wildcard with all of its names, but to listen with any.
 	Allowed bool `protobuf:"varint,2,opt,name=allowed,proto3" json:"allowed,omitempty"`

@@ -196,9 +196,9 @@ func (TapVerdict) EnumDescriptor() ([]byte, []int) {
 // What to show of the messages that pass the links. What is empty leaves nothing out.
 type TapRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names, perhaps with wildcards, as on the daemon's bus or as at the peer: up to 100.
+	// Names, perhaps with wildcards, as on the daemon's bus or as at the peer: up to 32.
 	Names []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
-	// The names of links, which need not be there: up to 100.
+	// The names of links, which need not be there: up to 32.
 	Links []string `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
 	// The direction.
 	Direction TapDirection `protobuf:"varint,3,opt,name=direction,proto3,enum=kbus.limpet.v1.TapDirection" json:"direction,omitempty"`
