@@ -286,12 +286,14 @@ export class Attached {
     this.#wake.wakeAll();
   }
 
-  /** @param {Closed} why */
+  /**
+   * Has every call fail from now on. What the daemon was given before may still have its result.
+   *
+   * @param {Closed} why
+   */
   #fail(why) {
     if (this.#over) return;
     this.#over = why;
-    for (const { turn } of this.#answers.values()) turn.reject(this.closed());
-    this.#answers.clear();
     for (const { turn } of this.#line) turn.reject(this.closed());
     this.#line.clear();
     this.#receiver.over();
@@ -327,6 +329,8 @@ export class Attached {
     } catch (e) {
       this.#fail(lost(e));
     }
+    for (const { turn } of this.#answers.values()) turn.reject(this.closed()); // nothing more comes
+    this.#answers.clear();
   }
 
   /**
@@ -413,7 +417,8 @@ export class Attached {
     }
     this.#answers.delete(tag);
     waits.onResult?.(result);
-    waits.turn.resolve(result);
+    if (this.#closing && result.errno === "EIO") waits.turn.reject(this.closed()); // it has waited for room
+    else waits.turn.resolve(result);
   }
 
   /**
