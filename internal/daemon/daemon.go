@@ -180,6 +180,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		Events: d.events, Programs: d.programs.Programs, Verdicts: d.rules.verdicts,
 		Configuration: func() string { return *d.shown.Load() },
 		PolicyOf:      func(ctx context.Context) *rules.Policy { return d.rules.program(cfg.IdentityOf(ctx)) },
+		IdentityOf:    cfg.IdentityOf,
 		Count:         d.guards.programs.Count,
 	}
 	who := identity.Server(d.tls, cfg.Log, refusedBy(d.guards.programs))

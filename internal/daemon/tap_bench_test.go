@@ -15,7 +15,7 @@ import (
 )
 
 // What a tap costs an announcement of 64 bytes from one attached program to another, over a
-// link between two daemons at full load, on the daemon that it leaves. It carries 200 000 at
+// link between two daemons at full load, on the daemon that it leaves. It carries 100 000 at
 // a time, by turns with and without a tap, and reports the medians of all turns, and how much
 // dearer the median pair is, in the time of processors (programs, daemons, and who looks are
 // in this process) and by the clock.
@@ -40,7 +40,7 @@ func BenchmarkTap(b *testing.B) {
 			if err := to.bus.WaitLinked(b.Context(), 1); err != nil {
 				b.Fatal(err)
 			}
-			const turn = 200_000
+			const turn = 100_000
 			carries := carrier(b, from.bus, to.bus)
 			carries(turn)
 			var turns [2][]cost

@@ -207,7 +207,7 @@ func (d *Door) readOne(w *answer, r *http.Request, m *method) (proto.Message, er
 func (d *Door) readAll(body io.Reader, m *method, stream grpc.ClientStream) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxRequest)
-	for lines.Scan() {
+	for open := true; open && lines.Scan(); {
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
@@ -215,9 +215,7 @@ func (d *Door) readAll(body io.Reader, m *method, stream grpc.ClientStream) erro
 		if err != nil {
 			return err
 		}
-		if stream.SendMsg(q) != nil {
-			return nil
-		}
+		open = stream.SendMsg(q) == nil
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
 		return status.Errorf(codes.InvalidArgument, "a line of the request has more than %d bytes", maxRequest)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/limpet/rules"
@@ -67,7 +66,20 @@ type Door struct {
 	json    runtime.Marshaler
 	origins *http.CrossOriginProtection
 	page    http.Handler
-	open    sync.WaitGroup // requests
+
+	mu     sync.Mutex
+	closed bool
+	open   sync.WaitGroup // requests, added to while mu is held and it is not closed
+}
+
+// enter reports whether a request may begin; then d.open.Done must be called at its end.
+func (d *Door) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.open.Add(1)
+	}
+	return !d.closed
 }
 
 // New returns a door, whose Roads a server of the services must accept. The error names a
@@ -83,7 +95,7 @@ func New(cfg Config) (*Door, error) {
 	}
 	d := &Door{
 		cfg: cfg, roads: newRoads(), methods: methods,
-		json:    &runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{}, UnmarshalOptions: protojson.UnmarshalOptions{}},
+		json:    new(lines),
 		origins: http.NewCrossOriginProtection(),
 		page:    http.FileServerFS(root),
 	}
@@ -95,6 +107,18 @@ func New(cfg Config) (*Door, error) {
 	)
 	return d, nil
 }
+
+// lines has every answer on a line of its own.
+type lines struct{ runtime.JSONPb }
+
+// Marshal is runtime.Marshaler's.
+func (l *lines) Marshal(v any) ([]byte, error) {
+	text, err := l.JSONPb.Marshal(v)
+	return append(text, '\n'), err
+}
+
+// Delimiter is what stands between the answers of a stream: nothing more.
+func (*lines) Delimiter() []byte { return nil }
 
 // traceHeaders are those of a request that a call has too.
 func traceHeaders(name string) (string, bool) {
@@ -109,7 +133,8 @@ func traceHeaders(name string) (string, bool) {
 func (d *Door) Roads() net.Listener { return d.roads }
 
 // Serve serves connections, which must be of type *identity.Conn, until ctx ends or the
-// listener fails. When it returns, every connection is closed and no request is under way.
+// listener fails. When it returns, every connection is closed and no request is under way. It is
+// called once.
 func (d *Door) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           d,
@@ -124,6 +149,9 @@ func (d *Door) Serve(ctx context.Context, l net.Listener) error {
 	defer stop()
 	err := srv.Serve(visits{l, d.roads})
 	_ = srv.Close()
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
 	d.open.Wait()
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving HTTP at %s: %w", l.Addr(), err)
@@ -133,7 +161,9 @@ func (d *Door) Serve(ctx context.Context, l net.Listener) error {
 
 // ServeHTTP is http.Handler's.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	d.open.Add(1)
+	if !d.enter() {
+		return
+	}
 	defer d.open.Done()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 
 // audit holds a peering's counts against the two laws.
 func (w *World) audit(p *peering) {
+	w.tapped.take()
 	c := p.counts()
 	if c.Requests != c.Replies+c.Synthetic+c.Open {
 		w.wrong("%v: %d requests are not %d replies, %d synthetic and %d open", p, c.Requests, c.Replies, c.Synthetic, c.Open)
@@ -106,6 +107,7 @@ func (w *World) programsOn(n *node) (all []*program) {
 }
 
 func (w *World) judgePeering(p *peering) {
+	w.judgeTap(p)
 	c := p.counts()
 	w.judgeDrops(p, &c)
 	if p.current == nil || p.stream == nil {

@@ -83,6 +83,7 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 		Record:      recording,
 	}, w.now)
 	p.totals.OnDrop = p.dropped
+	w.tapped.point(p)
 	l.Adopt(w.now, p.carried)
 	l.reader = task{w: w, who: &n.machine, run: l.read}
 	l.writer = task{w: w, who: &n.machine, run: l.write}

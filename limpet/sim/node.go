@@ -68,6 +68,7 @@ type peering struct {
 	wire   *wire
 	side   int // 0 dials
 	totals limpet.Totals
+	tapped string          // by which name its messages are shown
 	drops  map[drop]uint64 // that the totals have told
 	greets *link.Greeting  // the peer's last greeting
 	wanted *table.Wanted

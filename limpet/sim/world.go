@@ -61,6 +61,7 @@ type World struct {
 	linkedAt               time.Time // when all daemons were linked for the first time
 	lost                   bool      // something was dropped that may be missed
 
+	tapped tapped
 	programs
 }
 
@@ -75,6 +76,9 @@ func NewRecorded(seed uint64, trace io.Writer, sink func(link string) record.Sin
 	w.now = time.Unix(1e9, 0)
 	w.start = w.now
 	w.configure(seed)
+	if seed%3 == 0 {
+		w.tapped.look()
+	}
 	w.build(func(i int) int {
 		if w.cfg.star {
 			return 0

@@ -70,6 +70,8 @@ type Service struct {
 	// PolicyOf returns what the caller whose context this is may do; nil lets everybody do
 	// everything.
 	PolicyOf func(context.Context) *rules.Policy
+	// IdentityOf returns who the caller is whose context this is; nil knows nothing of anybody.
+	IdentityOf func(context.Context) rules.Identity
 	// Count counts something that was refused; nil counts nothing.
 	Count func(what string)
 	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it

@@ -47,6 +47,8 @@ func (s *Service) Tap(q *pb.TapRequest, stream grpc.ServerStreamingServer[pb.Tap
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	defer t.Close()
+	shown := shownTap{service: s, tap: t, stream: stream, withData: q.GetMaxData() > 0}
+	defer s.sayTap(stream.Context(), q, &shown)()
 	start := &pb.TapStart{
 		Format: TapFormat, Version: s.Version, NetworkId: s.Node.NetworkID(), Bus: s.Node.Bus().String(),
 		MaxRate: cmp.Or(q.GetMaxRate(), tap.DefaultRate), MaxData: q.GetMaxData(), Time: timestamppb.Now(),
@@ -54,7 +56,6 @@ func (s *Service) Tap(q *pb.TapRequest, stream grpc.ServerStreamingServer[pb.Tap
 	if err := stream.Send(&pb.TapResponse{Start: start}); err != nil {
 		return err
 	}
-	shown := shownTap{service: s, tap: t, stream: stream, withData: q.GetMaxData() > 0}
 	for {
 		if err := shown.send(); err != nil {
 			return err
@@ -65,6 +66,20 @@ func (s *Service) Tap(q *pb.TapRequest, stream grpc.ServerStreamingServer[pb.Tap
 		if err := await(stream.Context(), s, time.After(tapPause)); err != nil {
 			return err
 		}
+	}
+}
+
+// sayTap logs who looks, and, when what it returns is called, how much was shown.
+func (s *Service) sayTap(ctx context.Context, q *pb.TapRequest, shown *shownTap) func() {
+	var who rules.Identity
+	if s.IdentityOf != nil {
+		who = s.IdentityOf(ctx)
+	}
+	log := s.Node.Log()
+	log.Info("tap opened", "identity", who.String(), "names", len(q.GetNames()), "links", len(q.GetLinks()), "max_data", q.GetMaxData())
+	return func() {
+		lost := shown.tap.Lost()
+		log.Info("tap closed", "identity", who.String(), "shown", shown.count, "over_rate", lost.OverRate, "no_room", lost.NoRoom)
 	}
 }
 
@@ -104,6 +119,7 @@ type shownTap struct {
 	stream   grpc.ServerStreamingServer[pb.TapResponse]
 	withData bool
 	told     tap.Lost
+	count    uint64 // of what was shown
 	made     madeRecords
 }
 
@@ -137,6 +153,7 @@ func (s *shownTap) send() error {
 		if err := s.stream.Send(r); err != nil {
 			return err
 		}
+		s.count += uint64(len(r.GetRecords()))
 	}
 	return nil
 }
