@@ -19,7 +19,7 @@ type bindRate struct {
 
 // take counts one at now, and returns when the next one may be taken.
 func (r *bindRate) take(now time.Time, names int) (next time.Time) {
-	r.used = max(0, r.used-now.Sub(r.at).Seconds()*bindsPerSecond)
+	r.used = max(0, r.used-float64(now.Sub(r.at).Seconds()*bindsPerSecond)) // rounded, so that all processors come to the same
 	r.at = now
 	r.used++
 	if over := r.used - float64(bindsForAName*names); over > 0 {

@@ -24,7 +24,7 @@ type controls struct {
 
 // take counts a frame of this cost. The error is for the peer.
 func (c *controls) take(now time.Time, cost int) error {
-	c.used = max(0, c.used-now.Sub(c.at).Seconds()*controlPerSecond)
+	c.used = max(0, c.used-float64(now.Sub(c.at).Seconds()*controlPerSecond)) // rounded, so that all processors come to the same
 	c.at = now
 	if c.used += float64(cost); c.used > controlAtOnce {
 		return link.Errorf(link.Protocol, "the peer sends too many frames that are no messages: more than %d a second", controlPerSecond)
@@ -53,6 +53,9 @@ func (e *Epoch) control(now time.Time, f link.Frame) error {
 // Control counts a frame of the peer's that TakeFrame does not take. The error, an
 // *link.Error, ends the epoch.
 func (e *Epoch) Control(now time.Time, f link.Frame) error {
+	if r := e.rec; r != nil {
+		return r.control(e, now, f)
+	}
 	if e.why != nil {
 		return nil //nolint:nilerr // only the end of the stream is of interest now
 	}

@@ -33,6 +33,8 @@ type Epoch struct {
 	now     time.Time // of the event that is being processed
 	inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
 	tracer  *trace.Tracer // nil traces nothing
+	rec     *recorder     // nil if nothing is recorded, and while an event is
+	note    *recorder     // likewise the other way round
 
 	overflow   []link.Outgoing // read from the bus, no room in the window
 	overflowed int             // the bytes of that
@@ -107,6 +109,9 @@ type EpochConfig struct {
 	// Tracing is how requests are traced; without To they are not. NewEpoch sets what is
 	// known here already.
 	Tracing trace.Config
+	// Record, unless nil, is where what the epoch is told and decides is recorded, from its
+	// first event on.
+	Record *Recording
 	// Inspect, unless nil, is shown each message as it is processed and what becomes of
 	// it. It must not keep or change either.
 	Inspect func(where string, m *kbusdev.Message, fx *translate.Effect)
@@ -125,8 +130,11 @@ type IDs interface {
 func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 	setDefault(&cfg.MaxNames, defaultMaxNames)
 	setDefault(&cfg.DigestEvery, digestEvery)
+	rec := newRecorder(cfg.Record)
+	cfg = rec.noted(cfg)
 	e := &Epoch{
 		cfg: cfg,
+		rec: rec,
 		rules: translate.New(translate.Config{
 			NetworkID:     cfg.NetworkID,
 			PeerNetworkID: cfg.PeerNetworkID,
@@ -170,6 +178,9 @@ func (e *Epoch) Why() error { return e.why }
 // Attach starts a stream on which the peer expects the number peerExpected next. The
 // error is an *link.Error; the epoch has not changed then.
 func (e *Epoch) Attach(now time.Time, peerExpected uint64) error {
+	if r := e.rec; r != nil {
+		return r.attach(e, now, peerExpected)
+	}
 	if err := e.session.Attach(now, peerExpected); err != nil {
 		return err
 	}
@@ -184,6 +195,10 @@ func (e *Epoch) Attach(now time.Time, peerExpected uint64) error {
 // Detach notes that the stream has ended, for whatever reason. An epoch that cannot
 // be resumed ends.
 func (e *Epoch) Detach(now time.Time, why error) {
+	if r := e.rec; r != nil {
+		r.detach(e, now, why)
+		return
+	}
 	if !e.session.Attached() {
 		return
 	}
@@ -202,6 +217,10 @@ func (e *Epoch) Detach(now time.Time, why error) {
 // stream. carry: the peer's next instance is to get the announcements that this one
 // has not acknowledged; see Carried. Dos then has what is left to do on the bus.
 func (e *Epoch) End(now time.Time, why error, carry bool) {
+	if r := e.rec; r != nil {
+		r.end(e, now, why, carry)
+		return
+	}
 	if e.why != nil {
 		return
 	}
@@ -220,6 +239,10 @@ func (e *Epoch) Carried() []link.Outgoing { return e.carried }
 
 // Adopt queues what the peering's last epoch could not deliver.
 func (e *Epoch) Adopt(now time.Time, carried []link.Outgoing) {
+	if r := e.rec; r != nil {
+		r.adopt(e, now, carried)
+		return
+	}
 	for i := range carried {
 		e.session.Put(now, link.Normal, &carried[i])
 	}
@@ -228,6 +251,10 @@ func (e *Epoch) Adopt(now time.Time, carried []link.Outgoing) {
 // Drain tells the peer why we are about to end the epoch, and unbinds what is bound
 // for it, so that nobody asks it any more.
 func (e *Epoch) Drain(reason string) {
+	if r := e.rec; r != nil {
+		r.drain(e, reason)
+		return
+	}
 	if e.draining || e.why != nil {
 		return
 	}
@@ -261,6 +288,9 @@ const lastFrameWithin = time.Second
 
 // Stuck reports whether the peer lives but takes nothing: its stream is to be ended.
 func (e *Epoch) Stuck(now time.Time) bool {
+	if r := e.rec; r != nil {
+		return r.stuck(e, now)
+	}
 	if e.why != nil { // it may be a stream's flow control that keeps the last frame
 		return now.Sub(e.endedAt) >= lastFrameWithin
 	}
@@ -277,6 +307,10 @@ func (e *Epoch) Stuck(now time.Time) bool {
 
 // Tick makes what has become due happen.
 func (e *Epoch) Tick(now time.Time) {
+	if r := e.rec; r != nil {
+		r.tick(e, now)
+		return
+	}
 	e.now = now
 	e.apply(e.rules.Tick(e.fx[:0], now))
 	if e.why != nil {

@@ -33,6 +33,9 @@ func (e *Epoch) Appetite() int {
 // every replier, and to tell SnapshotAsked.
 func (e *Epoch) WantsSnapshot() bool {
 	wants := e.snapshot
+	if r := e.rec; r != nil && wants {
+		r.snapshotTaken(e)
+	}
 	e.snapshot = false
 	return wants
 }
@@ -40,18 +43,29 @@ func (e *Epoch) WantsSnapshot() bool {
 // SnapshotAsked tells that the bus has queued the snapshot, and that queued messages
 // wait in our Ksock since.
 func (e *Epoch) SnapshotAsked(queued int) {
+	if r := e.rec; r != nil {
+		r.snapshotAsked(e, queued, false)
+		return
+	}
 	e.apply(e.rules.SnapshotAsked(e.fx[:0], queued))
 }
 
 // SnapshotCut tells that the bus could queue no more than the first part of a snapshot.
 // When that has been read, WantsSnapshot reports true again.
 func (e *Epoch) SnapshotCut(queued int) {
+	if r := e.rec; r != nil {
+		r.snapshotAsked(e, queued, true)
+		return
+	}
 	e.apply(e.rules.SnapshotCut(e.fx[:0], queued))
 }
 
 // QueueFull tells whether our queue on the bus was seen at its bound, when the bus may
 // have dropped what nobody can count. It reports whether that is news.
 func (e *Epoch) QueueFull(full bool) (news bool) {
+	if r := e.rec; r != nil && full != e.full {
+		return r.queueFull(e, full)
+	}
 	news = full && !e.full
 	e.full = full
 	if news {
@@ -64,6 +78,9 @@ func (e *Epoch) QueueFull(full bool) (news bool) {
 // them. It reports whether one was the termination message: those after it are not
 // looked at.
 func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool) {
+	if r := e.rec; r != nil {
+		return r.fromBus(e, now, msgs)
+	}
 	e.Tick(now)
 	for _, m := range msgs {
 		e.counts.FromBus++
@@ -103,6 +120,9 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 // forward queues a message of our bus for the peer.
 func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effect) {
 	m := &fx.Msg
+	if e.note != nil {
+		e.note.effect(fx)
+	}
 	e.noteDeadline(m)
 	switch {
 	case m.Event != nil:

@@ -31,6 +31,9 @@ type Do struct {
 // readBatch of them. They must all be done, and given to Outcomes, before Dos is
 // called again.
 func (e *Epoch) Dos(now time.Time, dst []Do) []Do {
+	if r := e.rec; r != nil {
+		return r.dos(e, now, dst)
+	}
 	e.Tick(now)
 	dst = append(dst, e.todo...)
 	clear(e.todo)
@@ -153,6 +156,10 @@ func (e *Epoch) fate(now time.Time, seq uint64, size int, m *kbusdev.Message, wh
 
 // Outcomes takes back what Dos gave, in its order, with Errno set.
 func (e *Epoch) Outcomes(now time.Time, dos []Do) {
+	if r := e.rec; r != nil {
+		r.outcomes(e, now, dos)
+		return
+	}
 	e.now = now
 	for i := range dos {
 		e.outcome(now, &dos[i])
@@ -220,6 +227,9 @@ func (e *Epoch) decided(now time.Time, d *Do, why translate.Reason) {
 // apply carries out effects here, or leaves them for Dos.
 func (e *Epoch) apply(fx []translate.Effect) {
 	for i := range fx {
+		if e.note != nil {
+			e.note.effect(&fx[i])
+		}
 		switch f := &fx[i]; f.Kind {
 		case translate.Bounce:
 			e.answer(f)

@@ -63,8 +63,9 @@ func (e *Epoch) ForetellFromBus(m *kbusdev.Message) Foretold {
 // ForetellFromPeer returns what would become of an announcement, or a request, that the peer
 // brought, on the way to our bus. It has a name of our bus then, if there is one.
 func (e *Epoch) ForetellFromPeer(m *kbusdev.Message) Foretold {
-	named := *m
+	named, origin := *m, e.origin
 	facts := e.facts(&named)
+	e.origin = origin // which remembers real messages
 	fx := e.rules.ForetellFromPeer(&named, facts)
 	f := Foretold{Message: fx.Msg, Stop: stopOf(&fx), effect: fx}
 	if f.Stop != nil {

@@ -11,6 +11,9 @@ import (
 
 // NextFrame is link.Driver's.
 func (e *Epoch) NextFrame(now time.Time) (f link.Frame, again time.Time, over bool) {
+	if r := e.rec; r != nil {
+		return r.nextFrame(e, now)
+	}
 	if e.why == nil {
 		if f := e.tables(now); f != nil {
 			return f, time.Time{}, false
@@ -54,6 +57,10 @@ func (e *Epoch) Light() bool {
 
 // Flushed is link.Driver's.
 func (e *Epoch) Flushed(now time.Time) {
+	if r := e.rec; r != nil {
+		r.flushed(e, now)
+		return
+	}
 	e.session.Flushed()
 	if len(e.overflow) > 0 {
 		e.flow(now)
@@ -68,6 +75,9 @@ func (e *Epoch) MayReceive() bool { return e.why != nil || e.session.MayReceive(
 // An error ends the stream; unless it is that of a stream that was replaced, the epoch
 // has ended too.
 func (e *Epoch) TakeFrame(now time.Time, f link.Frame) error {
+	if r := e.rec; r != nil {
+		return r.takeFrame(e, now, f)
+	}
 	e.now = now
 	if e.why != nil {
 		return nil //nolint:nilerr // only the end of the stream is of interest now
@@ -133,6 +143,10 @@ const maxSaid = 2 * explain.MaxOpen
 // Say sends a question or an answer to the peer, if there is a stream, and room. Whoever waits
 // for it does not wait for ever.
 func (e *Epoch) Say(f link.Frame) {
+	if r := e.rec; r != nil {
+		r.say(e, f)
+		return
+	}
 	if e.why == nil && e.session.Attached() && len(e.said) < maxSaid {
 		e.said = append(e.said, f)
 	}

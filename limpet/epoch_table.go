@@ -232,11 +232,20 @@ func (e *Epoch) WantsAll() bool { return e.wants.crowded }
 // called after each Interest that TakeFrame has taken, until it returns nothing: then
 // what it returned before counts as done. Nobody else may be told before what the peer
 // wants, for what is sent for its sake might come before the Ksock listens to it.
-func (e *Epoch) Listening() []Listen { return e.wants.hearing.take() }
+func (e *Epoch) Listening() []Listen {
+	if r := e.rec; r != nil {
+		return r.listening(e)
+	}
+	return e.wants.hearing.take()
+}
 
 // Interest starts to tell the peer which names are wanted here: all of them. It is
 // called when a stream is attached, and WantChanged after it.
 func (e *Epoch) Interest(names []string) {
+	if r := e.rec; r != nil {
+		r.interest(e, names)
+		return
+	}
 	w := &e.wants
 	w.toTell, w.telling, w.begun, w.toldAll = newWish(e.cfg.Renames), true, false, false
 	for _, name := range names {
@@ -246,6 +255,10 @@ func (e *Epoch) Interest(names []string) {
 
 // WantChanged tells the peer that a name is wanted here now, or no longer.
 func (e *Epoch) WantChanged(name string, wanted bool) {
+	if r := e.rec; r != nil {
+		r.wantChanged(e, name, wanted)
+		return
+	}
 	if e.wants.telling {
 		e.wants.toTell.want(name, wanted)
 	}

@@ -9,6 +9,9 @@ const topologyEvery = 250 * time.Millisecond
 // OweTopology notes that the peer may have to be told what lies behind us. It reports
 // whether that is news, so that the sender must be woken.
 func (e *Epoch) OweTopology() (news bool) {
+	if r := e.rec; r != nil {
+		return r.oweTopology(e)
+	}
 	news = !e.topologyOwed
 	e.topologyOwed = true
 	return news
@@ -20,12 +23,21 @@ func (e *Epoch) TopologyDue(now time.Time) bool {
 	if e.why != nil || !e.topologyOwed || now.Before(e.topologyAt) {
 		return false
 	}
+	if r := e.rec; r != nil {
+		r.topologyTaken(e, now)
+	}
 	e.topologyOwed = false
 	return true
 }
 
 // TopologyTold notes that there was something to tell.
-func (e *Epoch) TopologyTold(now time.Time) { e.topologyAt = now.Add(topologyEvery) }
+func (e *Epoch) TopologyTold(now time.Time) {
+	if r := e.rec; r != nil {
+		r.topologyTold(e, now)
+		return
+	}
+	e.topologyAt = now.Add(topologyEvery)
+}
 
 // orTopology returns the earlier one of a time and of when TopologyDue reports true.
 func (e *Epoch) orTopology(at time.Time) time.Time {

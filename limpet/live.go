@@ -101,6 +101,9 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 	if cfg.Trace {
 		ec.Inspect = l.trace
 	}
+	if n.record != nil {
+		ec.Record = n.record(p.name)
+	}
 	l.epoch = NewEpoch(ec, now)
 	n.mu.Lock()
 	if n.closed { // meanwhile, so nobody would end the epoch

@@ -31,6 +31,7 @@ type Node struct {
 	software  string // told to peers
 	log       *slog.Logger
 	tracing   trace.Config
+	record    func(link string) *Recording // nil records nothing
 	drops     *drops.Log
 	slow      slow
 
@@ -120,6 +121,10 @@ func (n *Node) Close(ctx context.Context, reason string) {
 func (n *Node) Trace(share float64, to func(*trace.Span)) {
 	n.tracing = trace.Config{Share: share, To: to}
 }
+
+// Record has what is decided on each link recorded: f is called for each epoch, with the name
+// of its link. Record is called before the first link, if at all.
+func (n *Node) Record(f func(link string) *Recording) { n.record = f }
 
 // OnTerminated has f called once, when a limpet has read its termination message.
 func (n *Node) OnTerminated(f func()) {

@@ -17,6 +17,10 @@ import (
 // moment before the peer is told so. It looks once at what the peer has not acknowledged,
 // however many networks there are, and remembers no more of them than that has.
 func (e *Epoch) Restarted(now time.Time, networks []uint32) {
+	if r := e.rec; r != nil {
+		r.restarted(e, now, networks)
+		return
+	}
 	if e.carried = LoseRestarted(e.carried, networks, e.counts); e.answered {
 		return // what was not acknowledged is in carried
 	}

@@ -77,6 +77,9 @@ func (e *Epoch) speaksFor(network uint32) bool {
 // what changes of what the peer wants to hear, for the other links; nil if nothing does.
 // Whether the peer may be linked at all is not judged.
 func (e *Epoch) SetRules(p *rules.Policy) *link.Interest {
+	if r := e.rec; r != nil {
+		return r.setRules(e, p)
+	}
 	if e.why != nil {
 		return nil
 	}

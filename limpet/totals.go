@@ -163,6 +163,10 @@ func (t *Totals) Counts() Counts { return t.counts(link.Stats{}, translate.Stats
 // requests that were still open. Its ledger is added to the totals; it must not be used
 // any more, but for Why and Carried.
 func (e *Epoch) Closed() {
+	if r := e.rec; r != nil {
+		r.closed(e)
+		return
+	}
 	e.rules.GiveNames()
 	e.wants.forget()
 	e.tracer.Cut(e.now, trace.Client) // those are left to the bus, or it has failed

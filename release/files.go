@@ -39,7 +39,7 @@ func (s *source) files(bin string) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range append(texts, at("README.md"), at("CHANGELOG.md")) {
+	for _, text := range append(texts, at("docs", "page.png"), at("README.md"), at("CHANGELOG.md")) {
 		name, err := filepath.Rel(s.root, text) // the links between them stay right
 		if err != nil {
 			return nil, err

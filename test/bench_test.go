@@ -198,8 +198,13 @@ func classicOneWay(b *testing.B, network string, size int) { oneWay(b, overClass
 // oneWay keeps the sender at most some thousands of messages and 32 MiB ahead, so that
 // no queue on the way is ever full and nothing is dropped.
 func oneWay(b *testing.B, protocol, network string, size int) {
-	ahead := min(16384, 32<<20/size)
 	x, y := pairOf(b, protocol, network)
+	oneWayBetween(b, x, y, size)
+}
+
+func oneWayBetween(b *testing.B, x, y *node, size int) {
+	b.Helper()
+	ahead := min(16384, 32<<20/size)
 	sender := open(b, x.bus, nil, kbusdev.Listener)
 	listener := open(b, y.bus, []string{"$.Sensors.*"}, kbusdev.Listener)
 	for !x.node.Peerings()[0].Wants("$.Sensors.Kitchen") {

@@ -135,6 +135,7 @@ func TestShapes(t *testing.T) {
 		"latency $.Ask --count 1": "asked answered min_seconds p50_seconds p99_seconds max_seconds",
 		"doctor --between 1ms":    "code severity about finding cure",
 		"send $.A":                "id",
+		"top --every 100ms":       "time apart_seconds version bus network_id links_up open_requests dropped links oldest_requests slow_since slow_repliers drops",
 		"bugreport --between 1ms " + filepath.Join(t.TempDir(), "r.tgz"): "file what size missing",
 	} {
 		var out, errOut bytes.Buffer

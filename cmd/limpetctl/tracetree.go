@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,17 +121,9 @@ func stopped(s *pb.ExplainStop) string {
 func header(m *pb.Message) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", messageKind(m), m.GetName())
-	id := fmt.Sprintf("%d", m.GetIdSerial())
-	if m.GetIdSerial() == 0 {
-		id = "?" // it gets one when it is sent
-	}
-	fmt.Fprintf(&b, " id [%d:%s]", m.GetIdNetwork(), id)
+	fmt.Fprintf(&b, " id [%d:%s]", m.GetIdNetwork(), numberOr(m.GetIdSerial()))
 	if m.GetOrigFromNetwork() != 0 {
-		local := fmt.Sprintf("%d", m.GetOrigFromLocal())
-		if m.GetOrigFromLocal() == 0 {
-			local = "?"
-		}
-		fmt.Fprintf(&b, " orig_from {%d:%s}", m.GetOrigFromNetwork(), local)
+		fmt.Fprintf(&b, " orig_from {%d:%s}", m.GetOrigFromNetwork(), numberOr(m.GetOrigFromLocal()))
 	}
 	if m.GetFrom() != 0 {
 		fmt.Fprintf(&b, " from %d", m.GetFrom())
@@ -142,6 +135,14 @@ func header(m *pb.Message) string {
 		fmt.Fprintf(&b, " final_to {%d:%d}", m.GetFinalToNetwork(), m.GetFinalToLocal())
 	}
 	return b.String()
+}
+
+// numberOr returns a number that a message gets when it is sent, "?" if that is not known yet.
+func numberOr(n uint32) string {
+	if n == 0 {
+		return "?"
+	}
+	return strconv.FormatUint(uint64(n), 10)
 }
 
 func messageKind(m *pb.Message) string {

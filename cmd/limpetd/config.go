@@ -34,7 +34,7 @@ type config struct {
 	AnnounceLinks      bool
 	AnnounceDrops      bool
 	Verbosity          int
-	API, Metrics       string
+	API, Web, Metrics  string
 	Reflection         string
 	PeerNames          int
 	TLSCert, TLSKey    string
@@ -47,6 +47,10 @@ type config struct {
 	TraceSample        float64
 	FlightDir          string
 	StuckAfter         time.Duration
+	RecordDecisions    string
+	RecordSize         int
+	RecordFileSize     int
+	RecordData         bool
 
 	set    *settings
 	links  []*linkSettings // of the file
@@ -77,18 +81,20 @@ func (c *config) settings() *pflag.FlagSet {
 	f.BoolVar(&c.AnnounceDrops, "announce-drops", false, "announce on the bus each message that is dropped, without its data, as $.Limpet.Dropped: 10 a second at most, and how many there were besides")
 	f.IntVarP(&c.Verbosity, "verbosity", "v", 1, "`LEVEL` 0: warnings; 1: changes of state; 2: every message as it is processed, without its data")
 	f.StringVar(&c.API, "api", client.DefaultAPIAddress(), "offer the local API at `ADDRESS`; \"none\" offers none")
+	f.StringVar(&c.Web, "web", "", "offer the API as HTTP with JSON, and a page that shows the daemon, at `ADDRESS`: host:port, or a Unix socket")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "encrypt connections over TCP, both ways authenticated, with the certificate in this PEM `FILE`; read again when it changes")
 	f.StringVar(&c.TLSKey, "tls-key", "", "the private key of --tls-cert, a PEM `FILE`")
 	f.StringVar(&c.TLSCA, "tls-ca", "", "believe peers and programs whose certificates a CA in this PEM `FILE` has signed")
 	f.StringVar(&c.TLSName, "tls-name", "", "the `NAME` that the certificates of dialled peers must have, a DNS name or a URI such as spiffe://example.org/limpetd, in place of their address's host")
 	f.BoolVar(&c.Insecure, "insecure", false, "allow addresses of other machines without TLS: anybody can join then, or read and change what is sent")
 	f.StringVar(&c.PeerGroup, "peer-group", "", "open the Unix sockets for peers to the `GROUP`, a name or an id")
-	f.StringVar(&c.APIGroup, "api-group", "", "open the local API's Unix socket to the `GROUP`, a name or an id")
+	f.StringVar(&c.APIGroup, "api-group", "", "open the Unix sockets of the local API, and of --web, to the `GROUP`, a name or an id")
 	f.StringVar(&c.Metrics, "metrics", "", "serve Prometheus metrics over HTTP at `HOST:PORT`/metrics")
 	f.StringVar(&c.TraceEndpoint, "trace-endpoint", "", "trace requests, and send the spans to the OpenTelemetry collector at `URL`, over gRPC: http://HOST:PORT, or https://HOST:PORT with TLS")
 	f.Float64Var(&c.TraceSample, "trace-sample", 1, "trace this `SHARE` of the requests that come without a trace context, 0 to 1; the same on all daemons")
 	f.StringVar(&c.FlightDir, "flight-dir", "", "record what limpetd does, and write the latest of it to a file in `FOLDER` when a request is stuck, for go tool trace")
 	f.DurationVar(&c.StuckAfter, "stuck-after", 30*time.Second, "with --flight-dir, a request that is open for this `DURATION` is stuck")
+	c.recordSettings(f)
 	f.StringVar(&c.Reflection, "reflection", "api", "gRPC reflection, which tells what services there are: `api` for programs; peers for peers too; none")
 	f.IntVar(&c.PeerNames, "peer-names", 1<<16, "let one peer bind, or want to hear, `N` names here, and all of them together twice as many")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
@@ -107,6 +113,9 @@ func (c *config) validate() error {
 	if c.StuckAfter == 0 { // likewise
 		return &daemon.ConfigError{Setting: "stuck-after", Err: errors.New("every request is open for a moment; choose more than 0")}
 	}
+	if err := c.checkRecords(); err != nil {
+		return err
+	}
 	if c.ProgramGrace < 0 {
 		return &daemon.ConfigError{Setting: "program-grace", Err: fmt.Errorf("%v is less than 0; 0 is no grace", c.ProgramGrace)}
 	}
@@ -121,7 +130,7 @@ func (c *config) validate() error {
 		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
 		Reflection: c.Reflection, PeerNames: c.PeerNames,
-		FlightDir: c.FlightDir, StuckAfter: c.StuckAfter,
+		FlightDir: c.FlightDir, StuckAfter: c.StuckAfter, Records: c.records(),
 		Traces: daemon.Traces{Endpoint: c.TraceEndpoint, Sample: c.TraceSample},
 	}
 	if c.Interest == "poll" {
@@ -136,6 +145,13 @@ func (c *config) validate() error {
 			return &daemon.ConfigError{Setting: "api", Err: err}
 		}
 		d.API = &addr
+	}
+	if c.Web != "" {
+		addr, err := sockaddr.ParseAddress(c.Web)
+		if err != nil {
+			return &daemon.ConfigError{Setting: "web", Err: err}
+		}
+		d.Web = &addr
 	}
 	c.daemon = d
 	return d.Validate()
@@ -201,6 +217,9 @@ func (c *config) sayCheck(out io.Writer) error {
 		api = d.API.String()
 	}
 	say("api", api)
+	if d.Web != nil {
+		say("web", d.Web)
+	}
 	secrecy := "none, and only addresses of this machine"
 	switch {
 	case d.TLS != nil:
@@ -223,6 +242,9 @@ func (c *config) sayCheck(out io.Writer) error {
 	}
 	if d.FlightDir != "" {
 		say("flight recorder", fmt.Sprintf("to %s, when a request is open for %v", d.FlightDir, d.StuckAfter))
+	}
+	if d.Records.Dir != "" {
+		say("record", fmt.Sprintf("of decisions in %s, %d MiB at most", d.Records.Dir, c.RecordSize))
 	}
 	if d.Traces.Endpoint != "" {
 		say("traces", fmt.Sprintf("%v of all requests, to %s", d.Traces.Sample, d.Traces.Endpoint))

@@ -47,6 +47,12 @@ var fixed = []struct {
 		}
 		return *c.API
 	}},
+	{"web", func(c *Config) any {
+		if c.Web == nil {
+			return "none"
+		}
+		return *c.Web
+	}},
 	{"tls-cert", func(c *Config) any { return c.TLS.files().Cert }},
 	{"tls-key", func(c *Config) any { return c.TLS.files().Key }},
 	{"tls-ca", func(c *Config) any { return c.TLS.files().CA }},
@@ -62,6 +68,10 @@ var fixed = []struct {
 	{"trace-sample", func(c *Config) any { return c.Traces.Sample }},
 	{"flight-dir", func(c *Config) any { return c.FlightDir }},
 	{"stuck-after", func(c *Config) any { return c.StuckAfter }},
+	{"record-decisions", func(c *Config) any { return c.Records.Dir }},
+	{"record-size", func(c *Config) any { return c.Records.Bytes }},
+	{"record-file-size", func(c *Config) any { return c.Records.FileBytes }},
+	{"record-data", func(c *Config) any { return c.Records.Data }},
 	{"announce-links", func(c *Config) any { return c.AnnounceLinks }},
 	{"announce-drops", func(c *Config) any { return c.AnnounceDrops }},
 	{"termination-message", func(c *Config) any { return c.Limpet.Termination }},

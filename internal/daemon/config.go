@@ -41,8 +41,10 @@ type Config struct {
 	Links []LinkConfig
 	// API is where local programs and operators are served; nil is nowhere.
 	API *sockaddr.Address
+	// Web is where the API and a page are served over HTTP; nil is nowhere.
+	Web *sockaddr.Address
 	// PeerGroup and APIGroup are the groups, by name or id, that may use the Unix sockets at
-	// which links are accepted, and that of API; "" is nobody but the daemon's user.
+	// which links are accepted, and those of API and Web; "" is nobody but the daemon's user.
 	PeerGroup, APIGroup string
 	// TLS is what connections over TCP are made with, but those of the classic protocol; nil
 	// is without TLS, which then only this machine's loopback addresses are good for.
@@ -85,6 +87,8 @@ type Config struct {
 	// has been open for StuckAfter; 0 is 30 s.
 	FlightDir  string
 	StuckAfter time.Duration
+	// Records say where the decisions of the links are recorded.
+	Records Records
 	// Version is told by GetStatus.
 	Version string
 	// Shown is every setting as YAML, with where it comes from, for GetStatus.
@@ -152,7 +156,7 @@ const (
 // by itself, and what to do.
 func (c *Config) Validate() error {
 	for _, check := range []func() error{
-		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations, c.checkBounds, c.checkTraces, c.checkFlight,
+		c.checkPurpose, c.checkExpose, c.checkLinks, c.checkSecrecy, c.checkGroups, c.checkMetrics, c.checkDurations, c.checkBounds, c.checkTraces, c.checkFlight, c.checkRecords,
 		func() error { return checkLimpet(&c.Limpet) }, c.checkRules,
 	} {
 		if err := check(); err != nil {
@@ -166,8 +170,8 @@ func (c *Config) checkPurpose() error {
 	switch {
 	case len(c.Links) > 0 && c.NetworkID == 0:
 		return &ConfigError{"network-id", errors.New("a bus that is linked needs a network id above 0, different on every bus")}
-	case len(c.Links) == 0 && c.API == nil && c.Expose == "":
-		return &ConfigError{"", errors.New("nothing to do: set --listen, --connect, --listen-classic, --connect-classic, --api or --expose")}
+	case len(c.Links) == 0 && c.API == nil && c.Expose == "" && c.Web == nil:
+		return &ConfigError{"", errors.New("nothing to do: set --listen, --connect, --listen-classic, --connect-classic, --api, --web or --expose")}
 	}
 	return nil
 }

@@ -20,7 +20,9 @@ import (
 	"github.com/kbus-limpet/limpet/internal/events"
 	"github.com/kbus-limpet/limpet/internal/flight"
 	"github.com/kbus-limpet/limpet/internal/identity"
+	"github.com/kbus-limpet/limpet/internal/records"
 	"github.com/kbus-limpet/limpet/internal/tracing"
+	"github.com/kbus-limpet/limpet/internal/web"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -54,6 +56,7 @@ type Daemon struct {
 	admin    *admin.Service
 	peers    *grpcServer
 	api      *grpcServer
+	door     *web.Door // nil if nothing is served over HTTP
 	alive    prober
 	draining chan struct{}  // closed when the stop begins
 	tls      *identity.TLS  // nil without TLS
@@ -67,6 +70,7 @@ type Daemon struct {
 	events   *events.Ring
 
 	flight       *flight.Recorder    // nil if it is off
+	records      *records.Folder     // nil if nothing is recorded
 	traces       *tracing.Exporter   // nil if nothing is traced
 	tracesOption []grpc.ServerOption // of the API, for that
 
@@ -140,6 +144,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openTraces(ctx); err != nil {
 		return err
 	}
+	if err := d.openRecords(); err != nil {
+		return err
+	}
 	if err := d.SetRules(cfg.Rules, cfg.Tests); err != nil {
 		return &ConfigError{"rules", err}
 	}
@@ -186,6 +193,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf, d.guards.programs.Count}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, append(d.guards.programs.ServerOptions(wire.Codec), d.tracesOption...)...)
 	d.api.health.Alive = d.Alive
+	if err := d.openDoor(); err != nil {
+		return err
+	}
 	if err := d.openLinks(ctx); err != nil {
 		return err
 	}
@@ -199,7 +209,7 @@ func (d *Daemon) reached() map[string]map[string]uint64 {
 	maps.Copy(peers, d.host.Reached())
 	programs := d.guards.programs.Reached()
 	maps.Copy(programs, d.programs.Reached())
-	return map[string]map[string]uint64{"peers": peers, "programs": programs, "classic peers": d.guards.classic.Reached()}
+	return map[string]map[string]uint64{"peers": peers, "programs": programs, "classic peers": d.guards.classic.Reached(), "web": d.guards.web.Reached()}
 }
 
 // linkOf tells the service of programs which Ksocks are those of limpets.
@@ -222,6 +232,7 @@ func (d *Daemon) closeEarly() {
 	d.programs.Close()
 	d.runTraces()()
 	d.runFlight()()
+	d.closeRecords()
 }
 
 func (d *Daemon) closeKsocks() {
@@ -279,6 +290,7 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	d.node.OnTerminated(func() { cancel(limpet.ErrTerminated) })
 	defer d.runTraces()()
 	defer d.runFlight()()
+	defer d.closeRecords()
 
 	// What serves goes on during the drain.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -341,6 +353,10 @@ func (d *Daemon) serve(ctx context.Context, keep func(func() error), ready func(
 	if d.at.metrics != nil {
 		keep(func() error { return serveMetrics(ctx, d.at.metrics, d.registry) })
 	}
+	if d.door != nil {
+		keep(func() error { return serveGRPC(d.api, d.door.Roads()) })
+		keep(func() error { return d.serveDoor(ctx, d.at.web) })
+	}
 	if d.devices != nil {
 		keep(func() error { return d.devices.Run(ctx, ready) })
 		keep(func() error { return d.devices.ServeControl(ctx, d.at.control) })
@@ -395,6 +411,9 @@ func (d *Daemon) sayStart() {
 	log := d.cfg.Log
 	for _, l := range d.at.api {
 		log.Info("offering the local API", "address", l.Addr().String())
+	}
+	if d.at.web != nil {
+		log.Info("offering the API and a page over HTTP", "address", d.at.web.Addr().String())
 	}
 	if d.tls != nil {
 		log.Info("connections over TCP are encrypted", "certificate_of", d.tls.Identity())

@@ -2,9 +2,9 @@ package daemon_test
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,8 +24,8 @@ import (
 func foretoldNet(t *testing.T) (d [6]*running) {
 	t.Helper()
 	dir := t.TempDir()
-	link := func(n int) (at daemon.LinkConfig) { return daemon.Accept(unix(filepath.Join(dir, fmt.Sprint(n)))) }
-	dial := func(n int) daemon.LinkConfig { return daemon.Dial(unix(filepath.Join(dir, fmt.Sprint(n)))) }
+	link := func(n int) (at daemon.LinkConfig) { return daemon.Accept(unix(filepath.Join(dir, strconv.Itoa(n)))) }
+	dial := func(n int) daemon.LinkConfig { return daemon.Dial(unix(filepath.Join(dir, strconv.Itoa(n)))) }
 	everything := []string{"join", "announce", "listen", "request", "reply"}
 	own := renamed(t, "$.Plant=$.Site7.Plant")
 	toThree, classic := link(3), link(5)

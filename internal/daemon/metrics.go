@@ -22,7 +22,7 @@ import (
 func (d *Daemon) newRegistry(rpcs prometheus.Collector) (*prometheus.Registry, error) {
 	d.reloads.note(nil) // it was read for the start
 	all := []prometheus.Collector{
-		rpcs, buildMetric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), daemonCollector{d},
+		rpcs, buildMetric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), daemonCollector{d}, recordsCollector{d},
 		admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.denied, DeniedMessages: d.deniedMessages, Reached: d.reached, Attached: d.programs.Attached},
 	}
 	if b, embedded := d.node.Bus().(*membus.Bus); embedded {

@@ -14,10 +14,7 @@ func (b *Bus) OpenRequests(f func(kbusdev.OpenRequest) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	some := make([]kbusdev.OpenRequest, 0, 2*blockLen)
-	give := func() bool { // what was found, without the lock
-		if len(some) == 0 {
-			return true
-		}
+	give := func() bool { // what was found, without the lock; others have their turn
 		b.mu.Unlock()
 		defer b.mu.Lock()
 		for _, r := range some {
@@ -56,6 +53,9 @@ func (b *Bus) OpenRequests(f func(kbusdev.OpenRequest) bool) {
 					return
 				}
 			}
+		}
+		if !give() {
+			return
 		}
 	}
 }

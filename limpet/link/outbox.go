@@ -92,14 +92,19 @@ func (o *outbox[T]) add(out *OutgoingOf[T], l Lane, at time.Time) {
 	}
 	it := o.queues[q].grow(&o.spare)
 	it.OutgoingOf, it.lane, it.at = *out, l, at
-	m := o.measure(&it.Msg)
-	it.bytes, it.overhead = uint32(m.Size), m.Overhead
-	o.inLane[l].messages++
-	o.inLane[l].bytes += m.Size
-	if m.Urgent && q == orderedQueue {
+	if urgent := o.count(it); urgent && q == orderedQueue {
 		*o.queues[urgentQueue].grow(&o.spare) = *it
 		o.queues[q].dropLast(&o.spare)
 	}
+}
+
+// count measures an item, and counts it in its lane.
+func (o *outbox[T]) count(it *item[T]) (urgent bool) {
+	m := o.measure(&it.Msg)
+	it.bytes, it.overhead = uint32(m.Size), m.Overhead
+	o.inLane[it.lane].messages++
+	o.inLane[it.lane].bytes += m.Size
+	return m.Urgent
 }
 
 func (o *outbox[T]) queued() (n int) {

@@ -57,6 +57,10 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 	}
 	cfg := w.cfg.limpet
 	cfg.Renames = p.renames
+	var recording *limpet.Recording
+	if w.record != nil {
+		recording = &limpet.Recording{Sink: w.record(p.String()), Link: p.String()}
+	}
 	l.Epoch = limpet.NewEpoch(limpet.EpochConfig{
 		Config:        cfg,
 		NetworkID:     n.network,
@@ -76,6 +80,7 @@ func (p *peering) begin(peer *link.Greeting, session link.SessionID) *epoch {
 		DrainDone:   true,
 		Totals:      &p.totals,
 		Inspect:     inspect,
+		Record:      recording,
 	}, w.now)
 	p.totals.OnDrop = p.dropped
 	w.tapped.point(p)

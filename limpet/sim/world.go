@@ -9,6 +9,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/record"
 	"github.com/kbus-limpet/limpet/limpet/table"
 )
 
@@ -45,7 +46,8 @@ type World struct {
 	nodes  []*node
 	wires  []*wire
 	out    io.Writer
-	faults []string // what is wrong
+	record func(link string) record.Sink // nil records nothing
+	faults []string                      // what is wrong
 	start  time.Time
 
 	reloaded               int
@@ -65,8 +67,12 @@ type World struct {
 
 // New returns the world that a seed makes. Every step is written to trace, unless that
 // is nil.
-func New(seed uint64, trace io.Writer) *World {
-	w := &World{rng: rand.New(rand.NewPCG(seed, 8)), out: trace}
+func New(seed uint64, trace io.Writer) *World { return NewRecorded(seed, trace, nil) }
+
+// NewRecorded is New, with the decisions of each epoch recorded in what sink returns, unless
+// that is nil.
+func NewRecorded(seed uint64, trace io.Writer, sink func(link string) record.Sink) *World {
+	w := &World{rng: rand.New(rand.NewPCG(seed, 8)), out: trace, record: sink}
 	w.now = time.Unix(1e9, 0)
 	w.start = w.now
 	w.configure(seed)

@@ -173,20 +173,26 @@ func questionFromProto(q *pb.ExplainQuestion) *link.Question {
 // Hop.Size, and has fewer.
 const maxParts = explain.MaxAnswer / 24
 
-// answerFromProto returns an answer. The error is a *link.Error: it is larger than answers are.
+// answerFromProto returns an answer. The error is a *link.Error: it is larger or deeper than
+// answers are.
 func answerFromProto(a *pb.ExplainAnswer) (link.Frame, error) {
-	if n, parts := proto.Size(a), countParts(a.GetHop()); n > explain.MaxAnswer || parts > maxParts {
-		return nil, link.Errorf(link.Protocol, "an explanation of %d bytes and %d parts, at most %d and %d are allowed", n, parts, explain.MaxAnswer, maxParts)
+	n := proto.Size(a)
+	if parts, ok := countParts(a.GetHop(), explain.MaxHops); n > explain.MaxAnswer || parts > maxParts || !ok {
+		return nil, link.Errorf(link.Protocol, "an explanation of %d bytes and %d parts, at most %d and %d are allowed, over at most %d links", n, parts, explain.MaxAnswer, maxParts, explain.MaxHops)
 	}
 	return &link.Answer{ID: a.GetId(), Hop: hopFromProto(a.GetHop())}, nil
 }
 
-func countParts(h *pb.ExplainHop) int {
-	n := 1 + len(h.GetClaims()) + len(h.GetListeners()) + len(h.GetBranches())
+// countParts counts what a hop has, and what lies behind it; ok is false if that is more than
+// so many links away.
+func countParts(h *pb.ExplainHop, links int) (n int, ok bool) {
+	n, ok = 1+len(h.GetClaims())+len(h.GetListeners())+len(h.GetBranches()), links >= 0
 	for _, b := range h.GetBranches() {
-		if b.GetNext() != nil {
-			n += countParts(b.GetNext())
+		if b.GetNext() != nil && ok {
+			var more int
+			more, ok = countParts(b.GetNext(), links-1)
+			n += more
 		}
 	}
-	return n
+	return n, ok
 }

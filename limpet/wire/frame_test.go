@@ -93,12 +93,18 @@ func TestSizeOfAHopIsABound(t *testing.T) {
 
 // An answer with more in it than an honest one has is not taken.
 func TestLargeAnswersAreRefused(t *testing.T) {
-	deep := new(explain.Hop)
-	for range 3000 {
-		deep = &explain.Hop{Branches: []explain.Branch{{Next: deep}}}
+	chain := func(links int) *explain.Hop {
+		h := new(explain.Hop)
+		for range links {
+			h = &explain.Hop{Branches: []explain.Branch{{Next: h}}}
+		}
+		return h
+	}
+	if _, err := over(t, &link.Answer{ID: 1, Hop: chain(explain.MaxHops)}); err != nil {
+		t.Errorf("as deep as may be: %v", err)
 	}
 	for what, h := range map[string]*explain.Hop{
-		"deep": deep, "wide": {Branches: make([]explain.Branch, 5000)}, "long": {Claims: []explain.Claim{{Name: strings.Repeat("x", explain.MaxAnswer)}}},
+		"deep": chain(explain.MaxHops + 1), "very deep": chain(3000), "wide": {Branches: make([]explain.Branch, 5000)}, "long": {Claims: []explain.Claim{{Name: strings.Repeat("x", explain.MaxAnswer)}}},
 	} {
 		if f, err := over(t, &link.Answer{ID: 1, Hop: h}); err == nil {
 			t.Errorf("%s: %T is taken", what, f)

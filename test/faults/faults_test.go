@@ -49,6 +49,7 @@ func play(t *testing.T, s *schedule) {
 	n.settle()
 	n.depopulate()
 	t.Logf("%v\n%d announcements, requests %v", s, len(n.tr.sent), n.tr.counts())
+	n.verify()
 	if bad := n.tr.check(s.shape); len(bad) > 0 {
 		t.Errorf("%d promises are broken:\n%s", len(bad), strings.Join(bad[:min(len(bad), 30)], "\n"))
 	}

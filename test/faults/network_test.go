@@ -25,6 +25,7 @@ type network struct {
 	tr      *trace
 	nodes   []*node
 	cables  []*proxy // by link
+	records []string // folders, by node
 	streams atomic.Int64
 
 	stay, speak  sync.WaitGroup
@@ -42,8 +43,10 @@ func newNetwork(t testing.TB, s *shape, kind string, grace time.Duration, everyt
 		}
 	}
 	args := make([][]string, s.nodes)
+	records := make([]string, s.nodes)
 	for i := range args {
-		if args[i] = []string{"--listen", listen[i]}; grace != 0 {
+		records[i] = t.TempDir()
+		if args[i] = []string{"--listen", listen[i], "--record-decisions", records[i], "--record-size", "64", "--record-file-size", "1"}; grace != 0 {
 			args[i] = append(args[i], "--grace", grace.String())
 		}
 		if everything {
@@ -59,6 +62,7 @@ func newNetwork(t testing.TB, s *shape, kind string, grace time.Duration, everyt
 	for i, a := range args {
 		n.nodes = append(n.nodes, newNode(t, i, a...))
 	}
+	n.records = records
 	var all sync.WaitGroup
 	for _, node := range n.nodes {
 		all.Go(func() {

@@ -1206,7 +1206,7 @@ func (x *GetStatusResponse) GetCertificateExpires() *timestamppb.Timestamp {
 // A bound that was reached. The daemon's docs/bounds.md lists them.
 type BoundReached struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who met it: "peers", "programs" or "classic peers".
+	// Who met it: "peers", "programs", "web" (who comes over HTTP) or "classic peers".
 	Who string `protobuf:"bytes,1,opt,name=who,proto3" json:"who,omitempty"`
 	// The bound: "connections".
 	Bound string `protobuf:"bytes,2,opt,name=bound,proto3" json:"bound,omitempty"`

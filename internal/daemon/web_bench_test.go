@@ -1,0 +1,87 @@
+//go:build unix
+
+package daemon_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kbus-limpet/limpet/internal/daemon"
+)
+
+// What a message costs over a link between two daemons without the door for HTTP, with it when
+// nobody looks, and with a page open at both.
+func BenchmarkWeb(b *testing.B) {
+	for _, c := range []struct {
+		name       string
+		door, open bool
+	}{{"without", false, false}, {"nobody looks", true, false}, {"pages are open", true, true}} {
+		b.Run(c.name, func(b *testing.B) {
+			at := unix(filepath.Join(b.TempDir(), "link"))
+			from := daemon.Config{NetworkID: 1, Links: []daemon.LinkConfig{daemon.Accept(at)}}
+			to := daemon.Config{NetworkID: 2, Links: []daemon.LinkConfig{daemon.Dial(at)}}
+			if c.door {
+				from.Web, to.Web = onUnix(b), onUnix(b)
+			}
+			x, y := start(b, from), start(b, to)
+			if err := y.bus.WaitLinked(b.Context(), 1); err != nil {
+				b.Fatal(err)
+			}
+			if c.open {
+				b.Cleanup(openPage(browse(b, x.WebAddr(), nil)))
+				b.Cleanup(openPage(browse(b, y.WebAddr(), nil)))
+			}
+			before := cpu(b)
+			carry(b, x.bus, y.bus)
+			b.ReportMetric(float64(cpu(b)-before)/float64(b.N), "cpu-ns/op") // what others do on the machine says less in it
+		})
+	}
+}
+
+// cpu returns what this process has used so far.
+func cpu(b *testing.B) time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// openPage asks for what the page asks for that shows the overview, and the streams of its drops
+// and its tap together, until what it returns is called.
+func openPage(b *browser) (shut func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	ask := func(method, body string) {
+		r, err := b.do(ctx, http.MethodPost, "/kbus.limpet.v1."+method, strings.NewReader(body), nil)
+		if err == nil {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_ = r.Body.Close()
+		}
+	}
+	all.Go(func() {
+		every := time.NewTicker(time.Second)
+		defer every.Stop()
+		for ctx.Err() == nil {
+			ask("AdminService/GetStatus", `{}`)
+			select {
+			case <-every.C:
+			case <-ctx.Done():
+			}
+		}
+	})
+	for method, body := range map[string]string{"AdminService/WatchDrops": `{}`, "AdminService/Tap": `{"maxRate":50}`} {
+		all.Go(func() { ask(method, body) })
+	}
+	return func() {
+		cancel()
+		all.Wait()
+	}
+}
