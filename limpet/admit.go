@@ -264,7 +264,7 @@ func (n *Node) admit(ctx context.Context, p *Peering, peer *link.Greeting, with 
 	}
 	p.keep()
 	n.peerings[p.key] = p
-	n.kept.name(p)
+	n.name(p)
 	if !p.dialled {
 		p.linkID = peer.LinkID
 	}

@@ -32,12 +32,13 @@
 //
 // In the order in which they may be taken:
 //
+//	slow.asking                held while the bus is told to tell of replies
 //	Peering.turn, live.claim   held while a stream is judged, or attached; each waits for others
 //	Node.mu                    peerings, topology, interest
 //	live.listening             what a Ksock listens to
 //	live.mu                    the epoch
 //	Node.idsMu, origins.mu     the memory of ids; by which link networks are reached
-//	listeners.mu, Peering.dropsMu, live.claimMu, Node.changeMu, explains.mu   nothing is taken while they are held
+//	listeners.mu, slow.mu, those of drops, live.claimMu, Node.changeMu, explains.mu   nothing is taken while they are held
 //
 // The bus has a lock of its own. No operation of the bus is called with one of these
 // locks held, but for what the bus calls back (listeners, which takes listeners.mu

@@ -385,7 +385,7 @@ func TestTotalsOverEpochs(t *testing.T) {
 				t.Fatalf("%d drops after %d epochs", len(drops), epoch)
 			}
 			for i, d := range drops {
-				if d.Message.Name != "$.Lost" || d.FromPeer || d.Reason.String() != "link_lost" || d.Message.Data != nil || i > 0 && d.At.Before(drops[i-1].At) {
+				if d.Message.Name != "$.Lost" || d.FromPeer || d.Reason != "link_lost" || d.Message.Data != nil || i > 0 && d.At.Before(drops[i-1].At) {
 					t.Errorf("drop %d: %+v", i, d)
 				}
 			}

@@ -104,6 +104,8 @@ type EpochConfig struct {
 	DrainDone bool
 	// Totals are counted on; they belong to the peering.
 	Totals *Totals
+	// Replied and AskedReplied are as in translate.Config; nil is told of nothing.
+	Replied, AskedReplied func(name string, took time.Duration)
 	// Tracing is how requests are traced; without To they are not. NewEpoch sets what is
 	// known here already.
 	Tracing trace.Config
@@ -148,6 +150,8 @@ func NewEpoch(cfg EpochConfig, now time.Time) *Epoch {
 			Names:         cfg.Names,
 			Took:          &cfg.Totals.Took,
 			AskedTook:     &cfg.Totals.AskedTook,
+			Replied:       cfg.Replied,
+			AskedReplied:  cfg.AskedReplied,
 			LosesUnread:   cfg.LosesUnread,
 		}),
 		session:    link.NewSession(cfg.Session),

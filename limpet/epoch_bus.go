@@ -5,6 +5,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/tap"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
 
@@ -86,6 +87,7 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 		if n := m.ID.Network; n != 0 && n != e.cfg.NetworkID && !m.IsReply() {
 			e.cfg.IDs.Read(m.ID, m.From, now)
 		}
+		e.counts.reads(m)
 		fx := e.rules.FromBus(e.fx[:0], m)
 		e.fx = fx[:0]
 		if e.inspect != nil {
@@ -99,6 +101,9 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 		switch own := &fx[0]; own.Kind {
 		case translate.Forward:
 			e.forward(now, m, own)
+			if e.counts.read.open { // it has not ended
+				e.counts.show(tap.ToPeer, tap.Forwarded, &own.Msg)
+			}
 		case translate.Stop:
 			e.counts.fromBus(own.Reason, m)
 			return true
@@ -106,6 +111,7 @@ func (e *Epoch) FromBus(now time.Time, msgs []*kbusdev.Message) (terminated bool
 			e.counts.fromBus(own.Reason, m)
 			e.apply(fx[:1])
 		}
+		e.counts.read.open = false
 		e.apply(fx[1:])
 	}
 	return false
@@ -127,10 +133,10 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 	case e.cfg.Renames != nil && !e.nameThere(m):
 	case e.answered:
 		e.late(m)
-	case len(e.overflow) == 0 && e.session.Room(link.Normal):
+	case e.room():
 		e.stalled = false
 		e.session.Put(now, link.Normal, &link.Outgoing{Msg: *m, FromBus: true})
-	case e.stalled, e.readOn && (len(e.overflow) >= int(e.cfg.MaxMessages) || e.overflowed >= e.awayBytes()):
+	case e.givesUp():
 		e.giveUp(now, &link.Outgoing{Msg: *m, FromBus: true})
 	default:
 		if len(e.overflow) == 0 {
@@ -140,6 +146,14 @@ func (e *Epoch) forward(now time.Time, read *kbusdev.Message, fx *translate.Effe
 		e.overflow = append(e.overflow, link.Outgoing{Msg: *m, FromBus: true})
 		e.overflowed += m.Size()
 	}
+}
+
+// room reports whether a message can go into the window at once.
+func (e *Epoch) room() bool { return len(e.overflow) == 0 && e.session.Room(link.Normal) }
+
+// givesUp reports whether what finds no room is not kept until there is some.
+func (e *Epoch) givesUp() bool {
+	return e.stalled || e.readOn && (len(e.overflow) >= int(e.cfg.MaxMessages) || e.overflowed >= e.awayBytes())
 }
 
 // unwanted reports whether nobody at the peer, or behind it, wants a message of our bus.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/tap"
 	"github.com/kbus-limpet/limpet/limpet/trace"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
@@ -23,6 +24,7 @@ type Do struct {
 	size    int
 	arrived time.Time  // when it was put behind others
 	from    *heldQueue // it was held up before
+	read    *reading   // how the peer brought it, if somebody looks
 }
 
 // Dos appends what is to be done on the bus now to dst, in order, at most about
@@ -69,6 +71,7 @@ func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 			return dst
 		}
 		m := &msgs[0]
+		e.counts.reads(m)
 		if m.Event != nil {
 			e.bindsAt = e.counts.binds.take(now, e.cfg.MaxNames)
 		}
@@ -78,7 +81,9 @@ func (e *Epoch) fromPeer(now time.Time, dst []Do) []Do {
 			continue
 		}
 		var mayWait bool
-		if dst, mayWait = e.translate(now, dst, first, m); mayWait {
+		dst, mayWait = e.translate(now, dst, first, m)
+		e.counts.read.open = false
+		if mayWait {
 			return dst
 		}
 	}
@@ -104,7 +109,7 @@ func (e *Epoch) translate(now time.Time, dst []Do, seq uint64, m *kbusdev.Messag
 		e.traceFromPeer(now, m, &fx[0])
 	}
 	if own := &fx[0]; own.Kind == translate.Send && !own.Own {
-		d := Do{Effect: *own, seq: seq, size: size}
+		d := Do{Effect: *own, seq: seq, size: size, read: e.counts.read.keep()}
 		if !e.held.behind(now, &d) {
 			dst = append(dst, d)
 			mayWait = own.Msg.Flags&kbusdev.AllOrWait != 0
@@ -176,6 +181,9 @@ func (e *Epoch) outcome(now time.Time, d *Do) {
 		if fx.Msg.IsReply() {
 			e.rules.Sent(fx)
 		}
+		if fx.Own && e.counts.Tap.On() {
+			e.counts.showOwn(tap.FromPeer, tap.Delivered, &fx.Msg)
+		}
 		e.decided(now, d, translate.NoReason)
 	case d.Errno == syscall.EAGAIN && d.seq != 0 && e.why == nil && e.held.up(now, d, e.cfg.WaitTimeout):
 		return // it is tried again
@@ -200,11 +208,18 @@ func (e *Epoch) decided(now time.Time, d *Do, why translate.Reason) {
 	if d.seq == 0 {
 		return
 	}
+	if d.read != nil {
+		e.counts.read = *d.read
+	}
 	if why == translate.NoReason {
 		e.counts.DeliveredHere++
+		if e.counts.Tap.On() {
+			e.counts.show(tap.FromPeer, tap.Delivered, &d.Effect.Msg)
+		}
 	} else {
 		e.counts.fromPeer(why, &d.Effect.Msg)
 	}
+	e.counts.read.open = false
 	e.session.Decided(now, d.seq, d.size)
 	e.held.passed(d.from)
 }
@@ -239,6 +254,9 @@ func (e *Epoch) answer(fx *translate.Effect) {
 	e.tracer.Answered(e.now, trace.Server, &fx.Msg)
 	if e.why == nil && e.roomForAnswer() {
 		e.session.Put(e.now, link.Answers, &link.Outgoing{Msg: fx.Msg})
+		if e.counts.Tap.On() {
+			e.counts.showOwn(tap.ToPeer, tap.Forwarded, &fx.Msg)
+		}
 	}
 }
 

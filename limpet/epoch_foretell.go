@@ -2,7 +2,6 @@ package limpet
 
 import (
 	"syscall"
-	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/explain"
@@ -50,7 +49,7 @@ func (e *Epoch) ForetellFromBus(m *kbusdev.Message) Foretold {
 		if m.WantsUsToReply() {
 			f.Stop.Answer = kbusdev.NameNotDelivered
 		}
-	case e.stalled && len(e.overflow) > 0:
+	case !e.room() && e.givesUp():
 		answer, why := e.givenUp()
 		f.Stop = &explain.Stop{Reason: why.String()}
 		if m.WantsUsToReply() {
@@ -62,8 +61,8 @@ func (e *Epoch) ForetellFromBus(m *kbusdev.Message) Foretold {
 }
 
 // ForetellFromPeer returns what would become of an announcement, or a request, that the peer
-// brought at now, on the way to our bus. It has a name of our bus then, if there is one.
-func (e *Epoch) ForetellFromPeer(now time.Time, m *kbusdev.Message) Foretold {
+// brought, on the way to our bus. It has a name of our bus then, if there is one.
+func (e *Epoch) ForetellFromPeer(m *kbusdev.Message) Foretold {
 	named, origin := *m, e.origin
 	facts := e.facts(&named)
 	e.origin = origin // which remembers real messages

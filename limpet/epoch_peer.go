@@ -22,7 +22,8 @@ func (e *Epoch) NextFrame(now time.Time) (f link.Frame, again time.Time, over bo
 			return &link.Drain{Done: true}, time.Time{}, false
 		}
 		if len(e.said) > 0 {
-			f, e.said = e.said[0], e.said[1:]
+			f, e.said[0] = e.said[0], nil
+			e.said = e.said[1:]
 			return f, time.Time{}, false
 		}
 	}

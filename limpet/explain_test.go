@@ -265,3 +265,26 @@ func TestQuestionsEnd(t *testing.T) {
 		}
 	})
 }
+
+// Of a peer that takes nothing it is foretold what becomes of messages meanwhile.
+func TestAStallIsForetold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		bus := membus.New(membus.WithMaxMessages(10000))
+		p := dialPuppet(t, bus, limpet.Config{WindowMessages: 100, MaxMessages: 1000})
+		asker := open(t, bus)
+		p.bind(true, "$.Far")
+		if h := foretold(t, p.node, "$.Far"); h.Outcome().Unseen != explain.OldPeer {
+			t.Errorf("before: %+v", h.Outcome())
+		}
+		for range 300 {
+			sendTo(t, asker, &kbusdev.Message{Name: "$.News"})
+		}
+		pass(6 * time.Second)
+		h := foretold(t, p.node, "$.Far")
+		request := ask(t, asker, "$.Far")
+		m := received(t, asker)
+		if stop := h.Branches[0].Stop; m.InReplyTo != request || stop == nil || stop.Reason != "stalled" || stop.Answer != m.Name || h.Outcome().Answer != m.Name {
+			t.Errorf("foretold was %+v, and it is %s", h.Branches[0], m.Name)
+		}
+	})
+}

@@ -78,7 +78,7 @@ func (n *Node) Explain(ctx context.Context, q Query) (*explain.Hop, error) {
 	id := x.last
 	x.mu.Unlock()
 
-	root, asks, err := n.foretell(now, &q)
+	root, asks, err := n.foretell(&q)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (n *Node) Explain(ctx context.Context, q Query) (*explain.Hop, error) {
 }
 
 // foretell asks what becomes of a message here.
-func (n *Node) foretell(now time.Time, q *Query) (*explain.Hop, []explain.Ask, error) {
+func (n *Node) foretell(q *Query) (*explain.Hop, []explain.Ask, error) {
 	s := n.site()
 	if q.Link == "" {
 		m := q.Message
@@ -127,7 +127,7 @@ func (n *Node) foretell(now time.Time, q *Query) (*explain.Hop, []explain.Ask, e
 		if m.FinalTo.Local != 0 && m.To == 0 {
 			m.To = m.FinalTo.Local // on the peer's bus it is a Ksock that means nothing here
 		}
-		root, asks := ForetellBrought(s, now, l.Ksock, m, explain.MaxHops, explain.MaxOperator)
+		root, asks := ForetellBrought(s, l.Ksock, m, explain.MaxHops, explain.MaxOperator)
 		return root, asks, nil
 	}
 	return nil, nil, fmt.Errorf("link %q: %w", q.Link, ErrNoLink)
@@ -167,7 +167,7 @@ func (l *live) answer(now time.Time, q *explain.Question) {
 		l.say(&link.Answer{ID: q.ID})
 		return
 	}
-	root, asks := ForetellBrought(n.site(), now, l.ksock.ID(), q.Message, q.Hops, q.Bytes)
+	root, asks := ForetellBrought(n.site(), l.ksock.ID(), q.Message, q.Hops, q.Bytes)
 	if !l.administers() {
 		asks = slices.DeleteFunc(asks, func(a explain.Ask) bool { return !a.Branch.Request }) // it is not told of the others
 	}

@@ -2,7 +2,6 @@ package limpet
 
 import (
 	"syscall"
-	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/explain"
@@ -69,13 +68,12 @@ func ForetellSent(s Site, by Sender, m kbusdev.Message, hops, bytes uint32) (*ex
 	})
 }
 
-// ForetellBrought is ForetellSent for a message that the peer of a limpet of the site brings
-// at now.
-func ForetellBrought(s Site, now time.Time, by kbusdev.KsockID, m kbusdev.Message, hops, bytes uint32) (*explain.Hop, []explain.Ask) {
+// ForetellBrought is ForetellSent for a message that the peer of a limpet of the site brings.
+func ForetellBrought(s Site, by kbusdev.KsockID, m kbusdev.Message, hops, bytes uint32) (*explain.Hop, []explain.Ask) {
 	h := &explain.Hop{Network: s.NetworkID(), Message: m}
 	var f Foretold
 	if !s.Limpet(by, func(l Limpet) {
-		f = l.Epoch.ForetellFromPeer(now, &m)
+		f = l.Epoch.ForetellFromPeer(&m)
 		h.Message, h.Rule, h.Stop = f.Message, f.Rule, f.Stop
 	}) {
 		h.Stop = &explain.Stop{Reason: translate.LinkLost.String()}

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/kbus-limpet/limpet/internal/dropcheck"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/bustest"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -74,7 +75,8 @@ func oldStream(conn net.Conn) link.Stream {
 	return classic.NewStream(conn, kbusdev.AbsoluteMaxMessageSize)
 }
 
-// node makes a node that is closed when the test ends.
+// node makes a node that is closed when the test ends. What it tells of drops must be what it
+// counts.
 func node(t testing.TB, bus kbusdev.Bus, id uint32) *limpet.Node {
 	t.Helper()
 	n, err := limpet.NewNode(bus, id, quiet())
@@ -85,6 +87,9 @@ func node(t testing.TB, bus kbusdev.Bus, id uint32) *limpet.Node {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel() // without a drain
 		n.Close(ctx, "the test is over")
+		if err := dropcheck.Links(n); err != nil {
+			t.Error(err)
+		}
 	})
 	return n
 }

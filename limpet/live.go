@@ -97,6 +97,7 @@ func (p *Peering) begin(peer *link.Greeting, session link.SessionID, told []link
 		Totals:      &p.totals,
 		Tracing:     n.tracing,
 	}
+	n.noteReplies(p, k, &ec)
 	if cfg.Trace {
 		ec.Inspect = l.trace
 	}

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/drops"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/recent"
 	"github.com/kbus-limpet/limpet/limpet/table"
+	"github.com/kbus-limpet/limpet/limpet/tap"
 	"github.com/kbus-limpet/limpet/limpet/topology"
 	"github.com/kbus-limpet/limpet/limpet/trace"
 )
@@ -30,10 +32,13 @@ type Node struct {
 	log       *slog.Logger
 	tracing   trace.Config
 	record    func(link string) *Recording // nil records nothing
+	drops     *drops.Log
+	slow      slow
 
 	idsMu    sync.Mutex
 	ids      *recent.IDs
 	names    namePool
+	taps     tap.Hub
 	maxNames int // of each peer
 
 	mu          sync.Mutex // see the package's comment for the order of locks
@@ -82,6 +87,7 @@ func NewNode(bus kbusdev.Bus, networkID uint32, log *slog.Logger) (*Node, error)
 		maxNames:  defaultMaxNames,
 		maxSize:   maxSize,
 		log:       log,
+		drops:     drops.New(),
 		ids:       recent.New(time.Now()),
 		peerings:  make(map[topology.LinkKey]*Peering),
 		interest:  table.NewInterest(),
@@ -107,6 +113,7 @@ func (n *Node) Close(ctx context.Context, reason string) {
 	}
 	all.Wait()
 	n.listeners.stop()
+	n.slow.stop()
 }
 
 // Trace has the requests of all links traced: share and to are as in trace.Config. to is
@@ -140,6 +147,9 @@ func (n *Node) terminate() {
 	}
 }
 
+// Taps returns those who look at what passes the links.
+func (n *Node) Taps() *tap.Hub { return &n.taps }
+
 // Bus returns the node's bus.
 func (n *Node) Bus() kbusdev.Bus { return n.bus }
 
@@ -152,6 +162,10 @@ func (n *Node) Instance() link.InstanceID { return n.instance }
 // MaxMessageSize returns the bus's bound on entire messages when the node was made, in
 // bytes.
 func (n *Node) MaxMessageSize() uint32 { return n.maxSize }
+
+// Drops returns what the node's links have dropped. Others may add to it what the daemon drops
+// elsewhere.
+func (n *Node) Drops() *drops.Log { return n.drops }
 
 // Log returns where the node and its links log.
 func (n *Node) Log() *slog.Logger { return n.log }

@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet/drops"
 	"github.com/kbus-limpet/limpet/limpet/link"
 	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
@@ -74,8 +75,7 @@ type Peering struct {
 
 	totals Totals // guarded by the current epoch's lock, by node.mu between epochs
 
-	dropsMu sync.Mutex
-	drops   dropRing
+	drops *drops.Part // of the links that are counted as this one; see Node.name
 }
 
 func (n *Node) newPeering(name string, cfg Config, dialled, classic bool) *Peering {
@@ -93,7 +93,7 @@ func (n *Node) newPeering(name string, cfg Config, dialled, classic bool) *Peeri
 		state:   Connecting,
 		since:   time.Now(),
 	}
-	p.totals.OnDrop = p.dropped
+	p.totals.OnDrop, p.totals.Tap = p.dropped, n.taps.Point(name)
 	return p
 }
 
@@ -106,10 +106,17 @@ func (n *Node) NewDialled(name string, cfg Config, classic bool) *Peering {
 	_, _ = rand.Read(id) // never fails
 	p.linkID = string(id)
 	n.peerings[p.key] = p
-	n.kept.name(p)
+	n.name(p)
 	n.mu.Unlock()
 	n.noteChange()
 	return p
+}
+
+// name decides under which name a peering, which is about to be used, is counted. node.mu is
+// held.
+func (n *Node) name(p *Peering) {
+	n.kept.name(p)
+	p.drops = n.drops.Part(drops.Link, p.countedAs)
 }
 
 // Name returns the peering's name.
@@ -130,18 +137,12 @@ func (p *Peering) HasBeenUp() bool {
 
 // dropped keeps a lost message for people to look at.
 func (p *Peering) dropped(fromPeer bool, why translate.Reason, m *kbusdev.Message) {
-	d := Dropped{At: time.Now(), FromPeer: fromPeer, Reason: why, Message: *m, Size: m.Size() - len(m.Name)}
-	d.Message.Data = nil
-	p.dropsMu.Lock()
-	defer p.dropsMu.Unlock()
-	p.drops.add(d)
+	p.drops.Add(&drops.Drop{At: time.Now(), Why: drops.Why{FromPeer: fromPeer, Reason: why.String()}, Message: *m, Link: p.name})
 }
 
-// Drops returns the latest messages that were lost, oldest first, at most 128.
-func (p *Peering) Drops() []Dropped {
-	p.dropsMu.Lock()
-	defer p.dropsMu.Unlock()
-	return p.drops.latest()
+// Drops returns the latest messages that were lost, oldest first, at most drops.Kept.
+func (p *Peering) Drops() []drops.Drop {
+	return slices.DeleteFunc(p.drops.Latest(), func(d drops.Drop) bool { return d.Link != p.name })
 }
 
 // Failed notes why there is no link, for people to see.

@@ -13,7 +13,7 @@ import (
 func toTopology(networks []link.Network) []topology.Network {
 	out := make([]topology.Network, len(networks))
 	for i, n := range networks {
-		out[i] = topology.Network{ID: n.ID, Instance: topology.InstanceID(n.Instance)}
+		out[i] = topology.Network{ID: n.ID, Instance: topology.InstanceID(n.Instance), Software: n.Software}
 	}
 	return out
 }
@@ -21,7 +21,7 @@ func toTopology(networks []link.Network) []topology.Network {
 func fromTopology(networks []topology.Network) []link.Network {
 	out := make([]link.Network, len(networks))
 	for i, n := range networks {
-		out[i] = link.Network{ID: n.ID, Instance: link.InstanceID(n.Instance)}
+		out[i] = link.Network{ID: n.ID, Instance: link.InstanceID(n.Instance), Software: n.Software}
 	}
 	return out
 }
@@ -36,7 +36,7 @@ func (n *Node) join(p *Peering, peer *link.Greeting) error {
 	if n.lawless {
 		return nil
 	}
-	err := n.reach.Join(p.key, p.name, topology.Network{ID: peer.NetworkID, Instance: topology.InstanceID(peer.Instance)}, toTopology(peer.Behind))
+	err := n.reach.Join(p.key, p.name, topology.Network{ID: peer.NetworkID, Instance: topology.InstanceID(peer.Instance), Software: peer.Software}, toTopology(peer.Behind))
 	if err == nil {
 		n.forgetRestarted()
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/tap"
 	"github.com/kbus-limpet/limpet/limpet/trace"
 	"github.com/kbus-limpet/limpet/limpet/translate"
 )
@@ -36,6 +37,10 @@ type Totals struct {
 
 	// OnDrop, unless nil, is told of each message that was lost.
 	OnDrop func(fromPeer bool, why translate.Reason, m *kbusdev.Message)
+	// Tap, unless nil, is where messages are shown to those who look.
+	Tap *tap.Point
+
+	read reading
 }
 
 func (t *Totals) fromBus(why translate.Reason, m *kbusdev.Message) {
@@ -43,12 +48,18 @@ func (t *Totals) fromBus(why translate.Reason, m *kbusdev.Message) {
 	if t.OnDrop != nil && why.Loss() {
 		t.OnDrop(false, why, m)
 	}
+	if t.Tap.On() {
+		t.showDropped(tap.ToPeer, why, m)
+	}
 }
 
 func (t *Totals) fromPeer(why translate.Reason, m *kbusdev.Message) {
 	t.fromPeerEnded[why]++
 	if t.OnDrop != nil && why.Loss() {
 		t.OnDrop(true, why, m)
+	}
+	if t.Tap.On() {
+		t.showDropped(tap.FromPeer, why, m)
 	}
 }
 
@@ -174,36 +185,4 @@ func (e *Epoch) Oldest() (unacknowledged, open, asked time.Time) {
 		unacknowledged = e.session.Oldest()
 	}
 	return unacknowledged, open, asked
-}
-
-// A Dropped is a message that was lost, without its data.
-type Dropped struct {
-	// At is when it was lost, FromPeer whether it came from the peer, else from our bus.
-	At       time.Time
-	FromPeer bool
-	// Reason is why.
-	Reason translate.Reason
-	// Message has no data; Size is how many bytes it had.
-	Message kbusdev.Message
-	Size    int
-}
-
-// A dropRing keeps the latest messages that were lost.
-type dropRing struct {
-	ring [128]Dropped
-	n    uint64
-}
-
-func (r *dropRing) add(d Dropped) {
-	r.ring[r.n%uint64(len(r.ring))] = d
-	r.n++
-}
-
-// latest returns the drops, oldest first.
-func (r *dropRing) latest() []Dropped {
-	all := make([]Dropped, 0, min(r.n, uint64(len(r.ring))))
-	for i := r.n - uint64(cap(all)); i < r.n; i++ {
-		all = append(all, r.ring[i%uint64(len(r.ring))])
-	}
-	return all
 }

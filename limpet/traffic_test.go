@@ -78,6 +78,7 @@ type world struct {
 	repliers  []*answerer
 	askers    []*questioner
 	hostile   []kbusdev.Ksock
+	tapped    []*tapped      // by bus
 	sent      map[string]int // plain announcements: data -> bus
 	sends     int
 }
@@ -113,6 +114,7 @@ func newWorld(t *testing.T, top topology, seed uint64) *world {
 			limpet.AllowLoops(n)
 		}
 		w.nodes = append(w.nodes, n)
+		w.tapped = append(w.tapped, tapAll(t, n))
 	}
 	protocol := rand.New(rand.NewPCG(seed, 7))
 	for _, l := range top.links {
@@ -321,6 +323,9 @@ func (w *world) misbehave() {
 
 // collect reads what has come for listeners and askers.
 func (w *world) collect() {
+	for _, x := range w.tapped {
+		x.take()
+	}
 	for _, l := range w.listeners {
 		w.drain(l.k, func(m *kbusdev.Message) { l.heard[string(m.Data)]++ })
 	}
@@ -364,6 +369,7 @@ func (w *world) check() {
 		}
 	}
 	for i, n := range w.nodes {
+		w.tapped[i].check(w.t, n)
 		for _, l := range n.Peerings() {
 			st := l.Status()
 			c := st.Counts

@@ -32,7 +32,7 @@ func (s *source) files(bin string) ([]file, error) {
 		return nil, err
 	}
 	all = append(all, made...)
-	for _, name := range []string{"alerts.yaml", "alerts_test.yaml", "dashboard.json"} {
+	for _, name := range []string{"alerts.yaml", "alerts_test.yaml", "dashboard.json", "limpet.lua"} {
 		all = append(all, file{source: at("monitoring", name), target: "/usr/share/limpetd/monitoring/" + name, mode: 0o644})
 	}
 	texts, err := filepath.Glob(at("docs", "*.md")) // in the order of names

@@ -14,6 +14,7 @@ import (
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/certs"
 	"github.com/kbus-limpet/limpet/internal/daemon"
+	"github.com/kbus-limpet/limpet/internal/dropcheck"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
@@ -78,6 +79,11 @@ func run(tb testing.TB, c daemon.Config) *node {
 		cancel()
 		if err := <-ended; err != nil {
 			tb.Errorf("network %d: %v", c.NetworkID, err)
+		}
+		for _, check := range []func(*limpet.Node) error{dropcheck.Links, dropcheck.Bus} {
+			if err := check(d.node); err != nil {
+				tb.Error(err)
+			}
 		}
 	})
 	tb.Cleanup(d.stop)

@@ -17,9 +17,9 @@ import (
 
 // What the pages show in blocks of ```console is typed on two hosts, hostA and hostB, and
 // prints what the page says. Lines begin with the host and its prompt; "..." stands for any
-// lines; numbers and times may be others. The blocks between two headings are one session.
+// lines, and in a line for anything; numbers, times and versions may be others. The blocks between two headings are one session.
 func TestPages(t *testing.T) {
-	for _, page := range []string{"README.md", "docs/clients.md"} {
+	for _, page := range []string{"README.md", "docs/clients.md", "docs/inspection.md"} {
 		text, err := os.ReadFile(filepath.Join("..", page))
 		if err != nil {
 			t.Fatal(err)
@@ -209,7 +209,7 @@ func (h *host) command(ctx context.Context, line string) *exec.Cmd {
 }
 
 // stays tells the commands that go on.
-var stays = regexp.MustCompile(`^limpetd( -|\s*$)|^limpetctl (reply|listen|watch) |/(Listen|Watch\w+)$`)
+var stays = regexp.MustCompile(`^limpetd( -|\s*$)|^limpetctl (reply|listen|watch [a-z]+) |/(Listen|Watch\w+)$`)
 
 // run types a command, and looks at what it prints. One that stays is left to itself, and
 // other hosts, or programs, may take a moment: what prints something else is typed again.
@@ -277,6 +277,8 @@ func (h *host) until(t *testing.T, s pageStep, look func() (string, bool)) {
 	}
 }
 
+var pageVersion = regexp.MustCompile(`\bv[0-9]+\\\.[0-9]+\\\.[0-9]+\b`)
+
 var pageNumber = regexp.MustCompile(`[0-9]+(\\\.[0-9]+)?((ns|µs|ms|s|m|h)\b)?`)
 
 // printed makes what a page shows into what is looked for.
@@ -288,7 +290,9 @@ func printed(text string) *regexp.Regexp {
 			all.WriteString(`(?:.*\n)*?`)
 			continue
 		}
-		exact := pageNumber.ReplaceAllLiteralString(regexp.QuoteMeta(strings.TrimRight(line, " \n")), `[0-9][0-9.a-zµ]*`)
+		exact := pageVersion.ReplaceAllLiteralString(regexp.QuoteMeta(strings.TrimRight(line, " \n")), `\S+`)
+		exact = pageNumber.ReplaceAllLiteralString(exact, `[0-9][0-9.a-zµ]*`)
+		exact = strings.ReplaceAll(exact, `\.\.\.`, `.*`)
 		all.WriteString(strings.ReplaceAll(exact, "  ", ` +`) + ` *\n`)
 	}
 	return regexp.MustCompile(all.String() + `\z`)

@@ -3,6 +3,7 @@ package test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,12 +55,37 @@ func TestReloadOfAProcess(t *testing.T) {
 			}
 		}
 	}
-	hangUp("everything stays as it was")
+	hangUp("everything stays as it was\" by=SIGHUP ")
 	p.waitLinked(t, 1)
 	write("verbosity: 0\n")
-	hangUp(`change="remove connect `)
+	hangUp(`msg="configuration reloaded" by=SIGHUP changes=2`)
 	if st, err := p.bus.Status(within(t)); err != nil || len(st.GetLinks()) > 0 {
 		t.Errorf("links are left: %v, %v", st.GetLinks(), err)
 	}
+
+	// What changed since the reload, now that the log says nothing any more.
+	if out, code := ctl(t, p, "events", "--since", "reload", "--event", "configuration *"); code != 0 || !sinceReload.MatchString(out) {
+		t.Errorf("since the reload: %s (%d)", out, code)
+	}
+	write("verbosity: 2\nlinks:\n  - connect: " + link + "\n    name: here\n")
+	if out, code := ctl(t, p, "reload"); code != 0 {
+		t.Errorf("the last one: %s (%d)", out, code)
+	}
+	p.waitLinked(t, 1)
+	out, code := ctl(t, p, "events", "--since", "reload", "--json")
+	for _, want := range []string{
+		`"level":"info","event":"configuration changed","attributes":{"what":"connect ` + link + `","before":"","after":"name here, `,
+		`"level":"info","event":"configuration changed","attributes":{"what":"verbosity","before":"WARN","after":"DEBUG"}}`,
+		`"level":"info","event":"link up","attributes":{"link":"here","peer_network":"2",`,
+	} {
+		if code != 0 || strings.Count(out, want) != 1 {
+			t.Errorf("%s is not in %s (%d)", want, out, code)
+		}
+	}
 	p.stop(t)
 }
+
+var sinceReload = regexp.MustCompile(`\A[-0-9]+ [0-9:.]+ INFO  configuration changed what="connect \S+" before="name there, .*" after=""
+[-0-9]+ [0-9:.]+ INFO  configuration changed what=verbosity before=INFO after=WARN
+[-0-9]+ [0-9:.]+ INFO  configuration reloaded by=SIGHUP changes=2
+\z`)

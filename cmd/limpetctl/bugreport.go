@@ -34,8 +34,8 @@ func (o *options) newBugreport() *cobra.Command {
 		Use:   "bugreport FILE.tar.gz",
 		Short: "Put what somebody needs to help you into an archive",
 		Long: `bugreport writes an archive with the daemon's status, links, configuration, versions,
-metrics, goroutines and latest log lines, and what doctor finds, and prints what is in it. What
-cannot be had is left out, and said.
+metrics, goroutines, latest events and log lines, and what doctor finds, and prints what is
+in it. What cannot be had is left out, and said.
 
 There is no message's data in it, no key and no certificate. Hosts and IP addresses are
 replaced by the same word for the same one, which means nothing outside of the archive;
@@ -114,6 +114,8 @@ func (o *options) report(ctx context.Context, between time.Duration, hashed bool
 	add("metrics.txt", "metrics, as Prometheus gets them", metrics, err)
 	log, err := readJournal(ctx, "limpetd.service")
 	add("log.txt", "the latest lines of limpetd's log in the journal", log, err)
+	latest, err := o.askEvents(ctx)
+	add("events.txt", "the latest events, as limpetctl events prints them", latest, err)
 	stacks, err := o.askGoroutines(ctx)
 	add("goroutines.txt", "what limpetd's goroutines are doing", stacks, err)
 	r := newRedaction(s.Last, configuration, hashed)
@@ -139,6 +141,30 @@ func (o *options) askConfiguration(ctx context.Context) (string, error) {
 		err = errors.New("the daemon does not tell it")
 	}
 	return text, err
+}
+
+// askEvents asks a daemon for its latest events.
+func (o *options) askEvents(ctx context.Context) ([]byte, error) {
+	bus, _, err := o.open()
+	if err != nil {
+		return nil, err
+	}
+	defer bus.Close() //nolint:errcheck // nothing to be done about it
+	ctx, cancel := o.limited(ctx)
+	defer cancel()
+	var b bytes.Buffer
+	text := options{format: formatText}
+	for r, err := range bus.Events(ctx, new(pb.WatchEventsRequest)) {
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range r.GetEvents() {
+			if err := text.printEvent(&b, e); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return b.Bytes()[max(0, b.Len()-maxPart):], nil
 }
 
 // askGoroutines asks a daemon that offers it for what its goroutines are doing.

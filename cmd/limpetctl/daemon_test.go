@@ -285,13 +285,16 @@ func TestBugreport(t *testing.T) {
 			t.Errorf("its mode is %v: %v", info.Mode(), err)
 		}
 		parts := unpack(t, file)
-		for _, name := range []string{"README.txt", "configuration.yaml", "doctor.txt", "status.json", "versions.json"} {
+		for _, name := range []string{"README.txt", "configuration.yaml", "doctor.txt", "status.json", "versions.json", "events.txt"} {
 			if parts[name] == "" || !strings.Contains(out.String(), "  "+name+": ") {
 				t.Errorf("there is no %s, or it is not said: %s", name, &out)
 			}
 		}
 		if !strings.Contains(out.String(), "  metrics.txt: not there, for limpetd serves none") || parts["metrics.txt"] != "" {
 			t.Errorf("what is not there: %s", &out)
+		}
+		if !strings.Contains(parts["events.txt"], " INFO  limpetd is running version=test bus=embedded ") {
+			t.Errorf("the events are %q", parts["events.txt"])
 		}
 		text := parts["configuration.yaml"]
 		for _, word := range append(c.has, "network-id: 1", "/etc/key.pem", "said: [removed]", "/etc/limpetd.yaml:2") {

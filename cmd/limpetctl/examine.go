@@ -52,6 +52,9 @@ func (o *options) examine(ctx context.Context, between time.Duration) (*doctor.S
 			}
 			s.Last, err = o.look(ctx, bus)
 		}
+		if err == nil {
+			s.Networks = o.networks(ctx, bus)
+		}
 		if err != nil {
 			s.Reach, s.Error = o.reachOf(ctx, addr, err), err.Error()
 		}
@@ -67,6 +70,14 @@ func (o *options) look(ctx context.Context, bus *client.Bus) (*pb.GetStatusRespo
 	ctx, cancel := o.limited(ctx)
 	defer cancel()
 	return bus.Status(ctx)
+}
+
+// networks returns the networks that the daemon tells; an older one does not.
+func (o *options) networks(ctx context.Context, bus *client.Bus) []*pb.ReachableNetwork {
+	ctx, cancel := o.limited(ctx)
+	defer cancel()
+	all, _ := bus.Networks(ctx)
+	return all
 }
 
 // notOpened returns how far it came when not even a connection could be made.

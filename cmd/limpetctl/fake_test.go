@@ -21,6 +21,13 @@ import (
 func serve(t *testing.T, bus pb.BusServiceServer, admin pb.AdminServiceServer) (api string) {
 	t.Helper()
 	api = filepath.Join(t.TempDir(), "api")
+	serveAt(t, api, bus, admin)
+	return api
+}
+
+// serveAt is serve, at a socket.
+func serveAt(t *testing.T, api string, bus pb.BusServiceServer, admin pb.AdminServiceServer) {
+	t.Helper()
 	l, err := net.Listen("unix", api)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +37,6 @@ func serve(t *testing.T, bus pb.BusServiceServer, admin pb.AdminServiceServer) (
 	pb.RegisterAdminServiceServer(server, admin)
 	go server.Serve(l)
 	t.Cleanup(server.Stop)
-	return api
 }
 
 // A steadyDaemon always says the same.
@@ -70,6 +76,33 @@ func (steadyDaemon) GetStatus(_ context.Context, q *pb.GetStatusRequest) (*pb.Ge
 
 func (steadyDaemon) WatchLinks(_ *pb.WatchLinksRequest, s grpc.ServerStreamingServer[pb.WatchLinksResponse]) error {
 	return s.Send(&pb.WatchLinksResponse{Removed: []string{"network 9"}, Links: []*pb.LinkStatus{steadyLink()}, Whole: true})
+}
+
+func (steadyDaemon) Tap(_ *pb.TapRequest, s grpc.ServerStreamingServer[pb.TapResponse]) error {
+	here := &pb.Message{Name: "$.Ask", IdSerial: 12, From: 2, To: 5, Flags: 1, FinalToNetwork: 7, FinalToLocal: 3}
+	there := &pb.Message{Name: "$.Far.Ask", IdNetwork: 1, IdSerial: 12, From: 2, To: 5, Flags: 1, OrigFromNetwork: 1, OrigFromLocal: 2, FinalToNetwork: 7, FinalToLocal: 3}
+	event := &pb.Message{Name: "$.KBUS.ReplierBindEvent", BindEvent: &pb.BindEvent{IsBind: true, Binder: 5, Name: "$.Ask"}}
+	record := func(r *pb.TapRecord) *pb.TapRecord {
+		r.Time, r.Link = timestamppb.New(noon), "connect hosta:7000"
+		return r
+	}
+	for _, r := range []*pb.TapResponse{
+		{Start: &pb.TapStart{Format: 1, Version: "v1.2.3", NetworkId: 1, Bus: "embedded", MaxRate: 10000, MaxData: 5, Time: timestamppb.New(noon)}},
+		{Records: []*pb.TapRecord{
+			record(&pb.TapRecord{Direction: pb.TapDirection_TAP_DIRECTION_TO_PEER, Verdict: pb.TapVerdict_TAP_VERDICT_FORWARDED, Kind: pb.TapKind_TAP_KIND_REQUEST, Read: here, Given: there, Size: 12, Data: []byte("hello")}),
+			record(&pb.TapRecord{Direction: pb.TapDirection_TAP_DIRECTION_TO_PEER, Verdict: pb.TapVerdict_TAP_VERDICT_DROPPED, Reason: "link_lost", Loss: true, Kind: pb.TapKind_TAP_KIND_REQUEST, Given: there, Size: 12, DataWithheld: true}),
+			record(&pb.TapRecord{Direction: pb.TapDirection_TAP_DIRECTION_FROM_PEER, Verdict: pb.TapVerdict_TAP_VERDICT_DELIVERED, Own: true, Kind: pb.TapKind_TAP_KIND_REPLY, Given: &pb.Message{Name: "$.KBUS.RemoteError.NotDelivered", InReplyToSerial: 12, To: 2}}),
+		}},
+		{Records: []*pb.TapRecord{
+			record(&pb.TapRecord{Direction: pb.TapDirection_TAP_DIRECTION_FROM_PEER, Verdict: pb.TapVerdict_TAP_VERDICT_DROPPED, Reason: "bind_event_used", Kind: pb.TapKind_TAP_KIND_BIND_EVENT, Read: event, Size: 20}),
+		}, Lost: &pb.TapLost{OverRate: huge, NoRoom: 2}},
+	} {
+		if err := s.Send(r); err != nil {
+			return err
+		}
+	}
+	<-s.Context().Done()
+	return nil
 }
 
 func (steadyDaemon) WatchBindings(_ *pb.WatchBindingsRequest, s grpc.ServerStreamingServer[pb.WatchBindingsResponse]) error {

@@ -43,6 +43,31 @@ func (hostileDaemon) WatchLinks(_ *pb.WatchLinksRequest, s grpc.ServerStreamingS
 	return s.Send(&pb.WatchLinksResponse{Removed: []string{evil}, Links: []*pb.LinkStatus{evilLink()}, Whole: true})
 }
 
+func (hostileDaemon) Tap(_ *pb.TapRequest, s grpc.ServerStreamingServer[pb.TapResponse]) error {
+	m := &pb.Message{Name: evil, BindEvent: &pb.BindEvent{Name: evil}}
+	return s.Send(&pb.TapResponse{Records: []*pb.TapRecord{
+		{Link: evil, Reason: evil, Direction: 77, Verdict: 77, Kind: 77, Read: m, Given: m},
+		{Link: evil, Reason: evil, Given: &pb.Message{Name: evil}, Size: uint32(len(evil)), Data: []byte(evil)},
+	}, Lost: &pb.TapLost{NoRoom: 1}})
+}
+
+func (hostileDaemon) WatchEvents(_ *pb.WatchEventsRequest, s grpc.ServerStreamingServer[pb.WatchEventsResponse]) error {
+	return s.Send(&pb.WatchEventsResponse{Events: []*pb.Event{{Event: evil, Attributes: []*pb.EventAttribute{{Key: evil, Value: evil}}}}})
+}
+
+func (hostileDaemon) ListPrograms(context.Context, *pb.ListProgramsRequest) (*pb.ListProgramsResponse, error) {
+	return &pb.ListProgramsResponse{
+		Peers: []*pb.PeerRights{{Link: evil, Rights: []*pb.Right{{Action: evil}}}},
+		Programs: []*pb.Program{{
+			Identity: evil, Source: evil, Call: evil, Ksock: 1, NamesBound: 1, Names: []*pb.ProgramName{{Name: evil}}, Rights: []*pb.Right{{Action: evil, Allowed: true}},
+		}},
+	}, nil
+}
+
+func (hostileDaemon) ListNetworks(context.Context, *pb.ListNetworksRequest) (*pb.ListNetworksResponse, error) {
+	return &pb.ListNetworksResponse{Networks: []*pb.ReachableNetwork{{NetworkId: 2, Link: evil, Version: evil}}}, nil
+}
+
 func (hostileDaemon) DrainLink(context.Context, *pb.DrainLinkRequest) (*pb.DrainLinkResponse, error) {
 	return &pb.DrainLinkResponse{}, nil
 }
@@ -91,8 +116,9 @@ func TestHostileWords(t *testing.T) {
 		args  string
 		lines int
 	}{
-		{"status", 9}, {"links", 1}, {"drops", 1}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
+		{"status", 9}, {"links", 1}, {"drops", 3}, {"top --once --every 100ms", 14}, {"tap --count 2", 3}, {"drain", 1}, {"bindings", 1}, {"watch --once links", 3}, {"watch --once bindings", 2},
 		{"watch --once repliers $.A", 2}, {"call $.A", 1}, {"send $.A", 0}, {"listen --count 1 $.*", 1},
+		{"events", 1}, {"who --may $.A", 2}, {"version --all", 4},
 	} {
 		for _, args := range []string{"--format text " + c.args, "--json " + c.args} {
 			t.Run(args, func(t *testing.T) {

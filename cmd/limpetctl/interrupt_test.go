@@ -37,7 +37,7 @@ func stuck(t *testing.T) (api string, called <-chan struct{}) {
 // Whatever a command waits for, an interruption ends it, with 130 and no error said.
 func TestInterrupted(t *testing.T) {
 	for _, args := range []string{
-		"send $.A", "call $.A", "call --all $.*", "listen $.A", "listen --retry $.A", "listen --for 1h $.A", "reply $.A b", "bindings", "status", "links", "drops",
+		"send $.A", "call $.A", "call --all $.*", "listen $.A", "listen --retry $.A", "listen --for 1h $.A", "reply $.A b", "bindings", "status", "links", "drops", "drops --follow", "top", "top --once --json",
 		"drain", "reload", "rules explain uid:0 $.A", "watch links", "watch bindings", "watch repliers $.A", "check", "check --json", "latency $.A", "doctor", "profile heap", "bench --json", "bench --json --ask $.A",
 	} {
 		t.Run(args, func(t *testing.T) {

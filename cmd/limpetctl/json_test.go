@@ -40,6 +40,7 @@ func TestJSON(t *testing.T) {
 		{"watch --once links", exitOK},
 		{"watch --once bindings", exitOK},
 		{"watch --once repliers $.Ask", exitOK},
+		{"tap --data --count 4", exitOK},
 		{"reload", exitOK},
 		{"rules explain uid:0 $.A", exitOK},
 		{"trace $.Ask", exitOK},
@@ -49,6 +50,9 @@ func TestJSON(t *testing.T) {
 		{"call --all $.%", exitOK},
 		{"listen --count 4 $.Ask", exitOK},
 		{"reply --count 1 $.Ask yes", exitOK},
+		{"events", exitOK},
+		{"who --may $.A", exitOK},
+		{"version --all", exitFailed},
 		{"context list", exitOK},
 		{"context show south", exitOK},
 	} {

@@ -12,11 +12,7 @@ import (
 	"github.com/kbus-limpet/limpet/client"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/printable"
-	"github.com/kbus-limpet/limpet/kbusdev"
 )
-
-// maxDrops is more than a daemon keeps for a link.
-const maxDrops = 1 << 16
 
 // stateOf returns the state of a link in lower case.
 func stateOf(l *pb.LinkStatus) string {
@@ -40,11 +36,11 @@ func lost(l *pb.LinkStatus) (n uint64) {
 }
 
 // withLinks runs f for each link of that name, or for all if there is no name.
-func (o *options) withLinks(ctx context.Context, names []string, drops uint32, f func(*client.Bus, *pb.LinkStatus) error) error {
+func (o *options) withLinks(ctx context.Context, names []string, f func(*client.Bus, *pb.LinkStatus) error) error {
 	return o.withBus(func(bus *client.Bus) error {
 		limited, cancel := o.limited(ctx)
 		defer cancel()
-		all, err := bus.LinkStatus(limited, strings.Join(names, ""), drops)
+		all, err := bus.LinkStatus(limited, strings.Join(names, ""), 0)
 		if err != nil {
 			return err
 		}
@@ -64,7 +60,7 @@ func (o *options) newLinks() *cobra.Command {
 		Args:  args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			err := o.withLinks(cmd.Context(), nil, 0, func(_ *client.Bus, l *pb.LinkStatus) error {
+			err := o.withLinks(cmd.Context(), nil, func(_ *client.Bus, l *pb.LinkStatus) error {
 				if o.json {
 					return o.printProto(cmd.OutOrStdout(), l)
 				}
@@ -89,43 +85,6 @@ func (o *options) newLinks() *cobra.Command {
 	}
 }
 
-func (o *options) newDrops() *cobra.Command {
-	return &cobra.Command{
-		Use:   "drops [LINK]",
-		Short: "List the latest messages that were lost on the links, oldest first",
-		Args:  args(cobra.MaximumNArgs(1)),
-		RunE: func(cmd *cobra.Command, names []string) error {
-			return o.withLinks(cmd.Context(), names, maxDrops, func(_ *client.Bus, l *pb.LinkStatus) error {
-				for _, d := range l.GetDrops() {
-					if err := o.printDrop(cmd, l, d); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		},
-	}
-}
-
-func (o *options) printDrop(cmd *cobra.Command, l *pb.LinkStatus, d *pb.Drop) error {
-	m, direction := d.GetMessage(), "to the peer"
-	if d.GetFromPeer() {
-		direction = "from the peer"
-	}
-	at := d.GetTime().AsTime().Local().Format("2006-01-02 15:04:05.000")
-	id := kbusdev.MsgID{Network: m.GetIdNetwork(), Serial: m.GetIdSerial()}
-	flags := kbusdev.Flags(m.GetFlags())
-	if o.json {
-		return o.printJSON(cmd.OutOrStdout(), object{
-			{"link", l.GetName()}, {"time", d.GetTime().AsTime()}, {"from_peer", d.GetFromPeer()}, {"reason", d.GetReason()}, {"name", m.GetName()},
-			{"id", id.String()}, {"from", m.GetFrom()}, {"to", m.GetTo()}, {"flags", flags.String()}, {"size", d.GetDataSize()},
-		})
-	}
-	_, err := printable.Fprintf(cmd.OutOrStdout(), "%s %s, %s: %s: %s id %s from %d to %d flags %s, %d bytes\n",
-		at, l.GetName(), direction, d.GetReason(), m.GetName(), id, m.GetFrom(), m.GetTo(), flags, d.GetDataSize())
-	return err
-}
-
 func (o *options) newDrain() *cobra.Command {
 	return &cobra.Command{
 		Use:   "drain [LINK]",
@@ -135,7 +94,7 @@ finished within --timeout, or 5 s if that is longer, is answered by the limpet.
 The side that dials opens the link again soon afterwards.`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			return o.withLinks(cmd.Context(), names, 0, func(bus *client.Bus, l *pb.LinkStatus) error {
+			return o.withLinks(cmd.Context(), names, func(bus *client.Bus, l *pb.LinkStatus) error {
 				unfinished, err := bus.DrainLink(cmd.Context(), l.GetName(), o.timeout)
 				if err != nil {
 					return err

@@ -199,8 +199,9 @@ interrupted. Those of limpetctl check and doctor are their own.`,
 		}
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newDrain(), o.newReload(), o.newWatch(), o.newRules(), o.newCheck(), o.newLatency(), o.newContext(), o.newDoctor(), o.newBench(), o.newBugreport(), o.newProfile(), o.newTrace(), o.newVerify())
+	cmd.AddCommand(o.newSend(), o.newCall(), o.newListen(), o.newReply(), o.newBindings(), o.newStatus(), o.newLinks(), o.newDrops(), o.newTop(), o.newDrain(), o.newReload(), o.newWatch(), o.newTap(), o.newReplay(), o.newRules(), o.newCheck(), o.newLatency(), o.newContext(), o.newDoctor(), o.newBench(), o.newBugreport(), o.newProfile(), o.newVerify(), o.newTrace(), o.newEvents(), o.newWho())
 	buildinfo.AddTo(cmd)
+	o.addVersions(cmd)
 	manual.AddTo(cmd, 1)
 	return cmd
 }

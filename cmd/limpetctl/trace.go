@@ -162,6 +162,30 @@ func (t *traced) link() string {
 	return ""
 }
 
+// way returns the networks that the request and its reply have crossed, as far as is known: a
+// replier's own network is told by the reply, those between by what was foretold.
+func (t *traced) way() []uint32 {
+	if t.sent.ksock == 0 {
+		return []uint32{}
+	}
+	h := t.foretold.GetHop()
+	way := []uint32{h.GetNetwork()}
+	if t.link() != "" {
+		for next := h; next != nil; {
+			h, next = next, nil
+			for _, b := range h.GetBranches() {
+				if b.GetRequest() {
+					way, next = append(way, b.GetNetwork()), b.GetNext()
+				}
+			}
+		}
+	}
+	if by := t.sent.by.Network; by != 0 && way[len(way)-1] != by {
+		way = append(way, by)
+	}
+	return way
+}
+
 // verdict compares what has become of it with what was foretold: "as foretold", "not as
 // foretold", or "not foretold" if nobody could tell.
 func (t *traced) verdict() string {
@@ -224,7 +248,7 @@ func (t *traced) object() any {
 	if s.err != nil {
 		why = s.err.Error()
 	}
-	return object{{"id", s.id.String()}, {"elapsed_seconds", s.elapsed.Seconds()}, {"by", by}, {"link", t.link()}, {"answer", s.answer}, {"errno", s.errno}, {"error", why}, {"verdict", t.verdict()}}
+	return object{{"id", s.id.String()}, {"elapsed_seconds", s.elapsed.Seconds()}, {"by", by}, {"link", t.link()}, {"networks", t.way()}, {"answer", s.answer}, {"errno", s.errno}, {"error", why}, {"verdict", t.verdict()}}
 }
 
 func (t *traced) sentLine() string {
@@ -241,6 +265,9 @@ func (t *traced) sentLine() string {
 	way := "on this bus"
 	if l := t.link(); l != "" {
 		way = "over link " + l
+		if networks := t.way(); len(networks) > 2 {
+			way += fmt.Sprintf(" and networks %v", networks[1:])
+		}
 	}
 	if s.answer != "" {
 		return fmt.Sprintf("sent as %s, and answered %s after %v, %s", s.id, s.answer, took, way)

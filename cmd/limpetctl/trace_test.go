@@ -41,7 +41,7 @@ func TestTraceDelivers(t *testing.T) {
 		want string
 	}{
 		{"trace $.Ask --deliver now", exitOK, "by ksock 4 of network 7 after "},
-		{"trace $.Ask --deliver --format json", exitOK, `"by":{"network":7,"ksock":4},"link":"network 7","answer":"","errno":"","error":"","verdict":"as foretold"}}`},
+		{"trace $.Ask --deliver --format json", exitOK, `"by":{"network":7,"ksock":4},"link":"network 7","networks":[1,7],"answer":"","errno":"","error":"","verdict":"as foretold"}}`},
 		{"trace $.Gone --deliver", exitFailed, "not what was foretold"},
 		{"trace $.Ask now", exitUsage, "say --deliver"},
 		{"trace $.Ask --kind reply", exitUsage, "is not request, announcement or stateful-request"},

@@ -32,8 +32,9 @@ type config struct {
 	Interest           string
 	InterestPoll       time.Duration
 	AnnounceLinks      bool
+	AnnounceDrops      bool
 	Verbosity          int
-	API, Metrics       string
+	API, Web, Metrics  string
 	Reflection         string
 	PeerNames          int
 	TLSCert, TLSKey    string
@@ -77,15 +78,17 @@ func (c *config) settings() *pflag.FlagSet {
 	f.StringVar(&c.Interest, "interest", "on", "`on`: send peers only the announcements that somebody there, or behind them, listens to; poll: tell peers also who listens on a device, by looking in turns; off: send everything")
 	f.DurationVar(&c.InterestPoll, "interest-poll", 250*time.Millisecond, "with --interest poll, look at who listens on a device every `DURATION`, and let a new listener miss what is announced far away until then; 0 does not look")
 	f.BoolVar(&c.AnnounceLinks, "announce-links", false, "announce on the bus when a link goes up or down or loses messages, as $.Limpet.Link.Up, $.Limpet.Link.Down and $.Limpet.Lost, and reply to $.Limpet.Links")
+	f.BoolVar(&c.AnnounceDrops, "announce-drops", false, "announce on the bus each message that is dropped, without its data, as $.Limpet.Dropped: 10 a second at most, and how many there were besides")
 	f.IntVarP(&c.Verbosity, "verbosity", "v", 1, "`LEVEL` 0: warnings; 1: changes of state; 2: every message as it is processed, without its data")
 	f.StringVar(&c.API, "api", client.DefaultAPIAddress(), "offer the local API at `ADDRESS`; \"none\" offers none")
+	f.StringVar(&c.Web, "web", "", "offer the API as HTTP with JSON, and a page that shows the daemon, at `ADDRESS`: host:port, or a Unix socket")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "encrypt connections over TCP, both ways authenticated, with the certificate in this PEM `FILE`; read again when it changes")
 	f.StringVar(&c.TLSKey, "tls-key", "", "the private key of --tls-cert, a PEM `FILE`")
 	f.StringVar(&c.TLSCA, "tls-ca", "", "believe peers and programs whose certificates a CA in this PEM `FILE` has signed")
 	f.StringVar(&c.TLSName, "tls-name", "", "the `NAME` that the certificates of dialled peers must have, a DNS name or a URI such as spiffe://example.org/limpetd, in place of their address's host")
 	f.BoolVar(&c.Insecure, "insecure", false, "allow addresses of other machines without TLS: anybody can join then, or read and change what is sent")
 	f.StringVar(&c.PeerGroup, "peer-group", "", "open the Unix sockets for peers to the `GROUP`, a name or an id")
-	f.StringVar(&c.APIGroup, "api-group", "", "open the local API's Unix socket to the `GROUP`, a name or an id")
+	f.StringVar(&c.APIGroup, "api-group", "", "open the Unix sockets of the local API, and of --web, to the `GROUP`, a name or an id")
 	f.StringVar(&c.Metrics, "metrics", "", "serve Prometheus metrics over HTTP at `HOST:PORT`/metrics")
 	f.StringVar(&c.TraceEndpoint, "trace-endpoint", "", "trace requests, and send the spans to the OpenTelemetry collector at `URL`, over gRPC: http://HOST:PORT, or https://HOST:PORT with TLS")
 	f.Float64Var(&c.TraceSample, "trace-sample", 1, "trace this `SHARE` of the requests that come without a trace context, 0 to 1; the same on all daemons")
@@ -123,7 +126,7 @@ func (c *config) validate() error {
 	all, tests := c.set.rules.All()
 	d := daemon.Config{
 		Rules: all, Tests: tests,
-		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, Version: buildinfo.Read().Version,
+		Bus: c.Bus, Expose: c.Expose, NetworkID: c.NetworkID, Metrics: c.Metrics, AnnounceLinks: c.AnnounceLinks, AnnounceDrops: c.AnnounceDrops, Version: buildinfo.Read().Version,
 		TLS: c.tls(), Insecure: c.Insecure, PeerGroup: c.PeerGroup, APIGroup: c.APIGroup,
 		Limpet: general, Level: levels[c.Verbosity], ProgramGrace: noneIsNegative(c.ProgramGrace),
 		Reflection: c.Reflection, PeerNames: c.PeerNames,
@@ -142,6 +145,13 @@ func (c *config) validate() error {
 			return &daemon.ConfigError{Setting: "api", Err: err}
 		}
 		d.API = &addr
+	}
+	if c.Web != "" {
+		addr, err := sockaddr.ParseAddress(c.Web)
+		if err != nil {
+			return &daemon.ConfigError{Setting: "web", Err: err}
+		}
+		d.Web = &addr
 	}
 	c.daemon = d
 	return d.Validate()
@@ -198,6 +208,7 @@ func (c *config) sayCheck(out io.Writer) error {
 		say("interest poll", d.InterestPoll)
 	}
 	say("announce links", d.AnnounceLinks)
+	say("announce drops", d.AnnounceDrops)
 	if n := len(d.Rules); n > 0 {
 		say("rules", fmt.Sprintf("%d, and %d tests that hold", n, len(d.Tests)))
 	}
@@ -206,6 +217,9 @@ func (c *config) sayCheck(out io.Writer) error {
 		api = d.API.String()
 	}
 	say("api", api)
+	if d.Web != nil {
+		say("web", d.Web)
+	}
 	secrecy := "none, and only addresses of this machine"
 	switch {
 	case d.TLS != nil:

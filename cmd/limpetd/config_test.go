@@ -79,18 +79,18 @@ func TestExpose(t *testing.T) {
 }
 
 func TestLinkSettings(t *testing.T) {
-	cfg, err := load(t, "interest: off\n", "--grace", "0", "--request-hold", "100ms", "--announce-links", "--program-grace", "0")
+	cfg, err := load(t, "interest: off\n", "--grace", "0", "--request-hold", "100ms", "--announce-links", "--announce-drops", "--program-grace", "0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := cfg.daemon.Limpet; l.Grace >= 0 || l.RequestHold != 100*time.Millisecond || !l.AllInterest || !cfg.daemon.AnnounceLinks || cfg.daemon.ProgramGrace >= 0 {
+	if l := cfg.daemon.Limpet; l.Grace >= 0 || l.RequestHold != 100*time.Millisecond || !l.AllInterest || !cfg.daemon.AnnounceLinks || !cfg.daemon.AnnounceDrops || cfg.daemon.ProgramGrace >= 0 {
 		t.Errorf("%+v", cfg.daemon)
 	}
 	cfg, err = load(t, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := cfg.daemon.Limpet; l.Grace != 30*time.Second || l.RequestHold != 5*time.Second || l.AllInterest || cfg.daemon.AnnounceLinks || cfg.daemon.ProgramGrace != 10*time.Second {
+	if l := cfg.daemon.Limpet; l.Grace != 30*time.Second || l.RequestHold != 5*time.Second || l.AllInterest || cfg.daemon.AnnounceLinks || cfg.daemon.AnnounceDrops || cfg.daemon.ProgramGrace != 10*time.Second {
 		t.Errorf("by default: %+v", cfg.daemon)
 	}
 	for words, want := range map[string]string{

@@ -49,8 +49,8 @@ func runDaemon(ctx context.Context, l *loader, errOut io.Writer) error {
 	}
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx)) // until Run has ended, which drains first
 	var all sync.WaitGroup
-	all.Go(func() { reloadAt(beside, hangUp, d, c.Log) })
-	all.Go(func() { attend(beside, d, c.Log) })
+	all.Go(func() { reloadAt(beside, hangUp, d) })
+	all.Go(func() { attend(beside, d, d.Log()) })
 	defer all.Wait()
 	defer stop()
 	return d.Run(ctx, notify.Ready)
@@ -58,7 +58,7 @@ func runDaemon(ctx context.Context, l *loader, errOut io.Writer) error {
 
 // reloadAt reloads the configuration at each signal, until ctx ends. What is wrong with
 // it is logged, and nothing changes.
-func reloadAt(ctx context.Context, hangUp <-chan os.Signal, d *daemon.Daemon, log *slog.Logger) {
+func reloadAt(ctx context.Context, hangUp <-chan os.Signal, d *daemon.Daemon) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -66,13 +66,8 @@ func reloadAt(ctx context.Context, hangUp <-chan os.Signal, d *daemon.Daemon, lo
 		case <-hangUp:
 		}
 		notify.Reloading()
-		changes, err := d.Reload(ctx, false)
+		_, _ = d.Reload(ctx, false) // which logs what comes of it
 		notify.Ready()
-		if err != nil {
-			log.Error("the configuration is not reloaded; everything stays as it was", "reason", err)
-			continue
-		}
-		log.Info("configuration reloaded", "changes", len(changes))
 	}
 }
 

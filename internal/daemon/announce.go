@@ -14,6 +14,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/drops"
 	"github.com/kbus-limpet/limpet/server/admin"
 )
 
@@ -31,7 +32,7 @@ const (
 	// binds it, it is that daemon, for a local replier goes before far ones.
 	NameLinks = namePrefix + "Links"
 
-	namePrefix = "$.Limpet."
+	namePrefix = drops.OwnNames
 )
 
 // NameLinksOf returns the other name of the replier for Links: it names the network, so

@@ -19,6 +19,8 @@ import (
 type Bounds struct {
 	// Peers are for what peers connect to, Programs for the local API.
 	Peers, Programs guard.Limits
+	// Web is for HTTP, whose calls are of the local API too.
+	Web guard.Limits
 	// Classic is for the connections of upstream's limpets, which make no calls.
 	Classic guard.Limits
 	// Links are for links of both protocols together.
@@ -35,11 +37,18 @@ var (
 		pb.BusService_WatchBindings_FullMethodName,
 		pb.BusService_WatchRepliers_FullMethodName,
 		pb.AdminService_WatchLinks_FullMethodName,
+		pb.AdminService_Tap_FullMethodName,
+		pb.AdminService_WatchEvents_FullMethodName,
+		pb.AdminService_WatchDrops_FullMethodName,
 	}
 	lists = []string{
 		pb.BusService_ListBindings_FullMethodName,
 		pb.AdminService_GetStatus_FullMethodName,
 		pb.AdminService_FindInterest_FullMethodName,
+		pb.AdminService_ListPrograms_FullMethodName,
+		pb.AdminService_ListNetworks_FullMethodName,
+		pb.AdminService_ListOpenRequests_FullMethodName,
+		pb.AdminService_ListSlowRepliers_FullMethodName,
 		healthpb.Health_List_FullMethodName,
 	}
 	reflections = []string{
@@ -95,6 +104,21 @@ func DefaultBounds() Bounds {
 				{Bound: "calls", InAll: 16384, OfConnection: 4096, Taken: answerTaken},
 			},
 		},
+		Web: guard.Limits{
+			Name:         "web",
+			Connections:  256,
+			OfSource:     128,
+			Connecting:   guard.Rate{PerSecond: 100, AtOnce: 512},
+			GivenUp:      guard.Rate{PerSecond: 100, AtOnce: 512},
+			Streams:      1,
+			Untaken:      4 << 20,
+			UntakenInAll: 64 << 20,
+			Calls: []guard.Calls{ // at most one a connection, as HTTP/1.1 has it
+				{Bound: "watches", Methods: watches, InAll: 128},
+				{Bound: "lists", Methods: lists, InAll: 64, Taken: answerTaken},
+				{Bound: "calls", InAll: 192, Taken: answerTaken},
+			},
+		},
 		Classic: guard.Limits{
 			Name:        "classic peers",
 			Connections: 2048,
@@ -105,10 +129,10 @@ func DefaultBounds() Bounds {
 }
 
 // guards keep the bounds of the listeners.
-type guards struct{ peers, programs, classic *guard.Guard }
+type guards struct{ peers, programs, classic, web *guard.Guard }
 
 func newGuards(b *Bounds, log *slog.Logger) *guards {
-	return &guards{guard.New(b.Peers, log), guard.New(b.Programs, log), guard.New(b.Classic, log)}
+	return &guards{guard.New(b.Peers, log), guard.New(b.Programs, log), guard.New(b.Classic, log), guard.New(b.Web, log)}
 }
 
 // refusedBy returns what counts a handshake that is refused to somebody whom a guard has let in.

@@ -47,6 +47,12 @@ var fixed = []struct {
 		}
 		return *c.API
 	}},
+	{"web", func(c *Config) any {
+		if c.Web == nil {
+			return "none"
+		}
+		return *c.Web
+	}},
 	{"tls-cert", func(c *Config) any { return c.TLS.files().Cert }},
 	{"tls-key", func(c *Config) any { return c.TLS.files().Key }},
 	{"tls-ca", func(c *Config) any { return c.TLS.files().CA }},
@@ -67,6 +73,7 @@ var fixed = []struct {
 	{"record-file-size", func(c *Config) any { return c.Records.FileBytes }},
 	{"record-data", func(c *Config) any { return c.Records.Data }},
 	{"announce-links", func(c *Config) any { return c.AnnounceLinks }},
+	{"announce-drops", func(c *Config) any { return c.AnnounceDrops }},
 	{"termination-message", func(c *Config) any { return c.Limpet.Termination }},
 }
 

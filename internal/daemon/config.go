@@ -41,8 +41,10 @@ type Config struct {
 	Links []LinkConfig
 	// API is where local programs and operators are served; nil is nowhere.
 	API *sockaddr.Address
+	// Web is where the API and a page are served over HTTP; nil is nowhere.
+	Web *sockaddr.Address
 	// PeerGroup and APIGroup are the groups, by name or id, that may use the Unix sockets at
-	// which links are accepted, and that of API; "" is nobody but the daemon's user.
+	// which links are accepted, and those of API and Web; "" is nobody but the daemon's user.
 	PeerGroup, APIGroup string
 	// TLS is what connections over TCP are made with, but those of the classic protocol; nil
 	// is without TLS, which then only this machine's loopback addresses are good for.
@@ -69,6 +71,8 @@ type Config struct {
 	IdentityOf func(context.Context) rules.Identity
 	// AnnounceLinks makes changes of the links messages on the bus, see Links.
 	AnnounceLinks bool
+	// AnnounceDrops makes dropped messages messages on the bus, see Dropped.
+	AnnounceDrops bool
 	// Reflection is who may ask what services there are: "api" is programs, "peers" is peers
 	// too, "none" is nobody; "" is "api".
 	Reflection string
@@ -166,8 +170,8 @@ func (c *Config) checkPurpose() error {
 	switch {
 	case len(c.Links) > 0 && c.NetworkID == 0:
 		return &ConfigError{"network-id", errors.New("a bus that is linked needs a network id above 0, different on every bus")}
-	case len(c.Links) == 0 && c.API == nil && c.Expose == "":
-		return &ConfigError{"", errors.New("nothing to do: set --listen, --connect, --listen-classic, --connect-classic, --api or --expose")}
+	case len(c.Links) == 0 && c.API == nil && c.Expose == "" && c.Web == nil:
+		return &ConfigError{"", errors.New("nothing to do: set --listen, --connect, --listen-classic, --connect-classic, --api, --web or --expose")}
 	}
 	return nil
 }

@@ -17,14 +17,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/kbus-limpet/limpet/internal/events"
 	"github.com/kbus-limpet/limpet/internal/flight"
 	"github.com/kbus-limpet/limpet/internal/identity"
 	"github.com/kbus-limpet/limpet/internal/records"
 	"github.com/kbus-limpet/limpet/internal/tracing"
+	"github.com/kbus-limpet/limpet/internal/web"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/kbusfs"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/wire"
 	"github.com/kbus-limpet/limpet/server/admin"
 	"github.com/kbus-limpet/limpet/server/bus"
@@ -53,15 +56,18 @@ type Daemon struct {
 	admin    *admin.Service
 	peers    *grpcServer
 	api      *grpcServer
+	door     *web.Door // nil if nothing is served over HTTP
 	alive    prober
-	draining chan struct{} // closed when the stop begins
-	tls      *identity.TLS // nil without TLS
-	stopping kbusdev.Ksock // listens for the termination message; nil if there is none
-	links    *announcer    // nil without AnnounceLinks
+	draining chan struct{}  // closed when the stop begins
+	tls      *identity.TLS  // nil without TLS
+	stopping kbusdev.Ksock  // listens for the termination message; nil if there is none
+	links    *announcer     // nil without AnnounceLinks
+	dropped  *dropAnnouncer // nil without AnnounceDrops
 	linked   configuredLinks
 	exposed  atomic.Pointer[[]string] // what Insecure allows
 	shown    atomic.Pointer[string]   // Config.Shown
 	reloads  reloads
+	events   *events.Ring
 
 	flight       *flight.Recorder    // nil if it is off
 	records      *records.Folder     // nil if nothing is recorded
@@ -84,6 +90,8 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	latest := events.New()
+	cfg.Log = slog.New(latest.Handler(cfg.Log.Handler()))
 	if cfg.Bounds == nil {
 		bounds := DefaultBounds()
 		cfg.Bounds = &bounds
@@ -91,6 +99,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	cfg.Links = cfg.resolved()
 	d := &Daemon{
 		cfg:    cfg,
+		events: latest,
 		linked: configuredLinks{all: make(map[string]*configuredLink)},
 		guards: newGuards(cfg.Bounds, cfg.Log),
 		set:    membus.NewSet(membus.WithFirstSerial(cmp.Or(cfg.FirstSerial, 1+rand.Uint32()>>1))),
@@ -107,6 +116,7 @@ func Open(ctx context.Context, cfg Config) (*Daemon, error) {
 	}
 	d.node.SetSoftware(cfg.Version)
 	d.node.BoundNames(cmp.Or(cfg.PeerNames, defaultPeerNames), 2*cmp.Or(cfg.PeerNames, defaultPeerNames))
+	noteMisses(d.node)
 	d.draining, d.alive.question = make(chan struct{}), func() error { return touch(d.node) }
 	if err := d.open(ctx); err != nil {
 		d.closeEarly()
@@ -124,9 +134,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if cfg.IdentityOf == nil {
 		cfg.IdentityOf = identity.FromContext
 	}
-	d.programs.IdentityOf, d.programs.PolicyOf = cfg.IdentityOf, d.rules.program
+	d.programs.IdentityOf, d.programs.PolicyOf, d.programs.OnDenied = cfg.IdentityOf, d.rules.program, d.programDenied
 	if cfg.Expose != "" {
-		d.devices = kbusfs.New(cfg.devices(d.set, d.rules.device, cfg.Log))
+		devices := cfg.devices(d.set, d.rules.device, cfg.Log)
+		devices.OnDenied = d.deviceDenied
+		d.devices = kbusfs.New(devices)
 	}
 	d.host = serverpeer.NewHost(d.node, d.linked.limpetFor, cfg.Bounds.Links) // before what can fail: closeEarly stops it
 	if err := d.openTraces(ctx); err != nil {
@@ -152,6 +164,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if cfg.AnnounceDrops {
+		if d.dropped, err = newDropAnnouncer(d.node); err != nil {
+			return err
+		}
+	}
 	if d.tls, err = cfg.TLS.load(cfg.Log); err != nil {
 		return err
 	}
@@ -160,7 +177,10 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.admin = &admin.Service{
 		Node: d.node, Version: cfg.Version, Started: time.Now(), Missed: d.programs.Missed, Denied: d.denied, Reached: d.reached,
 		SpansLost: d.spansLost, Explains: d.explain, SenderOf: d.senderOf, Reloads: d.reloadFor, Insecure: d.insecure,
+		Events: d.events, Programs: d.programs.Programs, Verdicts: d.rules.verdicts,
 		Configuration: func() string { return *d.shown.Load() },
+		PolicyOf:      func(ctx context.Context) *rules.Policy { return d.rules.program(cfg.IdentityOf(ctx)) },
+		Count:         d.guards.programs.Count,
 	}
 	who := identity.Server(d.tls, cfg.Log, refusedBy(d.guards.programs))
 	d.shown.Store(&cfg.Shown)
@@ -172,6 +192,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	d.api = apiServer(cfg.Log, who, rpcs, &authoriser{&d.rules, cfg.IdentityOf, d.guards.programs.Count}, d.node, d.programs, d.admin, cfg.Reflection != reflectionNone, append(d.guards.programs.ServerOptions(wire.Codec), d.tracesOption...)...)
 	d.api.health.Alive = d.Alive
+	if err := d.openDoor(); err != nil {
+		return err
+	}
 	if err := d.openLinks(ctx); err != nil {
 		return err
 	}
@@ -185,7 +208,7 @@ func (d *Daemon) reached() map[string]map[string]uint64 {
 	maps.Copy(peers, d.host.Reached())
 	programs := d.guards.programs.Reached()
 	maps.Copy(programs, d.programs.Reached())
-	return map[string]map[string]uint64{"peers": peers, "programs": programs, "classic peers": d.guards.classic.Reached()}
+	return map[string]map[string]uint64{"peers": peers, "programs": programs, "classic peers": d.guards.classic.Reached(), "web": d.guards.web.Reached()}
 }
 
 // linkOf tells the service of programs which Ksocks are those of limpets.
@@ -218,7 +241,13 @@ func (d *Daemon) closeKsocks() {
 	if d.links != nil {
 		d.links.close()
 	}
+	if d.dropped != nil {
+		d.dropped.close()
+	}
 }
+
+// Log returns the daemon's log, which keeps the latest events too.
+func (d *Daemon) Log() *slog.Logger { return d.cfg.Log }
 
 // Node returns the daemon's node.
 func (d *Daemon) Node() *limpet.Node { return d.node }
@@ -293,6 +322,9 @@ func (d *Daemon) Run(parent context.Context, ready func()) error {
 	if d.links != nil {
 		keep(func() error { return d.links.run(serving) })
 	}
+	if d.dropped != nil {
+		keep(func() error { return d.dropped.run(serving) })
+	}
 
 	<-ctx.Done()
 	close(d.draining)
@@ -319,6 +351,10 @@ func (d *Daemon) serve(ctx context.Context, keep func(func() error), ready func(
 	}
 	if d.at.metrics != nil {
 		keep(func() error { return serveMetrics(ctx, d.at.metrics, d.registry) })
+	}
+	if d.door != nil {
+		keep(func() error { return serveGRPC(d.api, d.door.Roads()) })
+		keep(func() error { return d.serveDoor(ctx, d.at.web) })
 	}
 	if d.devices != nil {
 		keep(func() error { return d.devices.Run(ctx, ready) })
@@ -374,6 +410,9 @@ func (d *Daemon) sayStart() {
 	log := d.cfg.Log
 	for _, l := range d.at.api {
 		log.Info("offering the local API", "address", l.Addr().String())
+	}
+	if d.at.web != nil {
+		log.Info("offering the API and a page over HTTP", "address", d.at.web.Addr().String())
 	}
 	if d.tls != nil {
 		log.Info("connections over TCP are encrypted", "certificate_of", d.tls.Identity())

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kbus-limpet/limpet/client"
 	"github.com/kbus-limpet/limpet/internal/daemon"
+	"github.com/kbus-limpet/limpet/internal/dropcheck"
 	"github.com/kbus-limpet/limpet/internal/leaks"
 	"github.com/kbus-limpet/limpet/internal/sockaddr"
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -61,8 +62,19 @@ func start(t testing.TB, cfg daemon.Config) *running {
 		if r.err != nil {
 			t.Errorf("Run: %v", r.err)
 		}
+		checkDrops(t, r.Node())
 	})
 	return r
+}
+
+// checkDrops holds what a daemon has told of drops against what it has counted.
+func checkDrops(t testing.TB, n *limpet.Node) {
+	t.Helper()
+	for _, check := range []func(*limpet.Node) error{dropcheck.Links, dropcheck.Bus} {
+		if err := check(n); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // pair runs two linked daemons: b dials a.

@@ -16,6 +16,7 @@ import (
 type listeners struct {
 	api     []*counted.Listener
 	metrics net.Listener // nil if there are none
+	web     net.Listener // likewise
 	control net.Listener // for questions about the exposed device
 }
 
@@ -24,7 +25,7 @@ func (l *listeners) close() {
 	for _, x := range l.api {
 		x.CloseAll()
 	}
-	for _, x := range []net.Listener{l.metrics, l.control} {
+	for _, x := range []net.Listener{l.metrics, l.web, l.control} {
 		if x != nil {
 			_ = x.Close()
 		}
@@ -62,6 +63,13 @@ func (l *listeners) open(ctx context.Context, cfg *Config, guards *guards) error
 			return fmt.Errorf("--metrics: %w", err)
 		}
 		l.metrics = m
+	}
+	if cfg.Web != nil {
+		w, err := cfg.listenAt(ctx, SocketWeb, *cfg.Web, sockaddr.Config{Private: true, Group: group})
+		if err != nil {
+			return fmt.Errorf("--web: %w", err)
+		}
+		l.web = guards.web.Listen(w)
 	}
 	if cfg.Expose == "" {
 		return nil

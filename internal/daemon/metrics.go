@@ -23,7 +23,7 @@ func (d *Daemon) newRegistry(rpcs prometheus.Collector) (*prometheus.Registry, e
 	d.reloads.note(nil) // it was read for the start
 	all := []prometheus.Collector{
 		rpcs, buildMetric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), daemonCollector{d}, recordsCollector{d},
-		admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.denied, Reached: d.reached, Attached: d.programs.Attached},
+		admin.Collector{Node: d.node, Missed: d.programs.Missed, Denied: d.denied, DeniedMessages: d.deniedMessages, Reached: d.reached, Attached: d.programs.Attached},
 	}
 	if b, embedded := d.node.Bus().(*membus.Bus); embedded {
 		all = append(all, busCollector{b})

@@ -18,7 +18,15 @@ var ErrNoReload = errors.New("this daemon was not started with a configuration t
 // or changed are drained first, which takes at most their drain timeout; those that are
 // changed begin anew. With dry only what would change is returned. A wrong configuration
 // is a *ConfigError. It may be called by many goroutines: one after the other is served.
-func (d *Daemon) Reload(ctx context.Context, dry bool) (changes []Change, err error) {
+func (d *Daemon) Reload(ctx context.Context, dry bool) ([]Change, error) {
+	return d.reload(ctx, dry, bySignal)
+}
+
+// bySignal is who has the configuration read again if it is nobody who has called the API.
+const bySignal = "SIGHUP"
+
+// reload is Reload, for somebody, by whose name it is logged.
+func (d *Daemon) reload(ctx context.Context, dry bool, by string) ([]Change, error) {
 	if d.cfg.Load == nil {
 		return nil, ErrNoReload
 	}
@@ -27,27 +35,46 @@ func (d *Daemon) Reload(ctx context.Context, dry bool) (changes []Change, err er
 	if d.runs == nil {
 		return nil, errNotRunning
 	}
-	if !dry {
-		defer func() { d.reloads.note(err) }()
+	if dry {
+		return d.renew(ctx, true)
 	}
+	begins := d.events.Next()
+	changes, err := d.renew(ctx, false)
+	d.reloads.note(err)
+	if err != nil {
+		d.cfg.Log.Error("the configuration is not reloaded; everything stays as it was", "by", by, "reason", err)
+		return nil, err
+	}
+	d.sayReloaded(changes, by)
+	d.events.Reloaded(begins)
+	return changes, nil
+}
+
+// renew does what Reload does. d.reloading is held.
+func (d *Daemon) renew(ctx context.Context, dry bool) ([]Change, error) {
 	to, err := d.cfg.Load()
 	if err != nil {
 		return nil, err
 	}
-	changes, err = Compare(&d.cfg, &to)
+	changes, err := Compare(&d.cfg, &to)
 	if err != nil || dry {
 		return changes, err
 	}
-	if err := d.become(ctx, &to, changes); err != nil {
-		return nil, err
+	return changes, d.become(ctx, &to, changes)
+}
+
+// sayReloaded logs what a reload has changed, by the more talkative one of the levels before
+// and after it.
+func (d *Daemon) sayReloaded(changes []Change, by string) {
+	log := d.cfg.Log
+	if v := d.cfg.LevelVar; v != nil {
+		v.Set(min(v.Level(), d.cfg.Level))
+		defer v.Set(d.cfg.Level)
 	}
 	for _, c := range changes {
-		d.cfg.Log.Info("configuration changed", "change", c.String())
+		log.Info("configuration changed", "what", c.What, "before", c.Before, "after", c.After)
 	}
-	if d.cfg.LevelVar != nil {
-		d.cfg.LevelVar.Set(d.cfg.Level)
-	}
-	return changes, nil
+	log.Info("configuration reloaded", "by", by, "changes", len(changes))
 }
 
 var errNotRunning = errors.New("the daemon is stopping, or not running yet")
@@ -168,7 +195,7 @@ func closeLinks(all []*configuredLink) {
 
 // reloadFor is Reload for AdminService.
 func (d *Daemon) reloadFor(ctx context.Context, dry bool) ([]*pb.ConfigChange, error) {
-	changes, err := d.Reload(ctx, dry)
+	changes, err := d.reload(ctx, dry, d.cfg.IdentityOf(ctx).String())
 	out := make([]*pb.ConfigChange, len(changes))
 	for i, c := range changes {
 		out[i] = &pb.ConfigChange{What: c.What, Before: c.Before, After: c.After}

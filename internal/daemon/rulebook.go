@@ -92,6 +92,17 @@ func (b *rulebook) explain(link string, id rules.Identity, network uint32, name 
 	return e.set.Explain(id, network, name), e.set.Len()
 }
 
+// verdicts returns what explain does, but for how many rules there are and what they say.
+func (b *rulebook) verdicts(link string, id rules.Identity, network uint32, name string) []rules.Explained {
+	e := b.of(link)
+	if e == nil {
+		e = new(edition)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.set.Verdicts(id, network, name)
+}
+
 // explain is admin.Service's. A link is called by its name, or its title.
 func (d *Daemon) explain(link string, id rules.Identity, network uint32, name string) ([]rules.Explained, int, error) {
 	if link != "" {

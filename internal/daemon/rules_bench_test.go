@@ -48,6 +48,16 @@ func BenchmarkRules(b *testing.B) {
 
 // carry carries b.N announcements from a program on one bus to one on another.
 func carry(b *testing.B, from, to *client.Bus) {
+	carries := carrier(b, from, to)
+	b.ResetTimer()
+	carries(b.N)
+	b.StopTimer()
+}
+
+// carrier returns what carries so many announcements from a program on one bus to one on
+// another.
+func carrier(b *testing.B, from, to *client.Bus) func(n int) {
+	b.Helper()
 	const name, window = "$.Plant.Sensor.Rain", 2000
 	sender, receiver := benchKsock(b, from), benchKsock(b, to)
 	if err := receiver.Bind(name, kbusdev.Listener); err != nil {
@@ -66,21 +76,20 @@ func carry(b *testing.B, from, to *client.Bus) {
 	}
 	m := &kbusdev.Message{Name: name, Data: make([]byte, 64)}
 	batch := make([]*kbusdev.Message, 256)
-	sent, got := 0, 0
-	b.ResetTimer()
-	for got < b.N {
-		for ; sent < b.N && sent-got < window; sent++ {
-			if err := sender.Post(b.Context(), m); err != nil {
+	return func(all int) {
+		for sent, got := 0, 0; got < all; {
+			for ; sent < all && sent-got < window; sent++ {
+				if err := sender.Post(b.Context(), m); err != nil {
+					b.Fatal(err)
+				}
+			}
+			n, err := receiver.RecvBatch(b.Context(), batch)
+			if err != nil {
 				b.Fatal(err)
 			}
+			got += n
 		}
-		n, err := receiver.RecvBatch(b.Context(), batch)
-		if err != nil {
-			b.Fatal(err)
-		}
-		got += n
 	}
-	b.StopTimer()
 }
 
 func benchKsock(b *testing.B, bus *client.Bus) *client.Ksock {

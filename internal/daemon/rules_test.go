@@ -165,7 +165,7 @@ func TestProgramsDoWhatTheRulesAllow(t *testing.T) {
 			t.Errorf("explained: %v", v)
 		}
 	}
-	if !slices.Equal(said, []string{"announce", "listen", "request", "reply", "admin", "join"}) || r.GetRules() != 1 {
+	if !slices.Equal(said, []string{"announce", "listen", "request", "reply", "tap", "admin", "join"}) || r.GetRules() != 1 {
 		t.Errorf("explained: %v", r)
 	}
 	if _, err := d.bus.ExplainRules(ctx, "root", "$.A"); !errors.As(err, &denied) || denied.Code != codes.InvalidArgument {

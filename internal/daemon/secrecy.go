@@ -52,7 +52,7 @@ func (t *TLS) Check() error {
 type place struct {
 	flag string
 	sockaddr.Address
-	link *LinkConfig // nil for the API
+	link *LinkConfig // nil for the API and HTTP
 }
 
 func (p place) String() string { return "--" + p.flag + " " + p.Address.String() }
@@ -66,6 +66,9 @@ func (c *Config) open() (all []place) {
 	}
 	if c.API != nil && !c.API.IsLocal() && c.TLS == nil {
 		all = append(all, place{"api", *c.API, nil})
+	}
+	if c.Web != nil && !c.Web.IsLocal() && c.TLS == nil {
+		all = append(all, place{"web", *c.Web, nil})
 	}
 	return all
 }

@@ -19,6 +19,7 @@ const (
 	SocketClassic = "classic" // the same, with upstream's limpets
 	SocketAPI     = "api"     // for API
 	SocketMetrics = "metrics" // for Metrics
+	SocketWeb     = "web"     // for Web
 )
 
 // Sockets are listening sockets that the service manager has opened, by name. It keeps them
@@ -33,14 +34,14 @@ type adopted struct {
 }
 
 // Adopt has the daemon listen on sockets that it was handed. One at an address of Links
-// stands for it, others are in addition; one for the API or for metrics takes the place of
-// API or Metrics. It is called before Open, whose daemon closes the sockets, and with the
+// stands for it, others are in addition; one for the API, for metrics or for HTTP takes the
+// place of API, Metrics or Web. It is called before Open, whose daemon closes the sockets, and with the
 // same sockets by Load. The error is a *ConfigError.
 func (c *Config) Adopt(all Sockets) error {
 	for name, sockets := range all {
 		for i, l := range sockets {
 			err := c.adopt(name, l)
-			if err == nil && i > 0 && (name == SocketAPI || name == SocketMetrics) {
+			if err == nil && i > 0 && (name == SocketAPI || name == SocketMetrics || name == SocketWeb) {
 				err = errors.New("there can be only one of this name")
 			}
 			if err != nil {
@@ -66,8 +67,10 @@ func (c *Config) adopt(name string, l net.Listener) error {
 			return errors.New("metrics are served over TCP only")
 		}
 		c.Metrics = addr.Address
+	case SocketWeb:
+		c.Web = &addr
 	default:
-		return errors.New("give it the name peer, api, classic or metrics")
+		return errors.New("give it the name peer, api, classic, metrics or web")
 	}
 	if c.adopted == nil {
 		c.adopted = make(map[adopted]net.Listener)

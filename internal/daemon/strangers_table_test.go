@@ -95,6 +95,7 @@ func startAt(t *testing.T, api net.Listener, cfg daemon.Config, options ...clien
 		if r.err != nil {
 			t.Errorf("Run: %v", r.err)
 		}
+		checkDrops(t, r.Node())
 	})
 	return r
 }

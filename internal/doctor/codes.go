@@ -37,6 +37,7 @@ var Codes = []struct{ Code, Title string }{
 	{"L071", "The rules have refused something"},
 	{"L072", "A peer says what this version does not know"},
 	{"L073", "A peer has another version"},
+	{"L074", "A network behind a peer has another version"},
 	{"L080", "The unit has failed"},
 	{"L081", "The unit was started again"},
 }

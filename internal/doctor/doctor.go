@@ -83,6 +83,8 @@ type Snapshot struct {
 	// First and Last are what the daemon told, at first and some time later: what grows in
 	// between is going on now. Both are nil unless Reach is Answered.
 	First, Last *pb.GetStatusResponse
+	// Networks are those that the daemon can reach, nil if it does not tell.
+	Networks []*pb.ReachableNetwork
 	// Certificates are those that the program shows to the daemon.
 	Certificates []Certificate
 	// Device is the daemon's bus if it is a device of this machine, else nil.
@@ -128,6 +130,7 @@ func Examine(s *Snapshot) []Finding {
 		for _, l := range s.Last.GetLinks() {
 			e.link(l, find(s.First.GetLinks(), l.GetName()))
 		}
+		e.networks()
 	}
 	slices.SortStableFunc(e.found, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Code, b.Code))

@@ -107,6 +107,14 @@ func TestFindings(t *testing.T) {
 		{"programs denied", func(s *doctor.Snapshot) { s.First.ApiDenied, s.Last.ApiDenied = 1, 1 }, "L071 note"},
 		{"peer denied", link(func(_, b *pb.LinkStatus) { b.Counts.FromPeerEnded = map[string]uint64{"denied": 1} }), "L071 warning"},
 		{"unknown frames", link(func(_, b *pb.LinkStatus) { b.Counts.UnknownFrames = 1 }), "L072 note"},
+		{"versions behind", func(s *doctor.Snapshot) {
+			for i := range uint32(9) {
+				s.Networks = append(s.Networks, &pb.ReachableNetwork{NetworkId: i + 2, Link: "l", Behind: i > 0, Version: []string{"v1", "v2", ""}[i%3]})
+			}
+		}, "L074 note"},
+		{"the same versions behind", func(s *doctor.Snapshot) {
+			s.Networks = []*pb.ReachableNetwork{{NetworkId: 2, Link: "l", Version: "v2"}, {NetworkId: 3, Link: "l", Behind: true, Version: "v1"}, {NetworkId: 4, Link: "l", Behind: true}}
+		}, ""},
 		{"peer's version", link(func(_, b *pb.LinkStatus) { b.PeerVersion = "v2" }), "L073 note"},
 		{"same version", link(func(_, b *pb.LinkStatus) { b.PeerVersion = "v1" }), ""},
 		{"failed unit", func(s *doctor.Snapshot) { s.Unit = &doctor.Unit{Active: "failed"} }, "L080 critical"},

@@ -30,6 +30,7 @@ type callKey struct{}
 // handler has returned was given up by the caller, which would otherwise cost the caller
 // nothing: it has no place any more, and may open the next one.
 //
+// A call is judged by the guard that has let its connection in, which may be another one.
 // codec is that of the servers.
 func (g *Guard) ServerOptions(codec encoding.CodecV2) []grpc.ServerOption {
 	return []grpc.ServerOption{
@@ -59,10 +60,10 @@ func (g *Guard) tap(ctx context.Context, info *tap.Info) (context.Context, error
 		return ctx, nil
 	}
 	c := connOf(p.Addr)
-	if c == nil || c.guard != g {
+	if c == nil {
 		return ctx, nil
 	}
-	x, err := g.begin(c, info.FullMethodName)
+	x, err := c.guard.begin(c, info.FullMethodName)
 	if err != nil {
 		return ctx, err
 	}
@@ -153,7 +154,7 @@ func (g *Guard) unary(ctx context.Context, q any, _ *grpc.UnaryServerInfo, handl
 	if x.limit < 0 || err != nil {
 		return r, err
 	}
-	return &answer{message: r, conn: x.conn, within: g.limits.Calls[x.limit].Taken}, nil
+	return &answer{message: r, conn: x.conn, within: x.conn.guard.limits.Calls[x.limit].Taken}, nil
 }
 
 func (g *Guard) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -161,7 +162,7 @@ func (g *Guard) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerIn
 	if x == nil {
 		return handler(srv, stream)
 	}
-	if x.limit >= 0 && !g.limits.Calls[x.limit].OwnWindow {
+	if x.limit >= 0 && !x.conn.guard.limits.Calls[x.limit].OwnWindow {
 		stream = &weighed{stream, x.conn}
 	}
 	err := handler(srv, stream)

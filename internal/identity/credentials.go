@@ -137,6 +137,9 @@ func (c *creds) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, 
 	if c.by != nil {
 		t = c.by(conn)
 	}
+	if k, ok := conn.(Known); ok {
+		return knownHandshake(k)
+	}
 	switch {
 	case isUnix(conn):
 		return unixHandshake(conn)

@@ -33,15 +33,19 @@ func (m *material) config() *tls.Config {
 
 // serverHandshake lets in whoever has a certificate of our CA.
 func (t *TLS) serverHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	m := t.current()
-	cfg := m.config()
-	cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	cfg.ClientCAs = m.roots
-	out, auth, err := credentials.NewTLS(cfg).ServerHandshake(conn)
+	out, auth, err := credentials.NewTLS(t.current().forClients()).ServerHandshake(conn)
 	if err != nil {
 		return nil, nil, t.explain(err)
 	}
 	return known(out, auth)
+}
+
+// forClients is config for a server.
+func (m *material) forClients() *tls.Config {
+	cfg := m.config()
+	cfg.ClientAuth = tls.RequireAndVerifyClientCert
+	cfg.ClientCAs = m.roots
+	return cfg
 }
 
 // clientHandshake makes sure that the server has a certificate of our CA, for name.

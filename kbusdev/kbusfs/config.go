@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 )
 
@@ -42,6 +43,10 @@ type Config struct {
 	// itself may be, is nobody: it may do everything. It calls nothing of the Server, and is
 	// safe for concurrent use. When it has other answers, RulesChanged is called.
 	JudgeOf func(Program) membus.Judge
+	// OnDenied, unless nil, is told of each message that a program may not send. It is called
+	// under the bus's lock, and is bound as membus.Judge's methods are; it does not keep the
+	// message's data.
+	OnDenied func(Program, *kbusdev.Message)
 	// Log gets a line for each device that appears or goes. Required.
 	Log *slog.Logger
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/kbusdev/membus"
 )
 
@@ -83,9 +84,14 @@ func (s *Server) judgeOfAsker(conn net.Conn) (membus.Judge, error) {
 
 // judgedBy has a judge judge what a program does by its Ksock.
 func (s *Server) judgedBy(h *handle, j membus.Judge) {
-	var denied func(op, name string)
+	var denied func(op, name string, m *kbusdev.Message)
 	if j != nil {
-		denied = func(op, name string) { s.denials.note(denial{op, name, h.program}) }
+		denied = func(op, name string, m *kbusdev.Message) {
+			s.denials.note(denial{op, name, h.program}, m != nil)
+			if m != nil && s.cfg.OnDenied != nil {
+				s.cfg.OnDenied(h.program, m)
+			}
+		}
 	}
 	h.ksock.JudgedBy(j, denied)
 }
@@ -109,6 +115,13 @@ func (s *Server) Denied() uint64 {
 	return s.denials.n
 }
 
+// DeniedMessages returns how many of them were to send a message.
+func (s *Server) DeniedMessages() uint64 {
+	s.denials.mu.Lock()
+	defer s.denials.mu.Unlock()
+	return s.denials.messages
+}
+
 // A denial is an operation that was refused.
 type denial struct {
 	op, name string
@@ -117,22 +130,27 @@ type denial struct {
 
 // denials counts them, and says now and then that there are more.
 type denials struct {
-	some atomic.Bool // that are not logged yet
-	mu   sync.Mutex
-	n    uint64
-	said uint64 // of those
-	last denial
-	next time.Time // when they may be said again
+	some     atomic.Bool // that are not logged yet
+	mu       sync.Mutex
+	n        uint64
+	messages uint64 // of those
+	said     uint64 // of those
+	last     denial
+	next     time.Time // when they may be said again
 }
 
 // sayEvery is how often denials are logged at most.
 const sayEvery = time.Minute
 
-// note is called under a bus's lock, and only counts.
-func (x *denials) note(d denial) {
+// note is called under a bus's lock, and only counts; message says that it was one that was
+// denied.
+func (x *denials) note(d denial, message bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.n++
+	if message {
+		x.messages++
+	}
 	x.last = d
 	x.some.Store(true)
 }

@@ -515,7 +515,7 @@ func BenchmarkJudged(b *testing.B) {
 				}
 				ks[i] = k.(*membus.Ksock)
 				if policy := set.For(rules.Identity{}, 0); policy != nil {
-					ks[i].JudgedBy(policy, func(op, name string) { b.Errorf("%s %s is denied", op, name) })
+					ks[i].JudgedBy(policy, func(op, name string, _ *kbusdev.Message) { b.Errorf("%s %s is denied", op, name) })
 				}
 			}
 			if err := ks[1].Bind("$.Open.*", kbusdev.Listener); err != nil {

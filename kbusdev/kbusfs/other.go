@@ -26,5 +26,8 @@ func (s *Server) RulesChanged() {}
 // Denied returns 0.
 func (s *Server) Denied() uint64 { return 0 }
 
+// DeniedMessages returns 0.
+func (s *Server) DeniedMessages() uint64 { return 0 }
+
 // ServeControl does nothing: there is nothing to ask about.
 func (s *Server) ServeControl(context.Context, net.Listener) error { return nil }

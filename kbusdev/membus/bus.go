@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
@@ -121,6 +122,7 @@ func (s *Set) Add() (uint32, bool) {
 	s.buses = append(s.buses, &Bus{
 		set:        s,
 		number:     n,
+		born:       time.Now(),
 		layout:     s.opts.layout,
 		maxSize:    s.opts.maxSize,
 		lastSerial: s.opts.firstSerial - 1, // it wraps round
@@ -134,6 +136,7 @@ type Bus struct {
 	set    *Set
 	number uint32
 	layout kbusdev.Layout
+	born   time.Time
 
 	mu         sync.Mutex
 	ksocks     idMap[*Ksock] // see ksock
@@ -152,6 +155,8 @@ type Bus struct {
 	judged     int // the Ksocks that have a judge
 	watchers   []*watcher
 	watches    []*watch
+	onMiss     func(m *kbusdev.Message, by kbusdev.KsockID, reason string)    // see OnMiss
+	onReply    func(name string, replier kbusdev.KsockID, took time.Duration) // see OnReply
 
 	setAside    int  // unbind events set aside, over all Ksocks
 	unbindsLost bool // more were to be set aside than may be; until there are none

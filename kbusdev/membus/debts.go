@@ -1,11 +1,16 @@
 package membus
 
-import "github.com/kbus-limpet/limpet/kbusdev"
+import (
+	"time"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
+)
 
 // A debt is a request that was read and is not answered yet.
 type debt struct {
 	id           kbusdev.MsgID
 	requester    kbusdev.KsockID
+	name         string
 	newer, older *debt // by the time of reading
 	same         *debt // an older one with the same id
 }
@@ -17,8 +22,9 @@ type debts struct {
 	n      int
 }
 
-func (d *debts) add(id kbusdev.MsgID, requester kbusdev.KsockID) {
-	x := &debt{id: id, requester: requester, older: d.newest, same: d.byID.get(id)}
+func (d *debts) add(m *kbusdev.Message) {
+	id := m.ID
+	x := &debt{id: id, requester: m.From, name: m.Name, older: d.newest, same: d.byID.get(id)}
 	if d.newest != nil {
 		d.newest.newer = x
 	}
@@ -55,11 +61,12 @@ type awaited struct {
 
 type awaitedReply struct {
 	n       int
-	request *slot // the replier's copy of the latest one; it holds another, or nothing, once that is read
+	request *slot         // the replier's copy of the latest one; it holds another, or nothing, once that is read
+	at      time.Duration // the bus's age when the latest one was sent
 }
 
-func (a *awaited) add(id kbusdev.MsgID, request *slot) {
-	a.byID.set(id, awaitedReply{a.byID.get(id).n + 1, request})
+func (a *awaited) add(id kbusdev.MsgID, request *slot, at time.Duration) {
+	a.byID.set(id, awaitedReply{a.byID.get(id).n + 1, request, at})
 	a.n++
 	*a.all++
 }
@@ -73,7 +80,7 @@ func (a *awaited) remove(id kbusdev.MsgID) {
 	case 1:
 		a.byID.set(id, awaitedReply{})
 	default:
-		a.byID.set(id, awaitedReply{r.n - 1, r.request})
+		a.byID.set(id, awaitedReply{r.n - 1, r.request, r.at})
 	}
 	a.n--
 	*a.all--

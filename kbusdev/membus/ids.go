@@ -28,6 +28,11 @@ func keyOf(id kbusdev.MsgID) kbusdev.MsgID {
 	return kbusdev.MsgID{Network: id.Network, Serial: id.Serial / blockLen}
 }
 
+// idAt returns the id of the i-th value of a block.
+func idAt(key kbusdev.MsgID, i int) kbusdev.MsgID {
+	return kbusdev.MsgID{Network: key.Network, Serial: key.Serial*blockLen + uint32(i)}
+}
+
 // find returns the block with this key, or nil.
 func (m *idMap[V]) find(key kbusdev.MsgID) *block[V] {
 	if m.last != nil && m.key == key {

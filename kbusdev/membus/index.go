@@ -27,6 +27,7 @@ type binding struct {
 // bound are a Ksock's bindings.
 type bound struct {
 	newest    *binding
+	count     int
 	listening map[string]*binding // the newest listener binding of each string
 }
 
@@ -138,6 +139,7 @@ func (x *index) add(k *Ksock, role kbusdev.Role, name string) *binding {
 	x.newest, k.bound.newest = b, b
 	x.ages.add(b)
 	x.count++
+	k.bound.count++
 	if role == kbusdev.Replier {
 		list.replier = b
 		x.repliers++
@@ -181,6 +183,7 @@ func (x *index) remove(b *binding) {
 	x.ages.remove(b)
 	x.count--
 	own := &b.ksock.bound
+	own.count--
 	if b.ownNewer != nil {
 		b.ownNewer.ownOlder = b.ownOlder
 	} else {

@@ -29,8 +29,9 @@ type Judge interface {
 //
 // What the Ksock has bound as replier and may not have any more is unbound, and what is
 // queued for it and may not be heard any more is dropped. denied is called for each
-// operation that is refused, as j's methods are; nil with a nil j.
-func (k *Ksock) JudgedBy(j Judge, denied func(op, name string)) {
+// operation that is refused, as j's methods are, with the message if one may not be sent; it
+// does not keep that message's data. It is nil with a nil j.
+func (k *Ksock) JudgedBy(j Judge, denied func(op, name string, m *kbusdev.Message)) {
 	b := k.bus
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,7 +64,7 @@ func (k *Ksock) JudgedBy(j Judge, denied func(op, name string)) {
 }
 
 // judge notes a Ksock's judge, and counts those that have one.
-func (b *Bus) judge(k *Ksock, j Judge, denied func(op, name string)) {
+func (b *Bus) judge(k *Ksock, j Judge, denied func(op, name string, m *kbusdev.Message)) {
 	if k.judge != nil {
 		b.judged--
 	}
@@ -88,20 +89,27 @@ func (b *Bus) depose(k *Ksock, v *binding) {
 // deny counts an operation that the judge does not allow.
 func (k *Ksock) deny(op, name string, errno syscall.Errno) error {
 	k.refused++
-	k.denied(op, name)
+	k.denied(op, name, nil)
 	return errno
+}
+
+// denyMessage counts a message that the judge does not let be sent.
+func (k *Ksock) denyMessage(op string, m *kbusdev.Message) error {
+	k.refused++
+	k.denied(op, m.Name, m)
+	return syscall.EADDRNOTAVAIL
 }
 
 // maySend returns why the judge, which there is, does not let a message be sent.
 func (k *Ksock) maySend(m *kbusdev.Message) error {
 	switch {
 	case m.IsReply() && k.debts.byID.get(m.InReplyTo) == nil:
-		return k.deny("reply", m.Name, syscall.EADDRNOTAVAIL)
+		return k.denyMessage("reply", m)
 	case m.IsReply() && !m.IsRequest():
 	case !k.judge.Sends(m) && m.IsRequest():
-		return k.deny("request", m.Name, syscall.EADDRNOTAVAIL)
+		return k.denyMessage("request", m)
 	case !k.judge.Sends(m):
-		return k.deny("announce", m.Name, syscall.EADDRNOTAVAIL)
+		return k.denyMessage("announce", m)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ type Ksock struct {
 	setAside    setAside
 
 	judge   Judge // nil lets it do everything; see JudgedBy
-	denied  func(op, name string)
+	denied  func(op, name string, m *kbusdev.Message)
 	refused uint64 // what the judge did not allow
 
 	onChange func() // told when poll would answer otherwise; see OnChange
@@ -75,13 +75,17 @@ func (k *Ksock) hasRoom(reserved int) bool {
 }
 
 // miss counts a message that found no room here.
-func (k *Ksock) miss(id kbusdev.MsgID) {
-	if k.onlyOnce == kbusdev.On && k.lastMissed == id {
+func (k *Ksock) miss(m *kbusdev.Message) {
+	if k.onlyOnce == kbusdev.On && k.lastMissed == m.ID {
 		return
 	}
-	k.lastMissed = id
+	k.lastMissed = m.ID
 	k.missed++
-	k.bus.counts.missed[k.full()]++
+	why := k.full()
+	k.bus.counts.missed[why]++
+	if k.bus.onMiss != nil {
+		k.bus.onMiss(m, k.id, MissedReasons[why])
+	}
 }
 
 // Missed counts what this Ksock would have heard as listener since it was opened,

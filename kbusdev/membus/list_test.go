@@ -25,6 +25,14 @@ func TestPagesAreTheList(t *testing.T) {
 			}
 		}
 		want, _ := bus.Bindings()
+		for _, k := range ks {
+			others := func(b kbusdev.Binding) bool { return b.Ksock != k.ID() }
+			own := slices.DeleteFunc(slices.Clone(want), others)
+			n, newest := k.(*membus.Ksock).Bound(5)
+			if n != len(own) || !slices.Equal(newest, own[:min(5, n)]) {
+				t.Errorf("seed %d: of its own %d, the newest %v; want %v", seed, n, newest, own)
+			}
+		}
 		if n, _ := bus.CountBindings(); n != len(want) {
 			t.Errorf("seed %d: %d bindings are counted, %d listed", seed, n, len(want))
 		}

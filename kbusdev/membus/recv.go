@@ -74,7 +74,7 @@ func (k *Ksock) take() queued {
 	e := k.queue.pop()
 	k.takenEver++
 	if e.request {
-		k.debts.add(e.msg.ID, e.msg.From)
+		k.debts.add(&e.msg.Message)
 	}
 	k.bus.moveSetAside(k)
 	return e

@@ -98,16 +98,19 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 			}
 		}
 	} else {
-		listeners = withRoom(listeners, m.ID)
+		listeners = withRoom(listeners, &m.Message)
 	}
 
 	if reply {
+		if b.onReply != nil {
+			k.replied(&m.Message, requester)
+		}
 		requester.awaited.remove(m.InReplyTo)
 		b.push(requester, queued{msg: m, flags: m.Flags})
 		k.debts.pay(m.InReplyTo)
 	}
 	if request {
-		k.awaited.add(m.ID, b.push(replier.ksock, queued{msg: m, flags: m.Flags | kbusdev.WantYouToReply, via: replier, request: true}))
+		k.awaited.add(m.ID, b.push(replier.ksock, queued{msg: m, flags: m.Flags | kbusdev.WantYouToReply, via: replier, request: true}), b.age())
 	}
 	for _, l := range listeners {
 		b.push(l.ksock, queued{msg: m, flags: m.Flags, via: l})
@@ -116,15 +119,15 @@ func (b *Bus) transmit(k *Ksock, out *outgoing) error {
 	return nil
 }
 
-// withRoom keeps the listeners that have room now for the message with this id:
-// the module judges every queue before it fills any. The others miss it.
-func withRoom(listeners []*binding, id kbusdev.MsgID) []*binding {
+// withRoom keeps the listeners that have room now for a message: the module judges every
+// queue before it fills any. The others miss it.
+func withRoom(listeners []*binding, m *kbusdev.Message) []*binding {
 	kept := listeners[:0]
 	for _, l := range listeners {
 		if l.ksock.hasRoom(0) {
 			kept = append(kept, l)
 		} else {
-			l.ksock.miss(id)
+			l.ksock.miss(m)
 		}
 	}
 	return kept

@@ -155,6 +155,9 @@ type Network struct {
 	ID uint32
 	// Instance is that of the daemon.
 	Instance InstanceID
+	// Software is the version of its program, for people: at most 64 bytes, and "" if it is
+	// not known.
+	Software string
 }
 
 // Bounds of a batch.

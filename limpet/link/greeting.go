@@ -96,7 +96,11 @@ func CheckNetworks(networks []Network) error {
 	if len(networks) > MaxNetworks {
 		return Errorf(Protocol, "%d networks behind the peer, at most %d are allowed", len(networks), MaxNetworks)
 	}
-	for _, n := range networks {
+	for i := range networks {
+		n := &networks[i]
+		if len(n.Software) > maxSoftware {
+			return Errorf(Protocol, "network %d behind the peer has a version of %d bytes, at most %d are allowed", n.ID, len(n.Software), maxSoftware)
+		}
 		if n.ID == 0 || n.Instance == (InstanceID{}) {
 			return Errorf(Protocol, "a network behind the peer has id %d and instance id %s", n.ID, n.Instance)
 		}

@@ -52,6 +52,9 @@ var badGreetings = []struct {
 	{"a bad pattern", func(g *link.Greeting) { g.Pattern = "hello" }, link.Protocol, `"hello" is not a name`},
 	{"a long pattern", func(g *link.Greeting) { g.Pattern = "$." + strings.Repeat("x", 1<<20) }, link.Protocol, "is not a name"},
 	{"many networks", func(g *link.Greeting) { g.Behind = make([]link.Network, link.MaxNetworks+1) }, link.Protocol, "4097 networks"},
+	{"a long version behind", func(g *link.Greeting) {
+		g.Behind = []link.Network{{ID: 3, Instance: link.InstanceID{3}, Software: strings.Repeat("x", 65)}}
+	}, link.Protocol, "network 3 behind the peer has a version of 65 bytes"},
 	{"a network 0 behind", func(g *link.Greeting) { g.Behind = []link.Network{{Instance: link.InstanceID{3}}} }, link.Protocol, "has id 0"},
 	{"no instance behind", func(g *link.Greeting) { g.Behind = []link.Network{{ID: 3}} }, link.Protocol, "has id 3 and instance id 0000"},
 }

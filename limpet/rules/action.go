@@ -9,7 +9,7 @@ import (
 // An Action is what somebody does, so that the direction is in the verb.
 type Action uint8
 
-// The actions. Those up to Reply are done with names.
+// The actions. Those up to Tap are done with names.
 const (
 	// Announce: announcements of theirs come onto our bus.
 	Announce Action = iota
@@ -19,16 +19,19 @@ const (
 	Request
 	// Reply: they bind as replier, so that we may ask them.
 	Reply
+	// Tap: they see the data of messages that pass the links, which AdminService.Tap shows.
+	Tap
 	// Admin: they use AdminService.
 	Admin
 	// Join: they link, and have network ids, they and those behind them.
 	Join
 	numActions
 
-	withNames = Admin // the first that is done without
+	withNames   = Admin // the first that is done without
+	ofEndpoints = Tap   // the first that is not what peers and programs do with messages
 )
 
-var actionNames = [...]string{"announce", "listen", "request", "reply", "admin", "join"}
+var actionNames = [...]string{"announce", "listen", "request", "reply", "tap", "admin", "join"}
 
 // String returns the word for the action in a configuration.
 func (a Action) String() string {
@@ -39,7 +42,7 @@ func (a Action) String() string {
 }
 
 // Actions returns all actions, in order.
-func Actions() []Action { return []Action{Announce, Listen, Request, Reply, Admin, Join} }
+func Actions() []Action { return []Action{Announce, Listen, Request, Reply, Tap, Admin, Join} }
 
 // A set of actions, a bit for each.
 type actions uint8

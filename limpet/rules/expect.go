@@ -14,8 +14,8 @@ type Test struct {
 	// Who is an identity, as ParseIdentity takes it.
 	Who string
 	// Allow or Deny is an action and what it is done with: "announce $.Sensor.Rain",
-	// "reply $.*", "join 3", "admin". One of the two is set. To bind as replier is allowed
-	// if all names are, to listen if any is.
+	// "reply $.*", "tap $.A.*", "join 3", "admin". One of the two is set. To bind as replier,
+	// and to tap, is allowed if all names are, to listen if any is.
 	Allow, Deny string
 }
 

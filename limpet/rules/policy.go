@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -230,13 +229,13 @@ func (p *Policy) Cut(dst []string, a Action, name string) []string {
 	}
 }
 
-// Sees reports whether somebody may do anything with some name that a binding name
+// Sees reports whether somebody may send, hear or answer some name that a binding name
 // matches, so that its binding need not be hidden.
 func (p *Policy) Sees(name string) bool {
 	if p == nil {
 		return true
 	}
-	for a := range withNames {
+	for a := range ofEndpoints {
 		if p.Any(a, name).Allow {
 			return true
 		}
@@ -267,13 +266,13 @@ func (p *Policy) Join(network uint32) Verdict {
 	return Verdict{}
 }
 
-// Unlimited reports whether everything is allowed that is done with names, so that no
-// message need be judged.
+// Unlimited reports whether everything is allowed that peers and programs do with messages,
+// so that none need be judged.
 func (p *Policy) Unlimited() bool {
 	if p == nil {
 		return true
 	}
-	for a := range withNames {
+	for a := range ofEndpoints {
 		if !p.All(a, "$.*").Allow {
 			return false
 		}
@@ -303,17 +302,9 @@ type Explained struct {
 // of that all must be allowed, except to listen. Whether it may join is judged if it has a
 // network id. Set may be nil.
 func (s *Set) Explain(id Identity, network uint32, name string) []Explained {
-	p := s.For(id, network)
-	var all []Explained
-	add := func(a Action, object string, v Verdict) {
-		all = append(all, Explained{a, object, v, s.why(v)})
-	}
-	for a := range withNames {
-		add(a, name, p.named(a, name))
-	}
-	add(Admin, "", p.Admin())
-	if network != 0 {
-		add(Join, strconv.FormatUint(uint64(network), 10), p.Join(network))
+	all := s.Verdicts(id, network, name)
+	for i := range all {
+		all[i].Text = s.why(all[i].Verdict)
 	}
 	return all
 }

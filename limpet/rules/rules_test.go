@@ -228,6 +228,31 @@ func TestAllWithNamesIsWhatIsDoneWithNames(t *testing.T) {
 	}
 }
 
+// To see data is a right of its own, by names, which has nothing to do with what somebody may
+// send or hear.
+func TestTap(t *testing.T) {
+	s := compile(t, rules.Rule{Deny: []string{"all"}, Names: []string{"$.Secret.*"}},
+		rules.Rule{Allow: []string{"tap"}, Who: []string{"uid:1"}, Names: []string{"$.A.*", "$.Secret.*"}},
+		rules.Rule{Allow: []string{"announce", "listen", "request", "reply", "admin"}, Who: []string{"uid:2"}})
+	one, two := somebody(t, s, "uid:1"), somebody(t, s, "uid:2")
+	if !one.May(rules.Tap, "$.A.B") || one.May(rules.Tap, "$.B") || one.May(rules.Tap, "$.Secret.Key") || one.Admin().Allow {
+		t.Error("uid:1 does not have the rights of its rule")
+	}
+	if one.May(rules.Listen, "$.A.B") || one.Sees("$.A.B") {
+		t.Error("who may tap may listen")
+	}
+	if two.May(rules.Tap, "$.A.B") || two.All(rules.Tap, "$.*").Allow {
+		t.Error("who may do the rest may tap")
+	}
+	everything := somebody(t, compile(t, rules.Rule{Allow: []string{"announce", "listen", "request", "reply"}}), "uid:3")
+	if !everything.Unlimited() {
+		t.Error("without the right to tap messages are judged one by one")
+	}
+	if err := s.Check([]rules.Test{{Who: "uid:1", Allow: "tap $.A.*"}, {Who: "uid:1", Deny: "tap $.*"}}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBadRulesAreRefusedWithTheWayOut(t *testing.T) {
 	good := rules.Rule{Allow: []string{"all"}}
 	many := make([]string, rules.MaxNames+1)
@@ -235,7 +260,7 @@ func TestBadRulesAreRefusedWithTheWayOut(t *testing.T) {
 		rule rules.Rule
 		want []string
 	}{
-		{rules.Rule{}, []string{"neither allow nor deny", "announce, listen, request, reply, admin, join, or all"}},
+		{rules.Rule{}, []string{"neither allow nor deny", "announce, listen, request, reply, tap, admin, join, or all"}},
 		{rules.Rule{Allow: []string{"announce"}, Deny: []string{"listen"}}, []string{"both", "two rules"}},
 		{rules.Rule{Allow: []string{"send"}}, []string{"allow:", `"send"`, "request, reply"}},
 		{rules.Rule{Deny: []string{"all", "x"}}, []string{"deny:", `"x"`}},
@@ -322,6 +347,7 @@ func TestExplain(t *testing.T) {
 		"listen $.A.B false deny: [all], who: [any], names: [$.*], networks: [1-4294967295]",
 		"request $.A.B false deny: [all], who: [any], names: [$.*], networks: [1-4294967295]",
 		"reply $.A.B false deny: [all], who: [any], names: [$.*], networks: [1-4294967295]",
+		"tap $.A.B false deny: [all], who: [any], names: [$.*], networks: [1-4294967295]",
 		"admin  false deny: [all], who: [any], names: [$.*], networks: [1-4294967295]",
 		"join 3 false deny: [all], who: [any], names: [$.*], networks: [1-4294967295]",
 	}

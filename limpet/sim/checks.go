@@ -1,6 +1,10 @@
 package sim
 
-import "github.com/kbus-limpet/limpet/kbusdev"
+import (
+	"github.com/kbus-limpet/limpet/kbusdev"
+	"github.com/kbus-limpet/limpet/limpet"
+	"github.com/kbus-limpet/limpet/limpet/translate"
+)
 
 // audit holds a peering's counts against the two laws.
 func (w *World) audit(p *peering) {
@@ -103,6 +107,7 @@ func (w *World) programsOn(n *node) (all []*program) {
 
 func (w *World) judgePeering(p *peering) {
 	c := p.counts()
+	w.judgeDrops(p, &c)
 	if p.current == nil || p.stream == nil {
 		w.wrong("%v has no stream", p)
 		return
@@ -114,6 +119,18 @@ func (w *World) judgePeering(p *peering) {
 	}
 	if c.FromBusEnded["stalled"] > 0 || c.FromPeerEnded["refused"] > 0 {
 		w.lost = true
+	}
+}
+
+// judgeDrops holds what was told of drops against what is counted.
+func (w *World) judgeDrops(p *peering, c *limpet.Counts) {
+	for r := range translate.NumReasons {
+		why := translate.Reason(r)
+		for fromPeer, ended := range map[bool]map[string]uint64{false: c.FromBusEnded, true: c.FromPeerEnded} {
+			if n := p.drops[drop{fromPeer, why}]; why.Loss() && n != ended[why.String()] {
+				w.wrong("%v: %d drops are told for %s, of %d", p, n, why, ended[why.String()])
+			}
+		}
 	}
 }
 

@@ -101,14 +101,24 @@ func (p *peering) inspect(where string, m *kbusdev.Message, fx *translate.Effect
 // dropped holds what is dropped as brought before against what was brought. A daemon
 // that has been started again does not know which networks were so before it, and cannot
 // tell their old ids from new ones.
-func (p *peering) dropped(_ bool, why translate.Reason, m *kbusdev.Message) {
+func (p *peering) dropped(fromPeer bool, why translate.Reason, m *kbusdev.Message) {
 	w := p.n.w
+	if p.drops == nil {
+		p.drops = make(map[drop]uint64)
+	}
+	p.drops[drop{fromPeer, why}]++
 	if why == translate.ForeignOrigin {
 		w.wrong("%v: %s %q is taken for forged", p, describe(m), m.Data)
 	}
 	if why == translate.BroughtBefore && (p.n.started.Equal(w.start) || w.now.Sub(p.n.started) > 2*recent.For) && !p.n.brought[string(m.Data)] {
 		w.wrong("%v: %s %q was not brought before", p, describe(m), m.Data)
 	}
+}
+
+// A drop is what drops are counted by.
+type drop struct {
+	fromPeer bool
+	why      translate.Reason
 }
 
 // touch has everybody look at the epoch again.

@@ -54,7 +54,7 @@ func (p *peering) takeExplain(f link.Frame) bool {
 			p.say(&link.Answer{ID: f.ID})
 			return true
 		}
-		root, asks := limpet.ForetellBrought(site{n}, now, p.current.ksock.ID(), f.Message, f.Hops, f.Bytes)
+		root, asks := limpet.ForetellBrought(site{n}, p.current.ksock.ID(), f.Message, f.Hops, f.Bytes)
 		n.carry(n.desk.Open(nil, now, explain.Link(p.key()), &f.Question, root, asks))
 	case *link.Answer:
 		n.carry(n.desk.Take(nil, now, explain.Link(p.key()), f.ID, f.Hop))

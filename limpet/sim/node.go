@@ -68,7 +68,8 @@ type peering struct {
 	wire   *wire
 	side   int // 0 dials
 	totals limpet.Totals
-	greets *link.Greeting // the peer's last greeting
+	drops  map[drop]uint64 // that the totals have told
+	greets *link.Greeting  // the peer's last greeting
 	wanted *table.Wanted
 
 	current *epoch

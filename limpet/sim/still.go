@@ -142,7 +142,7 @@ func (s *Still) answerer(n *node) *answerer {
 		_ = a.k.Bind(s.name(true), kbusdev.Role(s.chance(2))) // another may have it
 	}
 	if s.chance(3) {
-		a.k.JudgedBy(s.policy(), func(string, string) {})
+		a.k.JudgedBy(s.policy(), func(string, string, *kbusdev.Message) {})
 	}
 	return a
 }
@@ -206,7 +206,7 @@ func (s *Still) probe(stats *StillStats) {
 	}
 	k := n.open(1000)
 	if may != nil {
-		k.JudgedBy(may, func(string, string) {})
+		k.JudgedBy(may, func(string, string, *kbusdev.Message) {})
 	}
 	m := kbusdev.Message{Name: s.name(false)}
 	if !s.chance(3) {

@@ -43,6 +43,7 @@ func (m *Map) put(key LinkKey, n Network) {
 	case r.Instance != n.Instance:
 		m.restarted[n.ID] = struct{}{}
 	}
+	r.Software = n.Software
 	m.links[key].brings[n.ID] = struct{}{}
 	m.change(r, n.Instance, state{present: true, link: key}, key)
 }

@@ -24,6 +24,9 @@ type Network struct {
 	ID uint32
 	// Instance is the daemon's.
 	Instance InstanceID
+	// Software is the daemon's version, for people; "" if it is not known. Nothing is judged
+	// by it, and an instance keeps what it has told first over a link.
+	Software string
 }
 
 // A LinkKey names a link of this node. The caller chooses it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func network(id uint32, instance byte) topology.Network {
-	return topology.Network{ID: id, Instance: topology.InstanceID{15: instance}}
+	return topology.Network{ID: id, Instance: topology.InstanceID{15: instance}, Software: "v" + strconv.Itoa(int(instance))}
 }
 
 func numbered(from, n int) []topology.Network {

@@ -24,6 +24,7 @@ type asked struct {
 type sent struct {
 	watched *question     // nil if it is not
 	at      time.Duration // the machine's age when it was sent
+	name    string
 }
 
 func newAsked(most int) asked {
@@ -46,7 +47,7 @@ func (m *Machine) ask(msg *kbusdev.Message) {
 	if m.cfg.LosesUnread && msg.To != 0 {
 		q = m.asked.watch.add(msg)
 	}
-	m.asked.byID[msg.ID] = sent{q, m.age()}
+	m.asked.byID[msg.ID] = sent{q, m.age(), msg.Name}
 }
 
 // answered forgets a request, and reports whether it had been given up before.

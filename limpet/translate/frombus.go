@@ -53,7 +53,7 @@ func (m *Machine) otherFromBus(fx []Effect, msg *kbusdev.Message) []Effect {
 func (m *Machine) requestFromBus(fx []Effect, msg *kbusdev.Message) []Effect {
 	fx = m.judgeRequest(fx, msg)
 	if fx[len(fx)-1].Kind == Forward {
-		m.ledger.take(msg.ID, msg.From, m.age())
+		m.ledger.take(msg, m.age())
 	} else {
 		m.ledger.answerNow()
 	}
@@ -89,7 +89,11 @@ func (m *Machine) replyFromBus(fx []Effect, msg *kbusdev.Message) []Effect {
 	asked, was := m.asked.byID[msg.InReplyTo]
 	late := m.answered(msg.InReplyTo)
 	if was {
-		m.cfg.AskedTook.Add(m.age() - asked.at)
+		took := m.age() - asked.at
+		m.cfg.AskedTook.Add(took)
+		if m.cfg.AskedReplied != nil {
+			m.cfg.AskedReplied(asked.name, took)
+		}
 	}
 	switch {
 	case msg.InReplyTo.Network == 0 || msg.InReplyTo.Network == m.us:

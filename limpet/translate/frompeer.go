@@ -98,7 +98,11 @@ func (m *Machine) replyFromPeer(fx []Effect, msg *kbusdev.Message) []Effect {
 	if !ok {
 		return drop(fx, UnknownReply)
 	}
-	m.cfg.Took.Add(m.age() - r.at)
+	took := m.age() - r.at
+	m.cfg.Took.Add(took)
+	if m.cfg.Replied != nil {
+		m.cfg.Replied(r.name, took)
+	}
 	fx = emit(fx, Send, msg)
 	out := &fx[len(fx)-1].Msg
 	out.ID, out.InReplyTo, out.To = kbusdev.MsgID{}, id, r.from

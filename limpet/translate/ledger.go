@@ -24,6 +24,7 @@ type ledger struct {
 type request struct {
 	from kbusdev.KsockID
 	at   time.Duration // the machine's age when it was read
+	name string
 }
 
 func newLedger() ledger { return ledger{remembered: make(map[kbusdev.MsgID]request)} }
@@ -35,8 +36,8 @@ func (l *ledger) has(id kbusdev.MsgID) bool {
 	return ok
 }
 
-func (l *ledger) take(id kbusdev.MsgID, from kbusdev.KsockID, at time.Duration) {
-	l.remembered[id] = request{from, at}
+func (l *ledger) take(m *kbusdev.Message, at time.Duration) {
+	l.remembered[m.ID] = request{m.From, at, m.Name}
 	l.requests++
 }
 

@@ -47,6 +47,9 @@ type Config struct {
 	// Took, unless nil, counts how long the requests of our bus took that the peer has
 	// answered, and AskedTook those of the peer that our bus has answered.
 	Took, AskedTook *Durations
+	// Replied, unless nil, is told of each of these too, by the request's name, and
+	// AskedReplied likewise.
+	Replied, AskedReplied func(name string, took time.Duration)
 	// LosesUnread is true if our bus is the kernel module, which loses a stateful
 	// request whose replier unbinds or closes before reading it. Only then do Grace
 	// and UnbindGrace count; other buses answer such a request themselves.
@@ -186,13 +189,14 @@ func (m *Machine) Oldest() (open, asked time.Time) {
 	return open, asked
 }
 
-// An OpenRequest is a request of our bus that waits for its reply.
+// An OpenRequest is a request that waits for its reply.
 type OpenRequest struct {
-	// ID is the request's, as it was read from our bus.
-	ID kbusdev.MsgID
+	// ID and Name are the request's, as it was read from our bus, or is there.
+	ID   kbusdev.MsgID
+	Name string
 	// From is who asked.
 	From kbusdev.KsockID
-	// Since is when it was read.
+	// Since is when it was read, or sent.
 	Since time.Time
 }
 
@@ -203,13 +207,29 @@ func (m *Machine) OldestRequest() (oldest OpenRequest, found bool) {
 	for id, r := range m.ledger.remembered {
 		if !found || r.at < first {
 			found, first = true, r.at
-			oldest.ID, oldest.From = id, r.from
+			oldest.ID, oldest.From, oldest.Name = id, r.from, r.name
 		}
 	}
 	if found {
 		oldest.Since = m.now.Add(first - m.age())
 	}
 	return oldest, found
+}
+
+// Requests calls f for each request of our bus that waits for its reply, in no order, and
+// Asked for each of the peer's that waits on our bus. The machine may be used, but not by
+// two at a time, while f runs: what comes or goes then is told or not.
+func (m *Machine) Requests(f func(OpenRequest)) {
+	for id, r := range m.ledger.remembered {
+		f(OpenRequest{ID: id, Name: r.name, From: r.from, Since: m.born.Add(r.at)})
+	}
+}
+
+// Asked is as Requests.
+func (m *Machine) Asked(f func(OpenRequest)) {
+	for id, r := range m.asked.byID {
+		f(OpenRequest{ID: id, Name: r.name, From: m.cfg.Ksock, Since: m.born.Add(r.at)})
+	}
 }
 
 // age returns how long there has been a time: what is kept for each request is smaller so.

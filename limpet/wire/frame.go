@@ -70,7 +70,7 @@ func batchToProto(b *link.Batch, now time.Time) *pb.Frame {
 func topologyToProto(networks []link.Network) *pb.Topology {
 	t := &pb.Topology{Networks: make([]*pb.Network, len(networks))}
 	for i, n := range networks {
-		t.Networks[i] = &pb.Network{NetworkId: n.ID, InstanceId: n.Instance[:]}
+		t.Networks[i] = &pb.Network{NetworkId: n.ID, InstanceId: n.Instance[:], Software: n.Software}
 	}
 	return t
 }
@@ -211,7 +211,7 @@ func topologyFromProto(t *pb.Topology) ([]link.Network, error) {
 		if len(n.GetInstanceId()) != len(link.InstanceID{}) {
 			return nil, link.Errorf(link.Protocol, "a network behind the peer has an instance id of %d bytes, not %d", len(n.GetInstanceId()), len(link.InstanceID{}))
 		}
-		networks[i] = link.Network{ID: n.GetNetworkId(), Instance: link.InstanceID(n.GetInstanceId())}
+		networks[i] = link.Network{ID: n.GetNetworkId(), Instance: link.InstanceID(n.GetInstanceId()), Software: n.GetSoftware()}
 	}
 	return networks, nil
 }

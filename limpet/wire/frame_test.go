@@ -45,7 +45,7 @@ func someGreeting() *link.Greeting {
 	return &link.Greeting{
 		Version: link.ProtocolVersion, Features: []string{"interest", "more"}, NetworkID: 7, Instance: link.InstanceID{1, 15: 2},
 		LinkID: "\x00\xff raw", Pattern: "$.A.*", MaxMessageSize: 1 << 20, WindowMessages: 64, WindowBytes: 1 << 40,
-		Behind:  []link.Network{{ID: 9, Instance: link.InstanceID{9}}, {ID: math.MaxUint32, Instance: link.InstanceID{8}}},
+		Behind:  []link.Network{{ID: 9, Instance: link.InstanceID{9}, Software: "v1.2.4"}, {ID: math.MaxUint32, Instance: link.InstanceID{8}}},
 		Session: link.SessionID{3, 15: 4}, Expected: 1 << 60, Software: "v1.2.3",
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
-	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/rules"
 )
 
@@ -17,8 +16,8 @@ func (s *Service) ExplainRules(_ context.Context, q *pb.ExplainRulesRequest) (*p
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	if err := kbusdev.CheckBindName(q.GetName()); err != nil {
-		return nil, status.Errorf(codes.InvalidArgument, "name %.100q: %v; it is \"$\" and words of letters and digits joined by dots, the last of which may be * or %%", q.GetName(), err)
+	if err := checkRuleName(q.GetName()); err != nil {
+		return nil, err
 	}
 	var none *rules.Set
 	all, n := none.Explain(id, network, q.GetName()), 0

@@ -19,6 +19,8 @@ type Collector struct {
 	Node *limpet.Node
 	// Missed, Denied and Reached are as in Service.
 	Missed, Denied func() uint64
+	// DeniedMessages returns how many of Denied were messages; nil tells nothing.
+	DeniedMessages func() uint64
 	Reached        func() map[string]map[string]uint64
 	// Attached returns how many programs are attached; nil is none.
 	Attached func() int
@@ -50,6 +52,7 @@ var (
 	resyncs     = desc("limpet_resyncs_total", "Times that the peer's table of repliers had to be told again.", "link")
 	apiPrograms = desc("limpet_api_attached_programs", "Programs with a Ksock over a stream, those in their grace included.")
 	apiDenied   = desc("limpet_api_denied_total", "Messages and bindings of programs that the rules have refused.")
+	deniedMsgs  = desc("limpet_api_denied_messages_total", "Those of limpet_api_denied_total that were messages.")
 	apiMissed   = desc("limpet_api_missed_total", "Messages that programs listening through the API have missed because their queues on the bus were full.")
 	reached     = desc("limpet_bound_reached_total", "Times that a bound was reached: something was refused, or a connection closed.", "who", "bound")
 )
@@ -58,7 +61,7 @@ var (
 func (Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		linkInfo, linkUp, linkState, linkSince, requests, open, oldestOpen, took, messages, lost, inFlight, oldestAck, epochs, resumed,
-		queued, queueFull, windowFull, unknown, resyncs, apiPrograms, apiDenied, apiMissed, reached,
+		queued, queueFull, windowFull, unknown, resyncs, apiPrograms, apiDenied, deniedMsgs, apiMissed, reached,
 	} {
 		ch <- d
 	}
@@ -81,7 +84,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 			}
 		}
 	}
-	for d, f := range map[*prometheus.Desc]func() uint64{apiMissed: c.Missed, apiDenied: c.Denied} {
+	for d, f := range map[*prometheus.Desc]func() uint64{apiMissed: c.Missed, apiDenied: c.Denied, deniedMsgs: c.DeniedMessages} {
 		if f != nil {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(f()))
 		}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
+	"github.com/kbus-limpet/limpet/internal/events"
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet"
 	"github.com/kbus-limpet/limpet/limpet/link"
@@ -54,9 +55,23 @@ type Service struct {
 	// written as rules.ParseIdentity takes it, or the caller if that is "". nil lets everybody
 	// do everything.
 	SenderOf func(ctx context.Context, identity string) (limpet.Sender, error)
+	// Programs returns the programs that are connected, see bus.Service.Programs; nil if there
+	// can be none.
+	Programs func(after uint64, most int, rights func(rules.Identity) []*pb.Right) (page []*pb.Program, next uint64)
+	// Verdicts returns what the rules make of somebody who comes by a link, "" for programs,
+	// and a name, without texts; nil is for a daemon without rules. The link is called by its
+	// limpet.Peering.Origin.
+	Verdicts func(link string, id rules.Identity, network uint32, name string) []rules.Explained
+	// Events are the latest ones; nil if none are kept.
+	Events *events.Ring
 	// Reached returns how often each bound was reached, by who met it and the bound; nil is
 	// never.
 	Reached func() map[string]map[string]uint64
+	// PolicyOf returns what the caller whose context this is may do; nil lets everybody do
+	// everything.
+	PolicyOf func(context.Context) *rules.Policy
+	// Count counts something that was refused; nil counts nothing.
+	Count func(what string)
 	// Reloads reads the daemon's configuration again, see AdminService.Reload; nil if it
 	// cannot be.
 	Reloads func(ctx context.Context, dry bool) ([]*pb.ConfigChange, error)
@@ -251,7 +266,7 @@ func linkStatus(p *limpet.Peering, drops uint32) *pb.LinkStatus {
 	for i := max(0, len(all)-int(drops)); i < len(all); i++ {
 		d := &all[i]
 		one := &pb.Drop{
-			Time: timestamppb.New(d.At), FromPeer: d.FromPeer, Reason: d.Reason.String(), DataSize: uint32(d.Size), Message: new(pb.Message),
+			Time: timestamppb.New(d.At), FromPeer: d.FromPeer, Reason: d.Reason, DataSize: uint32(d.Size), Message: new(pb.Message),
 		}
 		wire.ToProto(one.Message, &d.Message, now)
 		out.Drops = append(out.Drops, one)

@@ -26,6 +26,7 @@ type attached struct {
 	worker   *worker
 	welcome  program.Welcome // but for Expected
 	streams  int             // that serve it, or wait for their turn; guarded by sessions.mu
+	left     time.Time       // when the last of them went; likewise
 	expiry   *time.Timer     // guarded by sessions.mu
 
 	turn chan struct{} // of the stream that serves it
@@ -92,6 +93,7 @@ func (a *attached) went() {
 	s := a.sessions
 	s.mu.Lock()
 	a.streams--
+	a.left = time.Now()
 	over := a.streams == 0 && (closing || s.grace <= 0)
 	if a.streams == 0 && !over && s.byID[a.welcome.Session] == a {
 		a.expiry = time.AfterFunc(s.grace, func() { s.expire(a) })

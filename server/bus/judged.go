@@ -15,24 +15,25 @@ import (
 // they do not looks absent: it is refused EADDRNOTAVAIL, or not heard.
 type judged struct {
 	kbusdev.Ksock
-	service  *Service
-	identity rules.Identity
-	policy   atomic.Pointer[rules.Policy] // nil is everything
+	visit
+	service *Service
+	policy  atomic.Pointer[rules.Policy] // nil is everything
 
 	mu   sync.Mutex
 	owed map[kbusdev.MsgID]struct{} // the requests that it was given, and has not answered; nil if that is not known
 }
 
-// open opens a Ksock for somebody.
-func (s *Service) open(id rules.Identity, mode kbusdev.Mode) (*judged, error) {
+// open opens a Ksock for somebody who comes.
+func (s *Service) open(v visit, mode kbusdev.Mode) (*judged, error) {
 	inner, err := s.bus.Open(mode)
 	if err != nil {
 		return nil, err
 	}
-	k := &judged{Ksock: inner, service: s, identity: id}
+	k := &judged{Ksock: inner, visit: v, service: s}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k.setPolicy(s.policyOf(id)) // under the lock, so that RulesChanged misses nobody
+	s.come(&k.visit)
+	k.setPolicy(s.policyOf(v.identity)) // under the lock, so that RulesChanged misses nobody
 	if k.policy.Load() != nil {
 		k.owed = make(map[kbusdev.MsgID]struct{})
 	}
@@ -63,6 +64,17 @@ func (k *judged) denied(op, name string) error {
 	return &kbusdev.OpError{Op: op, Name: name, Err: syscall.EADDRNOTAVAIL}
 }
 
+// deniedMessage is denied of a message that may not be sent. It has no sender yet.
+func (k *judged) deniedMessage(op string, m *kbusdev.Message) error {
+	k.service.deniedMessages.Add(1)
+	if k.service.OnDenied != nil {
+		said := *m
+		said.From = k.ID()
+		k.service.OnDenied(k.identity, &said)
+	}
+	return k.denied(op, m.Name)
+}
+
 // Send is kbusdev.Ksock's, like the methods below.
 func (k *judged) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, error) {
 	if p := k.policy.Load(); p != nil {
@@ -81,11 +93,11 @@ func (k *judged) Send(ctx context.Context, m *kbusdev.Message) (kbusdev.MsgID, e
 func (k *judged) judge(p *rules.Policy, m *kbusdev.Message) error {
 	switch {
 	case m.IsReply() && !k.owes(m.InReplyTo):
-		return k.denied("send", m.Name)
+		return k.deniedMessage("send", m)
 	case m.IsRequest() && !p.Sends(m) && kbusdev.CheckName(m.Name) == nil:
-		return k.denied("send", m.Name)
+		return k.deniedMessage("send", m)
 	case !p.Sends(m) && kbusdev.CheckName(m.Name) == nil:
-		return k.denied(opAnnounce, m.Name)
+		return k.deniedMessage(opAnnounce, m)
 	}
 	return nil
 }

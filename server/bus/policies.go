@@ -39,6 +39,9 @@ func (s *Service) RulesOf(k kbusdev.KsockID) *rules.Policy {
 // Denied returns how many messages and bindings of programs the rules have refused so far.
 func (s *Service) Denied() uint64 { return s.denied.Load() }
 
+// DeniedMessages returns how many of them were messages.
+func (s *Service) DeniedMessages() uint64 { return s.deniedMessages.Load() }
+
 // RulesChanged has the programs go on by other rules: it is called when PolicyOf has other
 // answers. What a program may no longer be the replier of is unbound. Calls that watch
 // bindings, and may know of others now, begin again.

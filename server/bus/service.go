@@ -46,6 +46,9 @@ type Service struct {
 	// TraceOf returns the trace context for what a call sends, nil if it has none; nil is
 	// for none ever. It is as LinkOf.
 	TraceOf func(context.Context) *kbusdev.TraceContext
+	// OnDenied, unless nil, is told of each message that somebody may not send; From is the
+	// Ksock that was to send it. It does not keep the message's data. It is as LinkOf.
+	OnDenied func(rules.Identity, *kbusdev.Message)
 
 	bus  kbusdev.Bus
 	ctx  context.Context // ends with Close
@@ -57,12 +60,14 @@ type Service struct {
 	names    atomic.Int64 // that programs have bound
 
 	mu        sync.Mutex
+	came      uint64 // the number of the latest visit
 	listening map[kbusdev.Ksock]struct{}
 	ksocks    map[kbusdev.KsockID]*judged // those that are open
 	missed    uint64                      // by the streams that have ended
 	watchers  map[*watcher]struct{}
 
-	denied atomic.Uint64
+	denied         atomic.Uint64
+	deniedMessages atomic.Uint64 // among them
 }
 
 // An Option changes how a Service behaves.
@@ -111,7 +116,7 @@ func (s *Service) Close() {
 
 // ksock opens a Ksock for the caller that is closed when the call or the service ends.
 func (s *Service) ksock(ctx context.Context) (kbusdev.Ksock, func(), error) {
-	k, err := s.open(s.identity(ctx), kbusdev.ReadWrite)
+	k, err := s.open(s.visitOf(ctx), kbusdev.ReadWrite)
 	if err != nil {
 		return nil, nil, refused(err)
 	}

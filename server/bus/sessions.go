@@ -119,7 +119,7 @@ func (s *sessions) begin(service *Service, h *program.Hello, id rules.Identity, 
 	case full:
 		return nil, link.Errorf(link.Stalled, "%d programs are attached already, no more are allowed", maxSessions)
 	}
-	k, err := service.open(id, h.Mode)
+	k, err := service.open(visit{identity: id, source: source, call: attachCall}, h.Mode)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.opening--

@@ -51,9 +51,9 @@ func (s *Service) WatchRepliers(r *pb.WatchRepliersRequest, stream grpc.ServerSt
 
 // A watcher is a call that watches bindings. Its fields are guarded by Service.mu.
 type watcher struct {
-	identity rules.Identity
-	policy   *rules.Policy
-	stale    context.CancelFunc // the policy has changed
+	visit
+	policy *rules.Policy
+	stale  context.CancelFunc // the policy has changed
 }
 
 // watch tells what the bus tells, until the caller or the service ends. When the rules make
@@ -64,7 +64,7 @@ func (s *Service) watch(ctx context.Context, accept func(kbusdev.Binding) bool, 
 	if err != nil {
 		return err
 	}
-	x := &watcher{identity: s.identity(ctx), stale: func() {}}
+	x := &watcher{visit: s.visitOf(ctx), stale: func() {}}
 	if !s.addWatcher(x) {
 		return status.Errorf(codes.ResourceExhausted, "%d calls watch this bus already; end one of them", maxWatches)
 	}
@@ -119,6 +119,7 @@ func (s *Service) addWatcher(x *watcher) bool {
 		return false
 	}
 	s.watchers[x] = struct{}{}
+	s.come(&x.visit)
 	return true
 }
 

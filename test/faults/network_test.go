@@ -141,7 +141,8 @@ func (n *network) settle() {
 	}
 }
 
-// depopulate has the programs end: what was sent is heard, what was asked answered.
+// depopulate has the programs end: what was sent is heard, what was asked answered. What was
+// dropped is told and counted alike.
 func (n *network) depopulate() {
 	n.hush()
 	n.speak.Wait()
@@ -158,6 +159,7 @@ func (n *network) depopulate() {
 	}
 	n.finish()
 	n.stay.Wait()
+	n.checkDrops()
 }
 
 // apply begins a fault, and gives what ends it.

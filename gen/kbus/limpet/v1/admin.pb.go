@@ -492,7 +492,7 @@ func (x *ExplainRulesRequest) GetLink() string {
 // The verdicts.
 type ExplainRulesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// On each action: announce, listen, request, reply, admin, and join if the identity has a
+	// On each action: announce, listen, request, reply, tap, admin, and join if the identity has a
 	// network id.
 	Verdicts []*RuleVerdict `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
 	// How many rules there are; without any everything is allowed.
@@ -1206,7 +1206,7 @@ func (x *GetStatusResponse) GetCertificateExpires() *timestamppb.Timestamp {
 // A bound that was reached. The daemon's docs/bounds.md lists them.
 type BoundReached struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who met it: "peers", "programs" or "classic peers".
+	// Who met it: "peers", "programs", "web" (who comes over HTTP) or "classic peers".
 	Who string `protobuf:"bytes,1,opt,name=who,proto3" json:"who,omitempty"`
 	// The bound: "connections".
 	Bound string `protobuf:"bytes,2,opt,name=bound,proto3" json:"bound,omitempty"`
@@ -1805,7 +1805,7 @@ var File_kbus_limpet_v1_admin_proto protoreflect.FileDescriptor
 
 const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckbus/limpet/v1/explain.proto\x1a\x1ckbus/limpet/v1/message.proto\"\x8c\x01\n" +
+	"\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1akbus/limpet/v1/drops.proto\x1a\x1bkbus/limpet/v1/events.proto\x1a\x1ckbus/limpet/v1/explain.proto\x1a\x1ckbus/limpet/v1/message.proto\x1a\x1dkbus/limpet/v1/networks.proto\x1a\x1dkbus/limpet/v1/programs.proto\x1a\x1dkbus/limpet/v1/requests.proto\x1a\x18kbus/limpet/v1/tap.proto\"\x8c\x01\n" +
 	"\x0eProfileRequest\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.kbus.limpet.v1.ProfileKindR\x04kind\x125\n" +
 	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x12\n" +
@@ -1965,7 +1965,8 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x15LINK_STATE_CONNECTING\x10\x01\x12\x11\n" +
 	"\rLINK_STATE_UP\x10\x02\x12\x17\n" +
 	"\x13LINK_STATE_DRAINING\x10\x03\x12\x17\n" +
-	"\x13LINK_STATE_DETACHED\x10\x042\xa2\x05\n" +
+	"\x13LINK_STATE_DETACHED\x10\x042\x99\n" +
+	"\n" +
 	"\fAdminService\x12P\n" +
 	"\tGetStatus\x12 .kbus.limpet.v1.GetStatusRequest\x1a!.kbus.limpet.v1.GetStatusResponse\x12P\n" +
 	"\tDrainLink\x12 .kbus.limpet.v1.DrainLinkRequest\x1a!.kbus.limpet.v1.DrainLinkResponse\x12Y\n" +
@@ -1975,7 +1976,15 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\x06Reload\x12\x1d.kbus.limpet.v1.ReloadRequest\x1a\x1e.kbus.limpet.v1.ReloadResponse\x12Y\n" +
 	"\fExplainRules\x12#.kbus.limpet.v1.ExplainRulesRequest\x1a$.kbus.limpet.v1.ExplainRulesResponse\x12J\n" +
 	"\aExplain\x12\x1e.kbus.limpet.v1.ExplainRequest\x1a\x1f.kbus.limpet.v1.ExplainResponse\x12L\n" +
-	"\aProfile\x12\x1e.kbus.limpet.v1.ProfileRequest\x1a\x1f.kbus.limpet.v1.ProfileResponse0\x01B;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
+	"\aProfile\x12\x1e.kbus.limpet.v1.ProfileRequest\x1a\x1f.kbus.limpet.v1.ProfileResponse0\x01\x12@\n" +
+	"\x03Tap\x12\x1a.kbus.limpet.v1.TapRequest\x1a\x1b.kbus.limpet.v1.TapResponse0\x01\x12X\n" +
+	"\vWatchEvents\x12\".kbus.limpet.v1.WatchEventsRequest\x1a#.kbus.limpet.v1.WatchEventsResponse0\x01\x12Y\n" +
+	"\fListPrograms\x12#.kbus.limpet.v1.ListProgramsRequest\x1a$.kbus.limpet.v1.ListProgramsResponse\x12Y\n" +
+	"\fListNetworks\x12#.kbus.limpet.v1.ListNetworksRequest\x1a$.kbus.limpet.v1.ListNetworksResponse\x12U\n" +
+	"\n" +
+	"WatchDrops\x12!.kbus.limpet.v1.WatchDropsRequest\x1a\".kbus.limpet.v1.WatchDropsResponse0\x01\x12e\n" +
+	"\x10ListOpenRequests\x12'.kbus.limpet.v1.ListOpenRequestsRequest\x1a(.kbus.limpet.v1.ListOpenRequestsResponse\x12e\n" +
+	"\x10ListSlowRepliers\x12'.kbus.limpet.v1.ListSlowRepliersRequest\x1a(.kbus.limpet.v1.ListSlowRepliersResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3"
 
 var (
 	file_kbus_limpet_v1_admin_proto_rawDescOnce sync.Once
@@ -1992,36 +2001,50 @@ func file_kbus_limpet_v1_admin_proto_rawDescGZIP() []byte {
 var file_kbus_limpet_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_kbus_limpet_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_kbus_limpet_v1_admin_proto_goTypes = []any{
-	(ProfileKind)(0),              // 0: kbus.limpet.v1.ProfileKind
-	(LinkState)(0),                // 1: kbus.limpet.v1.LinkState
-	(*ProfileRequest)(nil),        // 2: kbus.limpet.v1.ProfileRequest
-	(*ProfileResponse)(nil),       // 3: kbus.limpet.v1.ProfileResponse
-	(*ReloadRequest)(nil),         // 4: kbus.limpet.v1.ReloadRequest
-	(*ReloadResponse)(nil),        // 5: kbus.limpet.v1.ReloadResponse
-	(*ConfigChange)(nil),          // 6: kbus.limpet.v1.ConfigChange
-	(*ExplainRulesRequest)(nil),   // 7: kbus.limpet.v1.ExplainRulesRequest
-	(*ExplainRulesResponse)(nil),  // 8: kbus.limpet.v1.ExplainRulesResponse
-	(*RuleVerdict)(nil),           // 9: kbus.limpet.v1.RuleVerdict
-	(*WatchLinksRequest)(nil),     // 10: kbus.limpet.v1.WatchLinksRequest
-	(*WatchLinksResponse)(nil),    // 11: kbus.limpet.v1.WatchLinksResponse
-	(*FindInterestRequest)(nil),   // 12: kbus.limpet.v1.FindInterestRequest
-	(*FindInterestResponse)(nil),  // 13: kbus.limpet.v1.FindInterestResponse
-	(*GetStatusRequest)(nil),      // 14: kbus.limpet.v1.GetStatusRequest
-	(*DrainLinkRequest)(nil),      // 15: kbus.limpet.v1.DrainLinkRequest
-	(*DrainLinkResponse)(nil),     // 16: kbus.limpet.v1.DrainLinkResponse
-	(*GetStatusResponse)(nil),     // 17: kbus.limpet.v1.GetStatusResponse
-	(*BoundReached)(nil),          // 18: kbus.limpet.v1.BoundReached
-	(*LinkStatus)(nil),            // 19: kbus.limpet.v1.LinkStatus
-	(*Drop)(nil),                  // 20: kbus.limpet.v1.Drop
-	(*LinkCounts)(nil),            // 21: kbus.limpet.v1.LinkCounts
-	nil,                           // 22: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
-	nil,                           // 23: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
-	nil,                           // 24: kbus.limpet.v1.LinkCounts.LostEntry
-	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*Message)(nil),               // 27: kbus.limpet.v1.Message
-	(*ExplainRequest)(nil),        // 28: kbus.limpet.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 29: kbus.limpet.v1.ExplainResponse
+	(ProfileKind)(0),                 // 0: kbus.limpet.v1.ProfileKind
+	(LinkState)(0),                   // 1: kbus.limpet.v1.LinkState
+	(*ProfileRequest)(nil),           // 2: kbus.limpet.v1.ProfileRequest
+	(*ProfileResponse)(nil),          // 3: kbus.limpet.v1.ProfileResponse
+	(*ReloadRequest)(nil),            // 4: kbus.limpet.v1.ReloadRequest
+	(*ReloadResponse)(nil),           // 5: kbus.limpet.v1.ReloadResponse
+	(*ConfigChange)(nil),             // 6: kbus.limpet.v1.ConfigChange
+	(*ExplainRulesRequest)(nil),      // 7: kbus.limpet.v1.ExplainRulesRequest
+	(*ExplainRulesResponse)(nil),     // 8: kbus.limpet.v1.ExplainRulesResponse
+	(*RuleVerdict)(nil),              // 9: kbus.limpet.v1.RuleVerdict
+	(*WatchLinksRequest)(nil),        // 10: kbus.limpet.v1.WatchLinksRequest
+	(*WatchLinksResponse)(nil),       // 11: kbus.limpet.v1.WatchLinksResponse
+	(*FindInterestRequest)(nil),      // 12: kbus.limpet.v1.FindInterestRequest
+	(*FindInterestResponse)(nil),     // 13: kbus.limpet.v1.FindInterestResponse
+	(*GetStatusRequest)(nil),         // 14: kbus.limpet.v1.GetStatusRequest
+	(*DrainLinkRequest)(nil),         // 15: kbus.limpet.v1.DrainLinkRequest
+	(*DrainLinkResponse)(nil),        // 16: kbus.limpet.v1.DrainLinkResponse
+	(*GetStatusResponse)(nil),        // 17: kbus.limpet.v1.GetStatusResponse
+	(*BoundReached)(nil),             // 18: kbus.limpet.v1.BoundReached
+	(*LinkStatus)(nil),               // 19: kbus.limpet.v1.LinkStatus
+	(*Drop)(nil),                     // 20: kbus.limpet.v1.Drop
+	(*LinkCounts)(nil),               // 21: kbus.limpet.v1.LinkCounts
+	nil,                              // 22: kbus.limpet.v1.LinkCounts.FromBusEndedEntry
+	nil,                              // 23: kbus.limpet.v1.LinkCounts.FromPeerEndedEntry
+	nil,                              // 24: kbus.limpet.v1.LinkCounts.LostEntry
+	(*durationpb.Duration)(nil),      // 25: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
+	(*Message)(nil),                  // 27: kbus.limpet.v1.Message
+	(*ExplainRequest)(nil),           // 28: kbus.limpet.v1.ExplainRequest
+	(*TapRequest)(nil),               // 29: kbus.limpet.v1.TapRequest
+	(*WatchEventsRequest)(nil),       // 30: kbus.limpet.v1.WatchEventsRequest
+	(*ListProgramsRequest)(nil),      // 31: kbus.limpet.v1.ListProgramsRequest
+	(*ListNetworksRequest)(nil),      // 32: kbus.limpet.v1.ListNetworksRequest
+	(*WatchDropsRequest)(nil),        // 33: kbus.limpet.v1.WatchDropsRequest
+	(*ListOpenRequestsRequest)(nil),  // 34: kbus.limpet.v1.ListOpenRequestsRequest
+	(*ListSlowRepliersRequest)(nil),  // 35: kbus.limpet.v1.ListSlowRepliersRequest
+	(*ExplainResponse)(nil),          // 36: kbus.limpet.v1.ExplainResponse
+	(*TapResponse)(nil),              // 37: kbus.limpet.v1.TapResponse
+	(*WatchEventsResponse)(nil),      // 38: kbus.limpet.v1.WatchEventsResponse
+	(*ListProgramsResponse)(nil),     // 39: kbus.limpet.v1.ListProgramsResponse
+	(*ListNetworksResponse)(nil),     // 40: kbus.limpet.v1.ListNetworksResponse
+	(*WatchDropsResponse)(nil),       // 41: kbus.limpet.v1.WatchDropsResponse
+	(*ListOpenRequestsResponse)(nil), // 42: kbus.limpet.v1.ListOpenRequestsResponse
+	(*ListSlowRepliersResponse)(nil), // 43: kbus.limpet.v1.ListSlowRepliersResponse
 }
 var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: kbus.limpet.v1.ProfileRequest.kind:type_name -> kbus.limpet.v1.ProfileKind
@@ -2051,16 +2074,30 @@ var file_kbus_limpet_v1_admin_proto_depIdxs = []int32{
 	7,  // 24: kbus.limpet.v1.AdminService.ExplainRules:input_type -> kbus.limpet.v1.ExplainRulesRequest
 	28, // 25: kbus.limpet.v1.AdminService.Explain:input_type -> kbus.limpet.v1.ExplainRequest
 	2,  // 26: kbus.limpet.v1.AdminService.Profile:input_type -> kbus.limpet.v1.ProfileRequest
-	17, // 27: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
-	16, // 28: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
-	13, // 29: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
-	11, // 30: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
-	5,  // 31: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
-	8,  // 32: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
-	29, // 33: kbus.limpet.v1.AdminService.Explain:output_type -> kbus.limpet.v1.ExplainResponse
-	3,  // 34: kbus.limpet.v1.AdminService.Profile:output_type -> kbus.limpet.v1.ProfileResponse
-	27, // [27:35] is the sub-list for method output_type
-	19, // [19:27] is the sub-list for method input_type
+	29, // 27: kbus.limpet.v1.AdminService.Tap:input_type -> kbus.limpet.v1.TapRequest
+	30, // 28: kbus.limpet.v1.AdminService.WatchEvents:input_type -> kbus.limpet.v1.WatchEventsRequest
+	31, // 29: kbus.limpet.v1.AdminService.ListPrograms:input_type -> kbus.limpet.v1.ListProgramsRequest
+	32, // 30: kbus.limpet.v1.AdminService.ListNetworks:input_type -> kbus.limpet.v1.ListNetworksRequest
+	33, // 31: kbus.limpet.v1.AdminService.WatchDrops:input_type -> kbus.limpet.v1.WatchDropsRequest
+	34, // 32: kbus.limpet.v1.AdminService.ListOpenRequests:input_type -> kbus.limpet.v1.ListOpenRequestsRequest
+	35, // 33: kbus.limpet.v1.AdminService.ListSlowRepliers:input_type -> kbus.limpet.v1.ListSlowRepliersRequest
+	17, // 34: kbus.limpet.v1.AdminService.GetStatus:output_type -> kbus.limpet.v1.GetStatusResponse
+	16, // 35: kbus.limpet.v1.AdminService.DrainLink:output_type -> kbus.limpet.v1.DrainLinkResponse
+	13, // 36: kbus.limpet.v1.AdminService.FindInterest:output_type -> kbus.limpet.v1.FindInterestResponse
+	11, // 37: kbus.limpet.v1.AdminService.WatchLinks:output_type -> kbus.limpet.v1.WatchLinksResponse
+	5,  // 38: kbus.limpet.v1.AdminService.Reload:output_type -> kbus.limpet.v1.ReloadResponse
+	8,  // 39: kbus.limpet.v1.AdminService.ExplainRules:output_type -> kbus.limpet.v1.ExplainRulesResponse
+	36, // 40: kbus.limpet.v1.AdminService.Explain:output_type -> kbus.limpet.v1.ExplainResponse
+	3,  // 41: kbus.limpet.v1.AdminService.Profile:output_type -> kbus.limpet.v1.ProfileResponse
+	37, // 42: kbus.limpet.v1.AdminService.Tap:output_type -> kbus.limpet.v1.TapResponse
+	38, // 43: kbus.limpet.v1.AdminService.WatchEvents:output_type -> kbus.limpet.v1.WatchEventsResponse
+	39, // 44: kbus.limpet.v1.AdminService.ListPrograms:output_type -> kbus.limpet.v1.ListProgramsResponse
+	40, // 45: kbus.limpet.v1.AdminService.ListNetworks:output_type -> kbus.limpet.v1.ListNetworksResponse
+	41, // 46: kbus.limpet.v1.AdminService.WatchDrops:output_type -> kbus.limpet.v1.WatchDropsResponse
+	42, // 47: kbus.limpet.v1.AdminService.ListOpenRequests:output_type -> kbus.limpet.v1.ListOpenRequestsResponse
+	43, // 48: kbus.limpet.v1.AdminService.ListSlowRepliers:output_type -> kbus.limpet.v1.ListSlowRepliersResponse
+	34, // [34:49] is the sub-list for method output_type
+	19, // [19:34] is the sub-list for method input_type
 	19, // [19:19] is the sub-list for extension type_name
 	19, // [19:19] is the sub-list for extension extendee
 	0,  // [0:19] is the sub-list for field type_name
@@ -2071,8 +2108,14 @@ func file_kbus_limpet_v1_admin_proto_init() {
 	if File_kbus_limpet_v1_admin_proto != nil {
 		return
 	}
+	file_kbus_limpet_v1_drops_proto_init()
+	file_kbus_limpet_v1_events_proto_init()
 	file_kbus_limpet_v1_explain_proto_init()
 	file_kbus_limpet_v1_message_proto_init()
+	file_kbus_limpet_v1_networks_proto_init()
+	file_kbus_limpet_v1_programs_proto_init()
+	file_kbus_limpet_v1_requests_proto_init()
+	file_kbus_limpet_v1_tap_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -19,14 +19,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_GetStatus_FullMethodName    = "/kbus.limpet.v1.AdminService/GetStatus"
-	AdminService_DrainLink_FullMethodName    = "/kbus.limpet.v1.AdminService/DrainLink"
-	AdminService_FindInterest_FullMethodName = "/kbus.limpet.v1.AdminService/FindInterest"
-	AdminService_WatchLinks_FullMethodName   = "/kbus.limpet.v1.AdminService/WatchLinks"
-	AdminService_Reload_FullMethodName       = "/kbus.limpet.v1.AdminService/Reload"
-	AdminService_ExplainRules_FullMethodName = "/kbus.limpet.v1.AdminService/ExplainRules"
-	AdminService_Explain_FullMethodName      = "/kbus.limpet.v1.AdminService/Explain"
-	AdminService_Profile_FullMethodName      = "/kbus.limpet.v1.AdminService/Profile"
+	AdminService_GetStatus_FullMethodName        = "/kbus.limpet.v1.AdminService/GetStatus"
+	AdminService_DrainLink_FullMethodName        = "/kbus.limpet.v1.AdminService/DrainLink"
+	AdminService_FindInterest_FullMethodName     = "/kbus.limpet.v1.AdminService/FindInterest"
+	AdminService_WatchLinks_FullMethodName       = "/kbus.limpet.v1.AdminService/WatchLinks"
+	AdminService_Reload_FullMethodName           = "/kbus.limpet.v1.AdminService/Reload"
+	AdminService_ExplainRules_FullMethodName     = "/kbus.limpet.v1.AdminService/ExplainRules"
+	AdminService_Explain_FullMethodName          = "/kbus.limpet.v1.AdminService/Explain"
+	AdminService_Profile_FullMethodName          = "/kbus.limpet.v1.AdminService/Profile"
+	AdminService_Tap_FullMethodName              = "/kbus.limpet.v1.AdminService/Tap"
+	AdminService_WatchEvents_FullMethodName      = "/kbus.limpet.v1.AdminService/WatchEvents"
+	AdminService_ListPrograms_FullMethodName     = "/kbus.limpet.v1.AdminService/ListPrograms"
+	AdminService_ListNetworks_FullMethodName     = "/kbus.limpet.v1.AdminService/ListNetworks"
+	AdminService_WatchDrops_FullMethodName       = "/kbus.limpet.v1.AdminService/WatchDrops"
+	AdminService_ListOpenRequests_FullMethodName = "/kbus.limpet.v1.AdminService/ListOpenRequests"
+	AdminService_ListSlowRepliers_FullMethodName = "/kbus.limpet.v1.AdminService/ListSlowRepliers"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -65,6 +72,32 @@ type AdminServiceClient interface {
 	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
 	// of its kind is being made that takes time, or the flight recorder is off.
 	Profile(ctx context.Context, in *ProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProfileResponse], error)
+	// Shows the messages that pass the links from now on, as they are on both sides, and what
+	// becomes of them, until the caller ends it. No message waits for it: what a caller reads
+	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
+	// open.
+	Tap(ctx context.Context, in *TapRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TapResponse], error)
+	// Tells the latest events, which are the lines of the log that are no details, and, if
+	// asked, those that come, until the caller ends it. The daemon keeps 4096 of them, of 2 MiB
+	// at most; nothing is kept for a caller that does not read, which is told how many it missed.
+	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
+	// Tells which programs are connected to the API, in pages: who they are, what they have bound,
+	// and, if asked, what the rules let them, and the peers of links, do with a name.
+	ListPrograms(ctx context.Context, in *ListProgramsRequest, opts ...grpc.CallOption) (*ListProgramsResponse, error)
+	// Tells which networks can be reached, over which links, and the versions of limpetd there,
+	// in pages.
+	ListNetworks(ctx context.Context, in *ListNetworksRequest, opts ...grpc.CallOption) (*ListNetworksResponse, error)
+	// Tells the messages that were dropped, by the links, by the embedded bus where a listener
+	// had no room, and by the rules: the latest that are kept, up to 128 of each link, of the
+	// bus and of the rules, then that these were all, and then those that are dropped, until
+	// the caller ends it. What a burst or a slow caller has no room for is told as counts, so
+	// that the sums are what the metrics say.
+	WatchDrops(ctx context.Context, in *WatchDropsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchDropsResponse], error)
+	// Lists the requests on the bus that have no reply yet, oldest first. Of a device only those
+	// are known that a link has taken or sent.
+	ListOpenRequests(ctx context.Context, in *ListOpenRequestsRequest, opts ...grpc.CallOption) (*ListOpenRequestsResponse, error)
+	// Lists the names whose requests have taken most time.
+	ListSlowRepliers(ctx context.Context, in *ListSlowRepliersRequest, opts ...grpc.CallOption) (*ListSlowRepliersResponse, error)
 }
 
 type adminServiceClient struct {
@@ -173,6 +206,103 @@ func (c *adminServiceClient) Profile(ctx context.Context, in *ProfileRequest, op
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ProfileClient = grpc.ServerStreamingClient[ProfileResponse]
 
+func (c *adminServiceClient) Tap(ctx context.Context, in *TapRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TapResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_Tap_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TapRequest, TapResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_TapClient = grpc.ServerStreamingClient[TapResponse]
+
+func (c *adminServiceClient) WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_WatchEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchEventsRequest, WatchEventsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchEventsClient = grpc.ServerStreamingClient[WatchEventsResponse]
+
+func (c *adminServiceClient) ListPrograms(ctx context.Context, in *ListProgramsRequest, opts ...grpc.CallOption) (*ListProgramsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProgramsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListPrograms_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListNetworks(ctx context.Context, in *ListNetworksRequest, opts ...grpc.CallOption) (*ListNetworksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNetworksResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListNetworks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) WatchDrops(ctx context.Context, in *WatchDropsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchDropsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[4], AdminService_WatchDrops_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchDropsRequest, WatchDropsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchDropsClient = grpc.ServerStreamingClient[WatchDropsResponse]
+
+func (c *adminServiceClient) ListOpenRequests(ctx context.Context, in *ListOpenRequestsRequest, opts ...grpc.CallOption) (*ListOpenRequestsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOpenRequestsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListOpenRequests_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListSlowRepliers(ctx context.Context, in *ListSlowRepliersRequest, opts ...grpc.CallOption) (*ListSlowRepliersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSlowRepliersResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListSlowRepliers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -209,6 +339,32 @@ type AdminServiceServer interface {
 	// names functions, and never has a message's data. FAILED_PRECONDITION if another profile
 	// of its kind is being made that takes time, or the flight recorder is off.
 	Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error
+	// Shows the messages that pass the links from now on, as they are on both sides, and what
+	// becomes of them, until the caller ends it. No message waits for it: what a caller reads
+	// too slowly, or what is beyond its rate, is counted. RESOURCE_EXHAUSTED if too many are
+	// open.
+	Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error
+	// Tells the latest events, which are the lines of the log that are no details, and, if
+	// asked, those that come, until the caller ends it. The daemon keeps 4096 of them, of 2 MiB
+	// at most; nothing is kept for a caller that does not read, which is told how many it missed.
+	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
+	// Tells which programs are connected to the API, in pages: who they are, what they have bound,
+	// and, if asked, what the rules let them, and the peers of links, do with a name.
+	ListPrograms(context.Context, *ListProgramsRequest) (*ListProgramsResponse, error)
+	// Tells which networks can be reached, over which links, and the versions of limpetd there,
+	// in pages.
+	ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error)
+	// Tells the messages that were dropped, by the links, by the embedded bus where a listener
+	// had no room, and by the rules: the latest that are kept, up to 128 of each link, of the
+	// bus and of the rules, then that these were all, and then those that are dropped, until
+	// the caller ends it. What a burst or a slow caller has no room for is told as counts, so
+	// that the sums are what the metrics say.
+	WatchDrops(*WatchDropsRequest, grpc.ServerStreamingServer[WatchDropsResponse]) error
+	// Lists the requests on the bus that have no reply yet, oldest first. Of a device only those
+	// are known that a link has taken or sent.
+	ListOpenRequests(context.Context, *ListOpenRequestsRequest) (*ListOpenRequestsResponse, error)
+	// Lists the names whose requests have taken most time.
+	ListSlowRepliers(context.Context, *ListSlowRepliersRequest) (*ListSlowRepliersResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -242,6 +398,27 @@ func (UnimplementedAdminServiceServer) Explain(context.Context, *ExplainRequest)
 }
 func (UnimplementedAdminServiceServer) Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error {
 	return status.Error(codes.Unimplemented, "method Profile not implemented")
+}
+func (UnimplementedAdminServiceServer) Tap(*TapRequest, grpc.ServerStreamingServer[TapResponse]) error {
+	return status.Error(codes.Unimplemented, "method Tap not implemented")
+}
+func (UnimplementedAdminServiceServer) WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchEvents not implemented")
+}
+func (UnimplementedAdminServiceServer) ListPrograms(context.Context, *ListProgramsRequest) (*ListProgramsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPrograms not implemented")
+}
+func (UnimplementedAdminServiceServer) ListNetworks(context.Context, *ListNetworksRequest) (*ListNetworksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNetworks not implemented")
+}
+func (UnimplementedAdminServiceServer) WatchDrops(*WatchDropsRequest, grpc.ServerStreamingServer[WatchDropsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchDrops not implemented")
+}
+func (UnimplementedAdminServiceServer) ListOpenRequests(context.Context, *ListOpenRequestsRequest) (*ListOpenRequestsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOpenRequests not implemented")
+}
+func (UnimplementedAdminServiceServer) ListSlowRepliers(context.Context, *ListSlowRepliersRequest) (*ListSlowRepliersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSlowRepliers not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -394,6 +571,111 @@ func _AdminService_Profile_Handler(srv interface{}, stream grpc.ServerStream) er
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ProfileServer = grpc.ServerStreamingServer[ProfileResponse]
 
+func _AdminService_Tap_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TapRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).Tap(m, &grpc.GenericServerStream[TapRequest, TapResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_TapServer = grpc.ServerStreamingServer[TapResponse]
+
+func _AdminService_WatchEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchEventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).WatchEvents(m, &grpc.GenericServerStream[WatchEventsRequest, WatchEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchEventsServer = grpc.ServerStreamingServer[WatchEventsResponse]
+
+func _AdminService_ListPrograms_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProgramsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListPrograms(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListPrograms_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListPrograms(ctx, req.(*ListProgramsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListNetworks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNetworksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListNetworks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListNetworks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListNetworks(ctx, req.(*ListNetworksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_WatchDrops_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchDropsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).WatchDrops(m, &grpc.GenericServerStream[WatchDropsRequest, WatchDropsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchDropsServer = grpc.ServerStreamingServer[WatchDropsResponse]
+
+func _AdminService_ListOpenRequests_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOpenRequestsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListOpenRequests(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListOpenRequests_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListOpenRequests(ctx, req.(*ListOpenRequestsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListSlowRepliers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSlowRepliersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListSlowRepliers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListSlowRepliers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListSlowRepliers(ctx, req.(*ListSlowRepliersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -425,6 +707,22 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Explain",
 			Handler:    _AdminService_Explain_Handler,
 		},
+		{
+			MethodName: "ListPrograms",
+			Handler:    _AdminService_ListPrograms_Handler,
+		},
+		{
+			MethodName: "ListNetworks",
+			Handler:    _AdminService_ListNetworks_Handler,
+		},
+		{
+			MethodName: "ListOpenRequests",
+			Handler:    _AdminService_ListOpenRequests_Handler,
+		},
+		{
+			MethodName: "ListSlowRepliers",
+			Handler:    _AdminService_ListSlowRepliers_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -435,6 +733,21 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Profile",
 			Handler:       _AdminService_Profile_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Tap",
+			Handler:       _AdminService_Tap_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchEvents",
+			Handler:       _AdminService_WatchEvents_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchDrops",
+			Handler:       _AdminService_WatchDrops_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -1035,7 +1035,10 @@ type Network struct {
 	// Its network id.
 	NetworkId uint32 `protobuf:"varint,1,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
 	// The instance id of the daemon there, 16 bytes.
-	InstanceId    []byte `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	InstanceId []byte `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// The version of the program there, as its greeting has told it, for people: at most 64
+	// bytes, and empty if it is not known. Nothing depends on it.
+	Software      string `protobuf:"bytes,3,opt,name=software,proto3" json:"software,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1082,6 +1085,13 @@ func (x *Network) GetInstanceId() []byte {
 		return x.InstanceId
 	}
 	return nil
+}
+
+func (x *Network) GetSoftware() string {
+	if x != nil {
+		return x.Software
+	}
+	return ""
 }
 
 // No new requests are taken any more; the epoch ends when the open ones are
@@ -1442,12 +1452,13 @@ const file_kbus_limpet_v1_link_proto_rawDesc = "" +
 	"\bTopology\x123\n" +
 	"\bnetworks\x18\x01 \x03(\v2\x17.kbus.limpet.v1.NetworkR\bnetworks\x12\x16\n" +
 	"\x06amends\x18\x02 \x01(\bR\x06amends\x12.\n" +
-	"\x13removed_network_ids\x18\x03 \x03(\rR\x11removedNetworkIds\"I\n" +
+	"\x13removed_network_ids\x18\x03 \x03(\rR\x11removedNetworkIds\"e\n" +
 	"\aNetwork\x12\x1d\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\rR\tnetworkId\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\fR\n" +
-	"instanceId\"3\n" +
+	"instanceId\x12\x1a\n" +
+	"\bsoftware\x18\x03 \x01(\tR\bsoftware\"3\n" +
 	"\x05Drain\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\"o\n" +

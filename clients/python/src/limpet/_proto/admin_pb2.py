@@ -13,11 +13,17 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from . import drops_pb2 as kbus_dot_limpet_dot_v1_dot_drops__pb2
+from . import events_pb2 as kbus_dot_limpet_dot_v1_dot_events__pb2
 from . import explain_pb2 as kbus_dot_limpet_dot_v1_dot_explain__pb2
 from . import message_pb2 as kbus_dot_limpet_dot_v1_dot_message__pb2
+from . import networks_pb2 as kbus_dot_limpet_dot_v1_dot_networks__pb2
+from . import programs_pb2 as kbus_dot_limpet_dot_v1_dot_programs__pb2
+from . import requests_pb2 as kbus_dot_limpet_dot_v1_dot_requests__pb2
+from . import tap_pb2 as kbus_dot_limpet_dot_v1_dot_tap__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckbus/limpet/v1/explain.proto\x1a\x1ckbus/limpet/v1/message.proto\"\x8c\x01\n\x0eProfileRequest\x12/\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.kbus.limpet.v1.ProfileKindR\x04kind\x12\x35\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12\x12\n\x04text\x18\x03 \x01(\x08R\x04text\"%\n\x0fProfileResponse\x12\x12\n\x04\x64\x61ta\x18\x01 \x01(\x0cR\x04\x64\x61ta\"(\n\rReloadRequest\x12\x17\n\x07\x64ry_run\x18\x01 \x01(\x08R\x06\x64ryRun\"H\n\x0eReloadResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1c.kbus.limpet.v1.ConfigChangeR\x07\x63hanges\"P\n\x0c\x43onfigChange\x12\x12\n\x04what\x18\x01 \x01(\tR\x04what\x12\x16\n\x06\x62\x65\x66ore\x18\x02 \x01(\tR\x06\x62\x65\x66ore\x12\x14\n\x05\x61\x66ter\x18\x03 \x01(\tR\x05\x61\x66ter\"Y\n\x13\x45xplainRulesRequest\x12\x1a\n\x08identity\x18\x01 \x01(\tR\x08identity\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n\x04link\x18\x03 \x01(\tR\x04link\"e\n\x14\x45xplainRulesResponse\x12\x37\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1b.kbus.limpet.v1.RuleVerdictR\x08verdicts\x12\x14\n\x05rules\x18\x02 \x01(\rR\x05rules\"\x98\x01\n\x0bRuleVerdict\x12\x16\n\x06\x61\x63tion\x18\x01 \x01(\tR\x06\x61\x63tion\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x61llowed\x18\x03 \x01(\x08R\x07\x61llowed\x12\x12\n\x04rule\x18\x04 \x01(\rR\x04rule\x12\x17\n\x07of_link\x18\x06 \x01(\x08R\x06ofLink\x12\x12\n\x04text\x18\x05 \x01(\tR\x04text\"\'\n\x11WatchLinksRequest\x12\x12\n\x04link\x18\x01 \x01(\tR\x04link\"v\n\x12WatchLinksResponse\x12\x18\n\x07removed\x18\x01 \x03(\tR\x07removed\x12\x30\n\x05links\x18\x02 \x03(\x0b\x32\x1a.kbus.limpet.v1.LinkStatusR\x05links\x12\x14\n\x05whole\x18\x03 \x01(\x08R\x05whole\")\n\x13\x46indInterestRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\",\n\x14\x46indInterestResponse\x12\x14\n\x05links\x18\x01 \x03(\tR\x05links\"\xa5\x01\n\x10GetStatusRequest\x12\x12\n\x04link\x18\x01 \x01(\tR\x04link\x12\x1b\n\tmax_drops\x18\x02 \x01(\rR\x08maxDrops\x12\x1b\n\tpage_size\x18\x03 \x01(\rR\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\x12$\n\rconfiguration\x18\x05 \x01(\x08R\rconfiguration\"[\n\x10\x44rainLinkRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x33\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\"3\n\x11\x44rainLinkResponse\x12\x1e\n\nunfinished\x18\x01 \x01(\x04R\nunfinished\"\xec\x04\n\x11GetStatusResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x10\n\x03\x62us\x18\x02 \x01(\tR\x03\x62us\x12\x1d\n\nnetwork_id\x18\x03 \x01(\rR\tnetworkId\x12\x1f\n\x0binstance_id\x18\x04 \x01(\tR\ninstanceId\x12\x39\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x30\n\x05links\x18\x06 \x03(\x0b\x32\x1a.kbus.limpet.v1.LinkStatusR\x05links\x12\x1a\n\x08\x62indings\x18\x07 \x01(\rR\x08\x62indings\x12&\n\x0fnext_page_token\x18\x08 \x01(\tR\rnextPageToken\x12\x1d\n\napi_missed\x18\t \x01(\x04R\tapiMissed\x12\x1a\n\x08insecure\x18\n \x03(\tR\x08insecure\x12\x43\n\x0e\x62ounds_reached\x18\x0b \x03(\x0b\x32\x1c.kbus.limpet.v1.BoundReachedR\rboundsReached\x12\x1d\n\napi_denied\x18\x0c \x01(\x04R\tapiDenied\x12(\n\x10trace_spans_lost\x18\r \x01(\x04R\x0etraceSpansLost\x12$\n\rconfiguration\x18\x0e \x01(\tR\rconfiguration\x12K\n\x13\x63\x65rtificate_expires\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x12\x63\x65rtificateExpires\"L\n\x0c\x42oundReached\x12\x10\n\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n\x05\x62ound\x18\x02 \x01(\tR\x05\x62ound\x12\x14\n\x05\x63ount\x18\x03 \x01(\x04R\x05\x63ount\"\xfa\x04\n\nLinkStatus\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12/\n\x05state\x18\x02 \x01(\x0e\x32\x19.kbus.limpet.v1.LinkStateR\x05state\x12&\n\x0fpeer_network_id\x18\x03 \x01(\rR\rpeerNetworkId\x12(\n\x10peer_instance_id\x18\x04 \x01(\tR\x0epeerInstanceId\x12\x1d\n\nlast_error\x18\x05 \x01(\tR\tlastError\x12\x30\n\x05since\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x32\n\x06\x63ounts\x18\x07 \x01(\x0b\x32\x1a.kbus.limpet.v1.LinkCountsR\x06\x63ounts\x12\x14\n\x05ksock\x18\x08 \x01(\rR\x05ksock\x12\'\n\x0fnetworks_behind\x18\t \x03(\rR\x0enetworksBehind\x12\x1d\n\nsession_id\x18\n \x01(\tR\tsessionId\x12\x16\n\x06\x65pochs\x18\x0b \x01(\x04R\x06\x65pochs\x12\x18\n\x07resumed\x18\x0c \x01(\x04R\x07resumed\x12*\n\x05\x64rops\x18\r \x03(\x0b\x32\x14.kbus.limpet.v1.DropR\x05\x64rops\x12\x1c\n\ttransport\x18\x0e \x01(\tR\ttransport\x12\x1a\n\x08identity\x18\x0f \x01(\tR\x08identity\x12\x18\n\x07\x64ialled\x18\x10 \x01(\x08R\x07\x64ialled\x12\x1d\n\nerror_code\x18\x11 \x01(\tR\terrorCode\x12!\n\x0cpeer_version\x18\x12 \x01(\tR\x0bpeerVersion\"\xbb\x01\n\x04\x44rop\x12.\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n\tfrom_peer\x18\x02 \x01(\x08R\x08\x66romPeer\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x31\n\x07message\x18\x04 \x01(\x0b\x32\x17.kbus.limpet.v1.MessageR\x07message\x12\x1b\n\tdata_size\x18\x05 \x01(\rR\x08\x64\x61taSize\"\xf4\x07\n\nLinkCounts\x12\x1a\n\x08requests\x18\x01 \x01(\x04R\x08requests\x12\x18\n\x07replies\x18\x02 \x01(\x04R\x07replies\x12\x1c\n\tsynthetic\x18\x03 \x01(\x04R\tsynthetic\x12\x12\n\x04open\x18\x04 \x01(\x04R\x04open\x12\x14\n\x05\x61sked\x18\x05 \x01(\x04R\x05\x61sked\x12\x19\n\x08\x66rom_bus\x18\x06 \x01(\x04R\x07\x66romBus\x12R\n\x0e\x66rom_bus_ended\x18\x07 \x03(\x0b\x32,.kbus.limpet.v1.LinkCounts.FromBusEndedEntryR\x0c\x66romBusEnded\x12+\n\x12\x66rom_bus_in_flight\x18\x08 \x01(\x04R\x0f\x66romBusInFlight\x12\x1b\n\tfrom_peer\x18\t \x01(\x04R\x08\x66romPeer\x12U\n\x0f\x66rom_peer_ended\x18\n \x03(\x0b\x32-.kbus.limpet.v1.LinkCounts.FromPeerEndedEntryR\rfromPeerEnded\x12-\n\x13\x66rom_peer_in_flight\x18\x0b \x01(\x04R\x10\x66romPeerInFlight\x12\x18\n\x07proxies\x18\x0c \x01(\x04R\x07proxies\x12\x16\n\x06wishes\x18\r \x01(\x04R\x06wishes\x12\x1a\n\x08repliers\x18\x0e \x01(\x04R\x08repliers\x12\x16\n\x06queued\x18\x0f \x01(\x04R\x06queued\x12\x1d\n\nqueue_full\x18\x10 \x01(\x04R\tqueueFull\x12\x1f\n\x0bwindow_full\x18\x11 \x01(\x04R\nwindowFull\x12%\n\x0eunknown_frames\x18\x12 \x01(\x04R\runknownFrames\x12\x12\n\x04\x62usy\x18\x13 \x01(\x04R\x04\x62usy\x12\x17\n\x07to_peer\x18\x14 \x01(\x04R\x06toPeer\x12\x18\n\x07resyncs\x18\x15 \x01(\x04R\x07resyncs\x12\x38\n\x04lost\x18\x16 \x03(\x0b\x32$.kbus.limpet.v1.LinkCounts.LostEntryR\x04lost\x12\x1f\n\x0bqueue_bound\x18\x17 \x01(\x04R\nqueueBound\x1a?\n\x11\x46romBusEndedEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x02\x38\x01\x1a@\n\x12\x46romPeerEndedEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x02\x38\x01\x1a\x37\n\tLostEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x02\x38\x01*\xbe\x01\n\x0bProfileKind\x12\x1c\n\x18PROFILE_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10PROFILE_KIND_CPU\x10\x01\x12\x15\n\x11PROFILE_KIND_HEAP\x10\x02\x12\x17\n\x13PROFILE_KIND_ALLOCS\x10\x03\x12\x1a\n\x16PROFILE_KIND_GOROUTINE\x10\x04\x12\x16\n\x12PROFILE_KIND_TRACE\x10\x05\x12\x17\n\x13PROFILE_KIND_FLIGHT\x10\x06*\x87\x01\n\tLinkState\x12\x1a\n\x16LINK_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15LINK_STATE_CONNECTING\x10\x01\x12\x11\n\rLINK_STATE_UP\x10\x02\x12\x17\n\x13LINK_STATE_DRAINING\x10\x03\x12\x17\n\x13LINK_STATE_DETACHED\x10\x04\x32\xa2\x05\n\x0c\x41\x64minService\x12P\n\tGetStatus\x12 .kbus.limpet.v1.GetStatusRequest\x1a!.kbus.limpet.v1.GetStatusResponse\x12P\n\tDrainLink\x12 .kbus.limpet.v1.DrainLinkRequest\x1a!.kbus.limpet.v1.DrainLinkResponse\x12Y\n\x0c\x46indInterest\x12#.kbus.limpet.v1.FindInterestRequest\x1a$.kbus.limpet.v1.FindInterestResponse\x12U\n\nWatchLinks\x12!.kbus.limpet.v1.WatchLinksRequest\x1a\".kbus.limpet.v1.WatchLinksResponse0\x01\x12G\n\x06Reload\x12\x1d.kbus.limpet.v1.ReloadRequest\x1a\x1e.kbus.limpet.v1.ReloadResponse\x12Y\n\x0c\x45xplainRules\x12#.kbus.limpet.v1.ExplainRulesRequest\x1a$.kbus.limpet.v1.ExplainRulesResponse\x12J\n\x07\x45xplain\x12\x1e.kbus.limpet.v1.ExplainRequest\x1a\x1f.kbus.limpet.v1.ExplainResponse\x12L\n\x07Profile\x12\x1e.kbus.limpet.v1.ProfileRequest\x1a\x1f.kbus.limpet.v1.ProfileResponse0\x01\x42;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1akbus/limpet/v1/admin.proto\x12\x0ekbus.limpet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1akbus/limpet/v1/drops.proto\x1a\x1bkbus/limpet/v1/events.proto\x1a\x1ckbus/limpet/v1/explain.proto\x1a\x1ckbus/limpet/v1/message.proto\x1a\x1dkbus/limpet/v1/networks.proto\x1a\x1dkbus/limpet/v1/programs.proto\x1a\x1dkbus/limpet/v1/requests.proto\x1a\x18kbus/limpet/v1/tap.proto\"\x8c\x01\n\x0eProfileRequest\x12/\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.kbus.limpet.v1.ProfileKindR\x04kind\x12\x35\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12\x12\n\x04text\x18\x03 \x01(\x08R\x04text\"%\n\x0fProfileResponse\x12\x12\n\x04\x64\x61ta\x18\x01 \x01(\x0cR\x04\x64\x61ta\"(\n\rReloadRequest\x12\x17\n\x07\x64ry_run\x18\x01 \x01(\x08R\x06\x64ryRun\"H\n\x0eReloadResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1c.kbus.limpet.v1.ConfigChangeR\x07\x63hanges\"P\n\x0c\x43onfigChange\x12\x12\n\x04what\x18\x01 \x01(\tR\x04what\x12\x16\n\x06\x62\x65\x66ore\x18\x02 \x01(\tR\x06\x62\x65\x66ore\x12\x14\n\x05\x61\x66ter\x18\x03 \x01(\tR\x05\x61\x66ter\"Y\n\x13\x45xplainRulesRequest\x12\x1a\n\x08identity\x18\x01 \x01(\tR\x08identity\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n\x04link\x18\x03 \x01(\tR\x04link\"e\n\x14\x45xplainRulesResponse\x12\x37\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1b.kbus.limpet.v1.RuleVerdictR\x08verdicts\x12\x14\n\x05rules\x18\x02 \x01(\rR\x05rules\"\x98\x01\n\x0bRuleVerdict\x12\x16\n\x06\x61\x63tion\x18\x01 \x01(\tR\x06\x61\x63tion\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x61llowed\x18\x03 \x01(\x08R\x07\x61llowed\x12\x12\n\x04rule\x18\x04 \x01(\rR\x04rule\x12\x17\n\x07of_link\x18\x06 \x01(\x08R\x06ofLink\x12\x12\n\x04text\x18\x05 \x01(\tR\x04text\"\'\n\x11WatchLinksRequest\x12\x12\n\x04link\x18\x01 \x01(\tR\x04link\"v\n\x12WatchLinksResponse\x12\x18\n\x07removed\x18\x01 \x03(\tR\x07removed\x12\x30\n\x05links\x18\x02 \x03(\x0b\x32\x1a.kbus.limpet.v1.LinkStatusR\x05links\x12\x14\n\x05whole\x18\x03 \x01(\x08R\x05whole\")\n\x13\x46indInterestRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\",\n\x14\x46indInterestResponse\x12\x14\n\x05links\x18\x01 \x03(\tR\x05links\"\xa5\x01\n\x10GetStatusRequest\x12\x12\n\x04link\x18\x01 \x01(\tR\x04link\x12\x1b\n\tmax_drops\x18\x02 \x01(\rR\x08maxDrops\x12\x1b\n\tpage_size\x18\x03 \x01(\rR\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\x12$\n\rconfiguration\x18\x05 \x01(\x08R\rconfiguration\"[\n\x10\x44rainLinkRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x33\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\"3\n\x11\x44rainLinkResponse\x12\x1e\n\nunfinished\x18\x01 \x01(\x04R\nunfinished\"\xec\x04\n\x11GetStatusResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x10\n\x03\x62us\x18\x02 \x01(\tR\x03\x62us\x12\x1d\n\nnetwork_id\x18\x03 \x01(\rR\tnetworkId\x12\x1f\n\x0binstance_id\x18\x04 \x01(\tR\ninstanceId\x12\x39\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x30\n\x05links\x18\x06 \x03(\x0b\x32\x1a.kbus.limpet.v1.LinkStatusR\x05links\x12\x1a\n\x08\x62indings\x18\x07 \x01(\rR\x08\x62indings\x12&\n\x0fnext_page_token\x18\x08 \x01(\tR\rnextPageToken\x12\x1d\n\napi_missed\x18\t \x01(\x04R\tapiMissed\x12\x1a\n\x08insecure\x18\n \x03(\tR\x08insecure\x12\x43\n\x0e\x62ounds_reached\x18\x0b \x03(\x0b\x32\x1c.kbus.limpet.v1.BoundReachedR\rboundsReached\x12\x1d\n\napi_denied\x18\x0c \x01(\x04R\tapiDenied\x12(\n\x10trace_spans_lost\x18\r \x01(\x04R\x0etraceSpansLost\x12$\n\rconfiguration\x18\x0e \x01(\tR\rconfiguration\x12K\n\x13\x63\x65rtificate_expires\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x12\x63\x65rtificateExpires\"L\n\x0c\x42oundReached\x12\x10\n\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n\x05\x62ound\x18\x02 \x01(\tR\x05\x62ound\x12\x14\n\x05\x63ount\x18\x03 \x01(\x04R\x05\x63ount\"\xfa\x04\n\nLinkStatus\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12/\n\x05state\x18\x02 \x01(\x0e\x32\x19.kbus.limpet.v1.LinkStateR\x05state\x12&\n\x0fpeer_network_id\x18\x03 \x01(\rR\rpeerNetworkId\x12(\n\x10peer_instance_id\x18\x04 \x01(\tR\x0epeerInstanceId\x12\x1d\n\nlast_error\x18\x05 \x01(\tR\tlastError\x12\x30\n\x05since\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x32\n\x06\x63ounts\x18\x07 \x01(\x0b\x32\x1a.kbus.limpet.v1.LinkCountsR\x06\x63ounts\x12\x14\n\x05ksock\x18\x08 \x01(\rR\x05ksock\x12\'\n\x0fnetworks_behind\x18\t \x03(\rR\x0enetworksBehind\x12\x1d\n\nsession_id\x18\n \x01(\tR\tsessionId\x12\x16\n\x06\x65pochs\x18\x0b \x01(\x04R\x06\x65pochs\x12\x18\n\x07resumed\x18\x0c \x01(\x04R\x07resumed\x12*\n\x05\x64rops\x18\r \x03(\x0b\x32\x14.kbus.limpet.v1.DropR\x05\x64rops\x12\x1c\n\ttransport\x18\x0e \x01(\tR\ttransport\x12\x1a\n\x08identity\x18\x0f \x01(\tR\x08identity\x12\x18\n\x07\x64ialled\x18\x10 \x01(\x08R\x07\x64ialled\x12\x1d\n\nerror_code\x18\x11 \x01(\tR\terrorCode\x12!\n\x0cpeer_version\x18\x12 \x01(\tR\x0bpeerVersion\"\xbb\x01\n\x04\x44rop\x12.\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n\tfrom_peer\x18\x02 \x01(\x08R\x08\x66romPeer\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x31\n\x07message\x18\x04 \x01(\x0b\x32\x17.kbus.limpet.v1.MessageR\x07message\x12\x1b\n\tdata_size\x18\x05 \x01(\rR\x08\x64\x61taSize\"\xf4\x07\n\nLinkCounts\x12\x1a\n\x08requests\x18\x01 \x01(\x04R\x08requests\x12\x18\n\x07replies\x18\x02 \x01(\x04R\x07replies\x12\x1c\n\tsynthetic\x18\x03 \x01(\x04R\tsynthetic\x12\x12\n\x04open\x18\x04 \x01(\x04R\x04open\x12\x14\n\x05\x61sked\x18\x05 \x01(\x04R\x05\x61sked\x12\x19\n\x08\x66rom_bus\x18\x06 \x01(\x04R\x07\x66romBus\x12R\n\x0e\x66rom_bus_ended\x18\x07 \x03(\x0b\x32,.kbus.limpet.v1.LinkCounts.FromBusEndedEntryR\x0c\x66romBusEnded\x12+\n\x12\x66rom_bus_in_flight\x18\x08 \x01(\x04R\x0f\x66romBusInFlight\x12\x1b\n\tfrom_peer\x18\t \x01(\x04R\x08\x66romPeer\x12U\n\x0f\x66rom_peer_ended\x18\n \x03(\x0b\x32-.kbus.limpet.v1.LinkCounts.FromPeerEndedEntryR\rfromPeerEnded\x12-\n\x13\x66rom_peer_in_flight\x18\x0b \x01(\x04R\x10\x66romPeerInFlight\x12\x18\n\x07proxies\x18\x0c \x01(\x04R\x07proxies\x12\x16\n\x06wishes\x18\r \x01(\x04R\x06wishes\x12\x1a\n\x08repliers\x18\x0e \x01(\x04R\x08repliers\x12\x16\n\x06queued\x18\x0f \x01(\x04R\x06queued\x12\x1d\n\nqueue_full\x18\x10 \x01(\x04R\tqueueFull\x12\x1f\n\x0bwindow_full\x18\x11 \x01(\x04R\nwindowFull\x12%\n\x0eunknown_frames\x18\x12 \x01(\x04R\runknownFrames\x12\x12\n\x04\x62usy\x18\x13 \x01(\x04R\x04\x62usy\x12\x17\n\x07to_peer\x18\x14 \x01(\x04R\x06toPeer\x12\x18\n\x07resyncs\x18\x15 \x01(\x04R\x07resyncs\x12\x38\n\x04lost\x18\x16 \x03(\x0b\x32$.kbus.limpet.v1.LinkCounts.LostEntryR\x04lost\x12\x1f\n\x0bqueue_bound\x18\x17 \x01(\x04R\nqueueBound\x1a?\n\x11\x46romBusEndedEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x02\x38\x01\x1a@\n\x12\x46romPeerEndedEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x02\x38\x01\x1a\x37\n\tLostEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x02\x38\x01*\xbe\x01\n\x0bProfileKind\x12\x1c\n\x18PROFILE_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10PROFILE_KIND_CPU\x10\x01\x12\x15\n\x11PROFILE_KIND_HEAP\x10\x02\x12\x17\n\x13PROFILE_KIND_ALLOCS\x10\x03\x12\x1a\n\x16PROFILE_KIND_GOROUTINE\x10\x04\x12\x16\n\x12PROFILE_KIND_TRACE\x10\x05\x12\x17\n\x13PROFILE_KIND_FLIGHT\x10\x06*\x87\x01\n\tLinkState\x12\x1a\n\x16LINK_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15LINK_STATE_CONNECTING\x10\x01\x12\x11\n\rLINK_STATE_UP\x10\x02\x12\x17\n\x13LINK_STATE_DRAINING\x10\x03\x12\x17\n\x13LINK_STATE_DETACHED\x10\x04\x32\x99\n\n\x0c\x41\x64minService\x12P\n\tGetStatus\x12 .kbus.limpet.v1.GetStatusRequest\x1a!.kbus.limpet.v1.GetStatusResponse\x12P\n\tDrainLink\x12 .kbus.limpet.v1.DrainLinkRequest\x1a!.kbus.limpet.v1.DrainLinkResponse\x12Y\n\x0c\x46indInterest\x12#.kbus.limpet.v1.FindInterestRequest\x1a$.kbus.limpet.v1.FindInterestResponse\x12U\n\nWatchLinks\x12!.kbus.limpet.v1.WatchLinksRequest\x1a\".kbus.limpet.v1.WatchLinksResponse0\x01\x12G\n\x06Reload\x12\x1d.kbus.limpet.v1.ReloadRequest\x1a\x1e.kbus.limpet.v1.ReloadResponse\x12Y\n\x0c\x45xplainRules\x12#.kbus.limpet.v1.ExplainRulesRequest\x1a$.kbus.limpet.v1.ExplainRulesResponse\x12J\n\x07\x45xplain\x12\x1e.kbus.limpet.v1.ExplainRequest\x1a\x1f.kbus.limpet.v1.ExplainResponse\x12L\n\x07Profile\x12\x1e.kbus.limpet.v1.ProfileRequest\x1a\x1f.kbus.limpet.v1.ProfileResponse0\x01\x12@\n\x03Tap\x12\x1a.kbus.limpet.v1.TapRequest\x1a\x1b.kbus.limpet.v1.TapResponse0\x01\x12X\n\x0bWatchEvents\x12\".kbus.limpet.v1.WatchEventsRequest\x1a#.kbus.limpet.v1.WatchEventsResponse0\x01\x12Y\n\x0cListPrograms\x12#.kbus.limpet.v1.ListProgramsRequest\x1a$.kbus.limpet.v1.ListProgramsResponse\x12Y\n\x0cListNetworks\x12#.kbus.limpet.v1.ListNetworksRequest\x1a$.kbus.limpet.v1.ListNetworksResponse\x12U\n\nWatchDrops\x12!.kbus.limpet.v1.WatchDropsRequest\x1a\".kbus.limpet.v1.WatchDropsResponse0\x01\x12\x65\n\x10ListOpenRequests\x12\'.kbus.limpet.v1.ListOpenRequestsRequest\x1a(.kbus.limpet.v1.ListOpenRequestsResponse\x12\x65\n\x10ListSlowRepliers\x12\'.kbus.limpet.v1.ListSlowRepliersRequest\x1a(.kbus.limpet.v1.ListSlowRepliersResponseB;Z9github.com/kbus-limpet/limpet/gen/kbus/limpet/v1;limpetv1b\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kbus.limpet.v1.admin_pb2', globals())
@@ -31,56 +37,56 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _LINKCOUNTS_FROMPEERENDEDENTRY._serialized_options = b'8\001'
   _LINKCOUNTS_LOSTENTRY._options = None
   _LINKCOUNTS_LOSTENTRY._serialized_options = b'8\001'
-  _PROFILEKIND._serialized_start=4008
-  _PROFILEKIND._serialized_end=4198
-  _LINKSTATE._serialized_start=4201
-  _LINKSTATE._serialized_end=4336
-  _PROFILEREQUEST._serialized_start=172
-  _PROFILEREQUEST._serialized_end=312
-  _PROFILERESPONSE._serialized_start=314
-  _PROFILERESPONSE._serialized_end=351
-  _RELOADREQUEST._serialized_start=353
-  _RELOADREQUEST._serialized_end=393
-  _RELOADRESPONSE._serialized_start=395
-  _RELOADRESPONSE._serialized_end=467
-  _CONFIGCHANGE._serialized_start=469
-  _CONFIGCHANGE._serialized_end=549
-  _EXPLAINRULESREQUEST._serialized_start=551
-  _EXPLAINRULESREQUEST._serialized_end=640
-  _EXPLAINRULESRESPONSE._serialized_start=642
-  _EXPLAINRULESRESPONSE._serialized_end=743
-  _RULEVERDICT._serialized_start=746
-  _RULEVERDICT._serialized_end=898
-  _WATCHLINKSREQUEST._serialized_start=900
-  _WATCHLINKSREQUEST._serialized_end=939
-  _WATCHLINKSRESPONSE._serialized_start=941
-  _WATCHLINKSRESPONSE._serialized_end=1059
-  _FINDINTERESTREQUEST._serialized_start=1061
-  _FINDINTERESTREQUEST._serialized_end=1102
-  _FINDINTERESTRESPONSE._serialized_start=1104
-  _FINDINTERESTRESPONSE._serialized_end=1148
-  _GETSTATUSREQUEST._serialized_start=1151
-  _GETSTATUSREQUEST._serialized_end=1316
-  _DRAINLINKREQUEST._serialized_start=1318
-  _DRAINLINKREQUEST._serialized_end=1409
-  _DRAINLINKRESPONSE._serialized_start=1411
-  _DRAINLINKRESPONSE._serialized_end=1462
-  _GETSTATUSRESPONSE._serialized_start=1465
-  _GETSTATUSRESPONSE._serialized_end=2085
-  _BOUNDREACHED._serialized_start=2087
-  _BOUNDREACHED._serialized_end=2163
-  _LINKSTATUS._serialized_start=2166
-  _LINKSTATUS._serialized_end=2800
-  _DROP._serialized_start=2803
-  _DROP._serialized_end=2990
-  _LINKCOUNTS._serialized_start=2993
-  _LINKCOUNTS._serialized_end=4005
-  _LINKCOUNTS_FROMBUSENDEDENTRY._serialized_start=3819
-  _LINKCOUNTS_FROMBUSENDEDENTRY._serialized_end=3882
-  _LINKCOUNTS_FROMPEERENDEDENTRY._serialized_start=3884
-  _LINKCOUNTS_FROMPEERENDEDENTRY._serialized_end=3948
-  _LINKCOUNTS_LOSTENTRY._serialized_start=3950
-  _LINKCOUNTS_LOSTENTRY._serialized_end=4005
-  _ADMINSERVICE._serialized_start=4339
-  _ADMINSERVICE._serialized_end=5013
+  _PROFILEKIND._serialized_start=4184
+  _PROFILEKIND._serialized_end=4374
+  _LINKSTATE._serialized_start=4377
+  _LINKSTATE._serialized_end=4512
+  _PROFILEREQUEST._serialized_start=348
+  _PROFILEREQUEST._serialized_end=488
+  _PROFILERESPONSE._serialized_start=490
+  _PROFILERESPONSE._serialized_end=527
+  _RELOADREQUEST._serialized_start=529
+  _RELOADREQUEST._serialized_end=569
+  _RELOADRESPONSE._serialized_start=571
+  _RELOADRESPONSE._serialized_end=643
+  _CONFIGCHANGE._serialized_start=645
+  _CONFIGCHANGE._serialized_end=725
+  _EXPLAINRULESREQUEST._serialized_start=727
+  _EXPLAINRULESREQUEST._serialized_end=816
+  _EXPLAINRULESRESPONSE._serialized_start=818
+  _EXPLAINRULESRESPONSE._serialized_end=919
+  _RULEVERDICT._serialized_start=922
+  _RULEVERDICT._serialized_end=1074
+  _WATCHLINKSREQUEST._serialized_start=1076
+  _WATCHLINKSREQUEST._serialized_end=1115
+  _WATCHLINKSRESPONSE._serialized_start=1117
+  _WATCHLINKSRESPONSE._serialized_end=1235
+  _FINDINTERESTREQUEST._serialized_start=1237
+  _FINDINTERESTREQUEST._serialized_end=1278
+  _FINDINTERESTRESPONSE._serialized_start=1280
+  _FINDINTERESTRESPONSE._serialized_end=1324
+  _GETSTATUSREQUEST._serialized_start=1327
+  _GETSTATUSREQUEST._serialized_end=1492
+  _DRAINLINKREQUEST._serialized_start=1494
+  _DRAINLINKREQUEST._serialized_end=1585
+  _DRAINLINKRESPONSE._serialized_start=1587
+  _DRAINLINKRESPONSE._serialized_end=1638
+  _GETSTATUSRESPONSE._serialized_start=1641
+  _GETSTATUSRESPONSE._serialized_end=2261
+  _BOUNDREACHED._serialized_start=2263
+  _BOUNDREACHED._serialized_end=2339
+  _LINKSTATUS._serialized_start=2342
+  _LINKSTATUS._serialized_end=2976
+  _DROP._serialized_start=2979
+  _DROP._serialized_end=3166
+  _LINKCOUNTS._serialized_start=3169
+  _LINKCOUNTS._serialized_end=4181
+  _LINKCOUNTS_FROMBUSENDEDENTRY._serialized_start=3995
+  _LINKCOUNTS_FROMBUSENDEDENTRY._serialized_end=4058
+  _LINKCOUNTS_FROMPEERENDEDENTRY._serialized_start=4060
+  _LINKCOUNTS_FROMPEERENDEDENTRY._serialized_end=4124
+  _LINKCOUNTS_LOSTENTRY._serialized_start=4126
+  _LINKCOUNTS_LOSTENTRY._serialized_end=4181
+  _ADMINSERVICE._serialized_start=4515
+  _ADMINSERVICE._serialized_end=5820
 # @@protoc_insertion_point(module_scope)

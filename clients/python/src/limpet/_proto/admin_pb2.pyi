@@ -1,7 +1,13 @@
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from . import drops_pb2 as _drops_pb2
+from . import events_pb2 as _events_pb2
 from . import explain_pb2 as _explain_pb2
 from . import message_pb2 as _message_pb2
+from . import networks_pb2 as _networks_pb2
+from . import programs_pb2 as _programs_pb2
+from . import requests_pb2 as _requests_pb2
+from . import tap_pb2 as _tap_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor

@@ -136,12 +136,14 @@ class LinkResponse(_message.Message):
     def __init__(self, frame: _Optional[_Union[Frame, _Mapping]] = ...) -> None: ...
 
 class Network(_message.Message):
-    __slots__ = ["instance_id", "network_id"]
+    __slots__ = ["instance_id", "network_id", "software"]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     NETWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     instance_id: bytes
     network_id: int
-    def __init__(self, network_id: _Optional[int] = ..., instance_id: _Optional[bytes] = ...) -> None: ...
+    software: str
+    def __init__(self, network_id: _Optional[int] = ..., instance_id: _Optional[bytes] = ..., software: _Optional[str] = ...) -> None: ...
 
 class Ping(_message.Message):
     __slots__ = ["received_sequence"]
