@@ -132,7 +132,6 @@ func waitKsocks(t *testing.T, dir string, n int) {
 // Two hundred processes (forty, unless the long tests run) open, bind, ask, and are killed; nothing is left of them,
 // and whoever waits for one of them has an answer.
 func TestLifecycleStorm(t *testing.T) {
-	beside(t)
 	dir, _ := kbusd(t)
 	path := filepath.Join(dir, "kbus0")
 	python, err := exec.LookPath("python3")

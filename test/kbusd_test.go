@@ -117,7 +117,6 @@ func wholeShare() []bustest.Option {
 // The recordings of the real module, through device files and system calls, each
 // story on a fresh device.
 func TestGoldenBusThroughKbusd(t *testing.T) {
-	beside(t)
 	for _, file := range bustest.Files(t, "../kbusdev/bustest/testdata", "bus-*.jsonl.gz") {
 		for _, opts := range [][]bustest.Option{nil, wholeShare()} {
 			t.Run(fmt.Sprintf("%s/whole=%v", filepath.Base(file), opts != nil), func(t *testing.T) {
@@ -144,7 +143,6 @@ func TestGoldenBusThroughKbusd(t *testing.T) {
 // names, which may be the real module's and must be used by nobody else, or one of
 // kbusd. No device is made.
 func TestGoldenBusOnOneDevice(t *testing.T) {
-	beside(t)
 	path := os.Getenv("KBUS_DEVICE")
 	if path == "" {
 		dir, _ := kbusd(t)

@@ -20,7 +20,9 @@ var binaries string
 func long() bool { return os.Getenv("LIMPET_TEST") == "long" }
 
 // beside lets a test whose processes, folders and devices are its own run beside others of
-// its kind. Devices in /dev are not: they are numbered for all.
+// its kind. Devices in /dev are not: they are numbered for all. A test that counts on what
+// closing its Ksocks of a device does is not: a process that another test starts has a copy
+// of them for a moment, and they close a moment later.
 func beside(t *testing.T) {
 	t.Helper()
 	if os.Getenv("KBUSD_DIR") == "" {
