@@ -105,6 +105,7 @@ func (d *decoded) came() (lines []string) {
 	case evClosed:
 		c := ev.totals.Counts()
 		lines = append(lines, fmt.Sprintf("counts: %+v", c))
+	default: // nothing
 	}
 	return lines
 }

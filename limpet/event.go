@@ -43,7 +43,6 @@ const (
 	evRestarted
 	evClosed
 	evSay
-	numEvents
 )
 
 // An event is one call of an epoch's method: what it was given, and what has come of it. A
@@ -70,7 +69,7 @@ type event struct {
 
 // head takes what every event has.
 func (ev *event) head(t *tape.Tape) {
-	t.Uint8((*uint8)(&ev.kind), uint8(numEvents-1))
+	t.Uint8((*uint8)(&ev.kind), uint8(evSay))
 	t.Now(&ev.now)
 }
 
@@ -108,6 +107,7 @@ func (ev *event) inputs(t *tape.Tape) {
 		tapePolicy(t, &ev.policy)
 	case evRestarted:
 		tape.Slice(t, &ev.networks, t.Uint32)
+	default: // nothing but the time
 	}
 }
 
@@ -136,6 +136,7 @@ func (ev *event) outputs(t *tape.Tape) {
 			ev.totals = new(Totals)
 		}
 		ev.totals.tape(t)
+	default: // nothing
 	}
 }
 

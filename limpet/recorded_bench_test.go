@@ -1,6 +1,7 @@
 package limpet_test
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -103,3 +104,63 @@ func BenchmarkRecordedEpochs(b *testing.B) {
 		})
 	}
 }
+
+// What it costs to write down the state with which a file begins, of a link with names that
+// are bound and wanted, and messages in flight.
+func BenchmarkRecordedState(b *testing.B) {
+	for _, names := range []int{0, 1000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(names), func(b *testing.B) {
+			now := time.Now()
+			sink := &counting{}
+			e := limpet.NewEpoch(limpet.EpochConfig{
+				Config:    limpet.Config{Pattern: "$.*", MaxMessages: 1000, Grace: time.Minute, WindowMessages: 4096, WindowBytes: 16 << 20, MaxNames: 1 << 18},
+				NetworkID: 1, PeerNetworkID: 2, Ksock: 2, Totals: new(limpet.Totals), IDs: recent.New(now), Interest: true,
+				Session: link.SessionConfig{WindowMessages: 4096, WindowBytes: 16 << 20},
+				Record:  &limpet.Recording{Sink: sink},
+			}, now)
+			if err := e.Attach(now, 1); err != nil {
+				b.Fatal(err)
+			}
+			var msgs []*kbusdev.Message
+			for i := range names {
+				msgs = append(msgs, &kbusdev.Message{
+					ID: kbusdev.MsgID{Serial: uint32(i + 1)}, Name: kbusdev.NameReplierBindEvent, Flags: kbusdev.Synthetic,
+					Event: &kbusdev.BindEvent{Bound: true, Binder: 7, Name: fmt.Sprintf("$.Plant.Hall%d.Sensor%d", i%100, i)},
+				})
+			}
+			e.FromBus(now, msgs)
+			msgs = nil
+			for i := range 1000 {
+				msgs = append(msgs, &kbusdev.Message{ID: kbusdev.MsgID{Serial: uint32(names + i)}, From: 3, Name: "$.News", Data: make([]byte, 64)})
+			}
+			e.FromBus(now, msgs)
+			sink.full = true
+			b.ResetTimer()
+			for b.Loop() {
+				e.Flushed(now) // then another file begins
+			}
+			b.ReportMetric(float64(sink.bytes)/float64(sink.files), "bytes")
+		})
+	}
+}
+
+// counting has another file begin after each event.
+type counting struct {
+	full         bool
+	files, bytes int
+}
+
+func (c *counting) Begin(_ *record.Header, state []byte) bool {
+	c.files++
+	c.bytes = c.files * len(state)
+	return true
+}
+
+func (c *counting) Append([]byte) record.Verdict {
+	if c.full {
+		return record.Full
+	}
+	return record.Taken
+}
+func (c *counting) Ready() bool { return true }
+func (c *counting) End()        {}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,8 +72,8 @@ replay sends anew; with --read they come from one.`,
 	f.StringSliceVar(&t.kinds, "kind", nil, "only `KINDS`: announcement, request, reply, bind-event")
 	f.StringSliceVar(&t.reasons, "reason", nil, "only what becomes of them by `REASON`: forwarded, delivered, dropped, lost, or a reason as in limpetctl status (repeatable)")
 	f.Uint32Var(&t.data, "data", 0, "show up to `BYTES` of the data too, without a number all of it; the rules may withhold it (action tap)")
-	f.Lookup("data").NoOptDefVal = fmt.Sprint(wholeData)
-	f.Uint32Var(&t.rate, "rate", 0, "show up to `N` messages a second, and at once; 0 is 10000")
+	f.Lookup("data").NoOptDefVal = strconv.Itoa(wholeData)
+	f.Uint32Var(&t.rate, "rate", 0, "show up to `N` messages a second, and at once; 0 is 5000")
 	f.IntVar(&t.count, "count", 0, "stop after `N` messages; 0 goes on")
 	f.DurationVar(&t.lasts, "for", 0, "stop after this `DURATION`; 0 goes on")
 	f.StringVar(&t.write, "write", "", "write a pcapng `FILE`; - is standard output")

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -59,12 +60,12 @@ func sideOf(m *pb.Message) side {
 	if m == nil {
 		return side{}
 	}
-	s := side{name: m.GetName(), id: kbusdev.MsgID{Network: m.GetIdNetwork(), Serial: m.GetIdSerial()}.String(), from: fmt.Sprint(m.GetFrom())}
+	s := side{name: m.GetName(), id: kbusdev.MsgID{Network: m.GetIdNetwork(), Serial: m.GetIdSerial()}.String(), from: strconv.FormatUint(uint64(m.GetFrom()), 10)}
 	if in := (kbusdev.MsgID{Network: m.GetInReplyToNetwork(), Serial: m.GetInReplyToSerial()}); !in.IsZero() {
 		s.inReplyTo = in.String()
 	}
 	if m.GetTo() != 0 {
-		s.to = fmt.Sprint(m.GetTo())
+		s.to = strconv.FormatUint(uint64(m.GetTo()), 10)
 	}
 	if from := (kbusdev.Address{Network: m.GetOrigFromNetwork(), Local: kbusdev.KsockID(m.GetOrigFromLocal())}); !from.IsZero() {
 		s.origFrom = from.String()

@@ -18,8 +18,8 @@ import (
 
 // The exit codes of verify.
 const (
-	exitDiffers     = codedError(3)
-	exitOtherFormat = codedError(4)
+	exitDiffers     = 3
+	exitOtherFormat = 4
 )
 
 func (o *options) newVerify() *cobra.Command {

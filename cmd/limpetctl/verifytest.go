@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"go/format"
 	"io"
 	"os"
 	"path/filepath"
@@ -85,10 +87,14 @@ func makeTest(out io.Writer, path, from string, keep uint64) error {
 	if err != nil {
 		return err
 	}
+	source, err := format.Source(test.Bytes())
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "testdata"), 0o755); err != nil {
 		return err
 	}
-	for to, b := range map[string][]byte{filepath.Join(dir, record): cut.Bytes(), path: test.Bytes()} {
+	for to, b := range map[string][]byte{filepath.Join(dir, record): cut.Bytes(), path: source} {
 		if err := writeNew(to, b); err != nil {
 			return err
 		}
@@ -115,6 +121,8 @@ func lastEvents(res *verify.Result) (lines []string) {
 		for i, line := range e.Lines {
 			if i == 0 {
 				line = fmt.Sprintf("%d %s", e.Number, line)
+			} else {
+				line = "  " + line
 			}
 			lines = append(lines, printable.Text(line))
 		}
@@ -127,12 +135,13 @@ func lastEvents(res *verify.Result) (lines []string) {
 
 // packageOf returns the package that tests in a folder are of.
 func packageOf(dir string) string {
-	return strings.Map(func(r rune) rune {
+	name := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
 			return unicode.ToLower(r)
 		}
 		return -1
-	}, filepath.Base(dir)) + "_test"
+	}, filepath.Base(dir))
+	return cmp.Or(strings.TrimLeftFunc(name, unicode.IsDigit), "records") + "_test"
 }
 
 // camel makes LostReply of lost_reply.

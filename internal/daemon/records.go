@@ -94,12 +94,12 @@ func (recordsCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- recordLost
 }
 
-// Collect sends the values now; none if nothing is recorded.
+// Collect sends the values now.
 func (c recordsCollector) Collect(ch chan<- prometheus.Metric) {
-	if c.d.records == nil {
-		return
+	var s records.Stats
+	if c.d.records != nil {
+		s = c.d.records.Stats()
 	}
-	s := c.d.records.Stats()
 	for desc, v := range map[*prometheus.Desc]uint64{recordBytes: s.Bytes, recordGaps: s.Gaps, recordLost: s.Lost} {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v))
 	}

@@ -20,7 +20,7 @@ import (
 // dearer the median pair is, in the time of processors (programs, daemons, and who looks are
 // in this process) and by the clock.
 //
-// "others" looks for other names; "default" is shown 10 000 messages a second, as without a
+// "others" looks for other names; "default" is shown 5 000 messages a second, as without a
 // rate, and their data; "all" is shown everything, and its data. "nobody" compares turns that
 // are the same.
 func BenchmarkTap(b *testing.B) {

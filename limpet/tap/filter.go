@@ -16,7 +16,7 @@ const (
 	// MaxRate bounds the records a second.
 	MaxRate = 1_000_000
 	// DefaultRate is the rate without one.
-	DefaultRate = 10_000
+	DefaultRate = 5_000
 )
 
 // A Config is what a tap shows. What is empty leaves nothing out.

@@ -56,6 +56,7 @@ func (l *ledger) tape(t *tape.Tape) {
 		t.MsgID(id)
 		t.Ksock(&r.from)
 		t.Duration(&r.at)
+		t.Name(&r.name)
 	})
 	t.Count(&l.answering)
 	t.Count(&l.parked)
@@ -70,6 +71,7 @@ func (a *asked) tape(t *tape.Tape) {
 	tape.Map(t, &a.byID, byID, func(id *kbusdev.MsgID, s *sent) {
 		t.MsgID(id)
 		t.Duration(&s.at)
+		t.Name(&s.name)
 	})
 	tape.Slice(t, &a.gaveUpRing, t.MsgID)
 	t.Count(&a.gaveUpAt)

@@ -79,7 +79,7 @@ func File(from io.Reader, cfg Config) (*Result, error) {
 	res.Before = before.lines(0)
 	res.Ended, res.Why = r.Ended()
 	res.end = sha256.Sum256(p.State())
-	return res, nil
+	return res, nil //nolint:nilerr // what ended it is in Why
 }
 
 // recent are the latest events, and the players as they were before each. An event is put in

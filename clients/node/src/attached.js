@@ -1,7 +1,7 @@
 /** A session over one stream after the other. */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { Closed, LimpetError, TimedOut, Unreachable } from "./errors.js";
+import { Closed, TimedOut, Unreachable } from "./errors.js";
 import { Action } from "./gen/attach_pb.js";
 import { ErrorCode } from "./gen/link_pb.js";
 import { Lane, Session, Verdict } from "./session.js";
@@ -34,7 +34,7 @@ const FATE_TIMEOUT = 5000;
  */
 
 /** Nobody knows whether a message was sent. */
-export class Unknown extends LimpetError {}
+export class Unknown extends TimedOut {}
 
 /**
  * A session that dials again by itself when its stream breaks, until it is over: then every call
@@ -286,12 +286,14 @@ export class Attached {
     this.#wake.wakeAll();
   }
 
-  /** @param {Closed} why */
+  /**
+   * Has every call fail from now on. What the daemon was given before may still have its result.
+   *
+   * @param {Closed} why
+   */
   #fail(why) {
     if (this.#over) return;
     this.#over = why;
-    for (const { turn } of this.#answers.values()) turn.reject(this.closed());
-    this.#answers.clear();
     for (const { turn } of this.#line) turn.reject(this.closed());
     this.#line.clear();
     this.#receiver.over();
@@ -327,6 +329,8 @@ export class Attached {
     } catch (e) {
       this.#fail(lost(e));
     }
+    for (const { turn } of this.#answers.values()) turn.reject(this.closed()); // nothing more comes
+    this.#answers.clear();
   }
 
   /**
@@ -343,6 +347,7 @@ export class Attached {
     const serving = { stream, going: true };
     const stopped = () => end.resolve(undefined);
     this.#stop.signal.addEventListener("abort", stopped);
+    if (this.#stop.signal.aborted) stopped();
     const receiving = this.#receiveFrames(stream).catch((e) => {
       if (!(e instanceof Verdict) || e.remote) return end.resolve(e);
       said = e; // the daemon is told, and the session is over
@@ -412,7 +417,8 @@ export class Attached {
     }
     this.#answers.delete(tag);
     waits.onResult?.(result);
-    waits.turn.resolve(result);
+    if (this.#closing && result.errno === "EIO") waits.turn.reject(this.closed()); // it has waited for room
+    else waits.turn.resolve(result);
   }
 
   /**

@@ -26,6 +26,8 @@ export class Caller {
   #waiting = new Map(); // by the request's id
   /** @type {Map<string, { began: number, reply: Message }>} */
   #early = new Map(); // came before the id of its request
+  /** @type {unknown} why no more replies come */
+  #ended;
   #reading;
 
   /** @param {Ksock} ksock one that prefetches, and that nobody else receives from */
@@ -140,6 +142,8 @@ export class Caller {
     if (early) {
       this.#early.delete(key);
       answer.resolve(early.reply);
+    } else if (this.#ended) {
+      answer.reject(this.#ended);
     } else {
       this.#waiting.set(key, answer);
     }
@@ -163,6 +167,7 @@ export class Caller {
     try {
       for (;;) for (const reply of await this.ksock.recvBatch()) this.#came(reply);
     } catch (e) {
+      this.#ended = e;
       for (const answer of this.#waiting.values()) answer.reject(e);
       this.#waiting.clear();
       if (this.live) await this.ksock.close();

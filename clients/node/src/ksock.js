@@ -337,8 +337,8 @@ export class Ksock {
 
   /**
    * Has the daemon close the Ksock, and waits for that, but not longer than 2 s: a daemon that
-   * cannot be reached closes it when its grace is over. What was posted before is sent first. Every
-   * other call that waits throws Closed. Closing again does nothing.
+   * cannot be reached closes it when its grace is over. What was posted or sent before is sent first,
+   * and those calls have their results; others that wait throw Closed. Closing again does nothing.
    */
   async close() {
     await this._attached.close();

@@ -180,6 +180,21 @@ withDaemon("a call that gives up before it has dialled", async (daemon) => {
   await bus.close();
 });
 
+withDaemon("what was sent before it is closed is sent", async ({ api }) => {
+  const bus = open(api);
+  const news = await bus.listen("$.A", { maxMessages: 1000 });
+  const k = await bus.ksock();
+  const sent = Array.from({ length: 100 }, (_, i) => k.send(new Message("$.A", String(i))));
+  await k.close();
+  await Promise.all(sent);
+  for (let i = 0; i < 100; i++) assert.equal((await news.recv()).text, String(i));
+  const calls = Array.from({ length: 10 }, () => fails(bus.call("$.A"), NoAnswer));
+  await bus.send("$.A");
+  await bus.close();
+  await Promise.all(calls);
+  await news.close();
+});
+
 withDaemon("a watch ends", async (daemon) => {
   const bus = open(daemon.api);
   const repliers = bus.watchRepliers("$.*");

@@ -3,181 +3,55 @@
 /* eslint-disable */
 
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
-import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import { file_kbus_limpet_v1_drops } from "./drops_pb.js";
-import { file_kbus_limpet_v1_events } from "./events_pb.js";
-import { file_kbus_limpet_v1_explain } from "./explain_pb.js";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_kbus_limpet_v1_message } from "./message_pb.js";
-import { file_kbus_limpet_v1_networks } from "./networks_pb.js";
-import { file_kbus_limpet_v1_programs } from "./programs_pb.js";
-import { file_kbus_limpet_v1_requests } from "./requests_pb.js";
-import { file_kbus_limpet_v1_tap } from "./tap_pb.js";
 
 /**
  * Describes the file kbus/limpet/v1/admin.proto.
  */
 export const file_kbus_limpet_v1_admin = /*@__PURE__*/
-  fileDesc("ChprYnVzL2xpbXBldC92MS9hZG1pbi5wcm90bxIOa2J1cy5saW1wZXQudjEidgoOUHJvZmlsZVJlcXVlc3QSKQoEa2luZBgBIAEoDjIbLmtidXMubGltcGV0LnYxLlByb2ZpbGVLaW5kEisKCGR1cmF0aW9uGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEgwKBHRleHQYAyABKAgiHwoPUHJvZmlsZVJlc3BvbnNlEgwKBGRhdGEYASABKAwiIAoNUmVsb2FkUmVxdWVzdBIPCgdkcnlfcnVuGAEgASgIIj8KDlJlbG9hZFJlc3BvbnNlEi0KB2NoYW5nZXMYASADKAsyHC5rYnVzLmxpbXBldC52MS5Db25maWdDaGFuZ2UiOwoMQ29uZmlnQ2hhbmdlEgwKBHdoYXQYASABKAkSDgoGYmVmb3JlGAIgASgJEg0KBWFmdGVyGAMgASgJIkMKE0V4cGxhaW5SdWxlc1JlcXVlc3QSEAoIaWRlbnRpdHkYASABKAkSDAoEbmFtZRgCIAEoCRIMCgRsaW5rGAMgASgJIlQKFEV4cGxhaW5SdWxlc1Jlc3BvbnNlEi0KCHZlcmRpY3RzGAEgAygLMhsua2J1cy5saW1wZXQudjEuUnVsZVZlcmRpY3QSDQoFcnVsZXMYAiABKA0iawoLUnVsZVZlcmRpY3QSDgoGYWN0aW9uGAEgASgJEg4KBm9iamVjdBgCIAEoCRIPCgdhbGxvd2VkGAMgASgIEgwKBHJ1bGUYBCABKA0SDwoHb2ZfbGluaxgGIAEoCBIMCgR0ZXh0GAUgASgJIiEKEVdhdGNoTGlua3NSZXF1ZXN0EgwKBGxpbmsYASABKAkiXwoSV2F0Y2hMaW5rc1Jlc3BvbnNlEg8KB3JlbW92ZWQYASADKAkSKQoFbGlua3MYAiADKAsyGi5rYnVzLmxpbXBldC52MS5MaW5rU3RhdHVzEg0KBXdob2xlGAMgASgIIiMKE0ZpbmRJbnRlcmVzdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSIlChRGaW5kSW50ZXJlc3RSZXNwb25zZRINCgVsaW5rcxgBIAMoCSJxChBHZXRTdGF0dXNSZXF1ZXN0EgwKBGxpbmsYASABKAkSEQoJbWF4X2Ryb3BzGAIgASgNEhEKCXBhZ2Vfc2l6ZRgDIAEoDRISCgpwYWdlX3Rva2VuGAQgASgJEhUKDWNvbmZpZ3VyYXRpb24YBSABKAgiTAoQRHJhaW5MaW5rUmVxdWVzdBIMCgRuYW1lGAEgASgJEioKB3RpbWVvdXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iJwoRRHJhaW5MaW5rUmVzcG9uc2USEgoKdW5maW5pc2hlZBgBIAEoBCK6AwoRR2V0U3RhdHVzUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRILCgNidXMYAiABKAkSEgoKbmV0d29ya19pZBgDIAEoDRITCgtpbnN0YW5jZV9pZBgEIAEoCRIuCgpzdGFydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgVsaW5rcxgGIAMoCzIaLmtidXMubGltcGV0LnYxLkxpbmtTdGF0dXMSEAoIYmluZGluZ3MYByABKA0SFwoPbmV4dF9wYWdlX3Rva2VuGAggASgJEhIKCmFwaV9taXNzZWQYCSABKAQSEAoIaW5zZWN1cmUYCiADKAkSNAoOYm91bmRzX3JlYWNoZWQYCyADKAsyHC5rYnVzLmxpbXBldC52MS5Cb3VuZFJlYWNoZWQSEgoKYXBpX2RlbmllZBgMIAEoBBIYChB0cmFjZV9zcGFuc19sb3N0GA0gASgEEhUKDWNvbmZpZ3VyYXRpb24YDiABKAkSNwoTY2VydGlmaWNhdGVfZXhwaXJlcxgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiOQoMQm91bmRSZWFjaGVkEgsKA3dobxgBIAEoCRINCgVib3VuZBgCIAEoCRINCgVjb3VudBgDIAEoBCLEAwoKTGlua1N0YXR1cxIMCgRuYW1lGAEgASgJEigKBXN0YXRlGAIgASgOMhkua2J1cy5saW1wZXQudjEuTGlua1N0YXRlEhcKD3BlZXJfbmV0d29ya19pZBgDIAEoDRIYChBwZWVyX2luc3RhbmNlX2lkGAQgASgJEhIKCmxhc3RfZXJyb3IYBSABKAkSKQoFc2luY2UYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKBmNvdW50cxgHIAEoCzIaLmtidXMubGltcGV0LnYxLkxpbmtDb3VudHMSDQoFa3NvY2sYCCABKA0SFwoPbmV0d29ya3NfYmVoaW5kGAkgAygNEhIKCnNlc3Npb25faWQYCiABKAkSDgoGZXBvY2hzGAsgASgEEg8KB3Jlc3VtZWQYDCABKAQSIwoFZHJvcHMYDSADKAsyFC5rYnVzLmxpbXBldC52MS5Ecm9wEhEKCXRyYW5zcG9ydBgOIAEoCRIQCghpZGVudGl0eRgPIAEoCRIPCgdkaWFsbGVkGBAgASgIEhIKCmVycm9yX2NvZGUYESABKAkSFAoMcGVlcl92ZXJzaW9uGBIgASgJIpABCgREcm9wEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWZyb21fcGVlchgCIAEoCBIOCgZyZWFzb24YAyABKAkSKAoHbWVzc2FnZRgEIAEoCzIXLmtidXMubGltcGV0LnYxLk1lc3NhZ2USEQoJZGF0YV9zaXplGAUgASgNIuAFCgpMaW5rQ291bnRzEhAKCHJlcXVlc3RzGAEgASgEEg8KB3JlcGxpZXMYAiABKAQSEQoJc3ludGhldGljGAMgASgEEgwKBG9wZW4YBCABKAQSDQoFYXNrZWQYBSABKAQSEAoIZnJvbV9idXMYBiABKAQSRAoOZnJvbV9idXNfZW5kZWQYByADKAsyLC5rYnVzLmxpbXBldC52MS5MaW5rQ291bnRzLkZyb21CdXNFbmRlZEVudHJ5EhoKEmZyb21fYnVzX2luX2ZsaWdodBgIIAEoBBIRCglmcm9tX3BlZXIYCSABKAQSRgoPZnJvbV9wZWVyX2VuZGVkGAogAygLMi0ua2J1cy5saW1wZXQudjEuTGlua0NvdW50cy5Gcm9tUGVlckVuZGVkRW50cnkSGwoTZnJvbV9wZWVyX2luX2ZsaWdodBgLIAEoBBIPCgdwcm94aWVzGAwgASgEEg4KBndpc2hlcxgNIAEoBBIQCghyZXBsaWVycxgOIAEoBBIOCgZxdWV1ZWQYDyABKAQSEgoKcXVldWVfZnVsbBgQIAEoBBITCgt3aW5kb3dfZnVsbBgRIAEoBBIWCg51bmtub3duX2ZyYW1lcxgSIAEoBBIMCgRidXN5GBMgASgEEg8KB3RvX3BlZXIYFCABKAQSDwoHcmVzeW5jcxgVIAEoBBIyCgRsb3N0GBYgAygLMiQua2J1cy5saW1wZXQudjEuTGlua0NvdW50cy5Mb3N0RW50cnkSEwoLcXVldWVfYm91bmQYFyABKAQaMwoRRnJvbUJ1c0VuZGVkRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARo0ChJGcm9tUGVlckVuZGVkRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ARorCglMb3N0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASq+AQoLUHJvZmlsZUtpbmQSHAoYUFJPRklMRV9LSU5EX1VOU1BFQ0lGSUVEEAASFAoQUFJPRklMRV9LSU5EX0NQVRABEhUKEVBST0ZJTEVfS0lORF9IRUFQEAISFwoTUFJPRklMRV9LSU5EX0FMTE9DUxADEhoKFlBST0ZJTEVfS0lORF9HT1JPVVRJTkUQBBIWChJQUk9GSUxFX0tJTkRfVFJBQ0UQBRIXChNQUk9GSUxFX0tJTkRfRkxJR0hUEAYqhwEKCUxpbmtTdGF0ZRIaChZMSU5LX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTElOS19TVEFURV9DT05ORUNUSU5HEAESEQoNTElOS19TVEFURV9VUBACEhcKE0xJTktfU1RBVEVfRFJBSU5JTkcQAxIXChNMSU5LX1NUQVRFX0RFVEFDSEVEEAQymQoKDEFkbWluU2VydmljZRJQCglHZXRTdGF0dXMSIC5rYnVzLmxpbXBldC52MS5HZXRTdGF0dXNSZXF1ZXN0GiEua2J1cy5saW1wZXQudjEuR2V0U3RhdHVzUmVzcG9uc2USUAoJRHJhaW5MaW5rEiAua2J1cy5saW1wZXQudjEuRHJhaW5MaW5rUmVxdWVzdBohLmtidXMubGltcGV0LnYxLkRyYWluTGlua1Jlc3BvbnNlElkKDEZpbmRJbnRlcmVzdBIjLmtidXMubGltcGV0LnYxLkZpbmRJbnRlcmVzdFJlcXVlc3QaJC5rYnVzLmxpbXBldC52MS5GaW5kSW50ZXJlc3RSZXNwb25zZRJVCgpXYXRjaExpbmtzEiEua2J1cy5saW1wZXQudjEuV2F0Y2hMaW5rc1JlcXVlc3QaIi5rYnVzLmxpbXBldC52MS5XYXRjaExpbmtzUmVzcG9uc2UwARJHCgZSZWxvYWQSHS5rYnVzLmxpbXBldC52MS5SZWxvYWRSZXF1ZXN0Gh4ua2J1cy5saW1wZXQudjEuUmVsb2FkUmVzcG9uc2USWQoMRXhwbGFpblJ1bGVzEiMua2J1cy5saW1wZXQudjEuRXhwbGFpblJ1bGVzUmVxdWVzdBokLmtidXMubGltcGV0LnYxLkV4cGxhaW5SdWxlc1Jlc3BvbnNlEkoKB0V4cGxhaW4SHi5rYnVzLmxpbXBldC52MS5FeHBsYWluUmVxdWVzdBofLmtidXMubGltcGV0LnYxLkV4cGxhaW5SZXNwb25zZRJMCgdQcm9maWxlEh4ua2J1cy5saW1wZXQudjEuUHJvZmlsZVJlcXVlc3QaHy5rYnVzLmxpbXBldC52MS5Qcm9maWxlUmVzcG9uc2UwARJACgNUYXASGi5rYnVzLmxpbXBldC52MS5UYXBSZXF1ZXN0Ghsua2J1cy5saW1wZXQudjEuVGFwUmVzcG9uc2UwARJYCgtXYXRjaEV2ZW50cxIiLmtidXMubGltcGV0LnYxLldhdGNoRXZlbnRzUmVxdWVzdBojLmtidXMubGltcGV0LnYxLldhdGNoRXZlbnRzUmVzcG9uc2UwARJZCgxMaXN0UHJvZ3JhbXMSIy5rYnVzLmxpbXBldC52MS5MaXN0UHJvZ3JhbXNSZXF1ZXN0GiQua2J1cy5saW1wZXQudjEuTGlzdFByb2dyYW1zUmVzcG9uc2USWQoMTGlzdE5ldHdvcmtzEiMua2J1cy5saW1wZXQudjEuTGlzdE5ldHdvcmtzUmVxdWVzdBokLmtidXMubGltcGV0LnYxLkxpc3ROZXR3b3Jrc1Jlc3BvbnNlElUKCldhdGNoRHJvcHMSIS5rYnVzLmxpbXBldC52MS5XYXRjaERyb3BzUmVxdWVzdBoiLmtidXMubGltcGV0LnYxLldhdGNoRHJvcHNSZXNwb25zZTABEmUKEExpc3RPcGVuUmVxdWVzdHMSJy5rYnVzLmxpbXBldC52MS5MaXN0T3BlblJlcXVlc3RzUmVxdWVzdBooLmtidXMubGltcGV0LnYxLkxpc3RPcGVuUmVxdWVzdHNSZXNwb25zZRJlChBMaXN0U2xvd1JlcGxpZXJzEicua2J1cy5saW1wZXQudjEuTGlzdFNsb3dSZXBsaWVyc1JlcXVlc3QaKC5rYnVzLmxpbXBldC52MS5MaXN0U2xvd1JlcGxpZXJzUmVzcG9uc2VCO1o5Z2l0aHViLmNvbS9rYnVzLWxpbXBldC9saW1wZXQvZ2VuL2tidXMvbGltcGV0L3YxO2xpbXBldHYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_kbus_limpet_v1_drops, file_kbus_limpet_v1_events, file_kbus_limpet_v1_explain, file_kbus_limpet_v1_message, file_kbus_limpet_v1_networks, file_kbus_limpet_v1_programs, file_kbus_limpet_v1_requests, file_kbus_limpet_v1_tap]);
-
-/**
- * Describes the message kbus.limpet.v1.ProfileRequest.
- * Use `create(ProfileRequestSchema)` to create a new message.
- */
-export const ProfileRequestSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 0);
-
-/**
- * Describes the message kbus.limpet.v1.ProfileResponse.
- * Use `create(ProfileResponseSchema)` to create a new message.
- */
-export const ProfileResponseSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 1);
-
-/**
- * Describes the message kbus.limpet.v1.ReloadRequest.
- * Use `create(ReloadRequestSchema)` to create a new message.
- */
-export const ReloadRequestSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 2);
-
-/**
- * Describes the message kbus.limpet.v1.ReloadResponse.
- * Use `create(ReloadResponseSchema)` to create a new message.
- */
-export const ReloadResponseSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 3);
-
-/**
- * Describes the message kbus.limpet.v1.ConfigChange.
- * Use `create(ConfigChangeSchema)` to create a new message.
- */
-export const ConfigChangeSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 4);
-
-/**
- * Describes the message kbus.limpet.v1.ExplainRulesRequest.
- * Use `create(ExplainRulesRequestSchema)` to create a new message.
- */
-export const ExplainRulesRequestSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 5);
-
-/**
- * Describes the message kbus.limpet.v1.ExplainRulesResponse.
- * Use `create(ExplainRulesResponseSchema)` to create a new message.
- */
-export const ExplainRulesResponseSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 6);
-
-/**
- * Describes the message kbus.limpet.v1.RuleVerdict.
- * Use `create(RuleVerdictSchema)` to create a new message.
- */
-export const RuleVerdictSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 7);
+  fileDesc("ChprYnVzL2xpbXBldC92MS9hZG1pbi5wcm90bxIOa2J1cy5saW1wZXQudjEiIQoRV2F0Y2hMaW5rc1JlcXVlc3QSDAoEbGluaxgBIAEoCSJfChJXYXRjaExpbmtzUmVzcG9uc2USDwoHcmVtb3ZlZBgBIAMoCRIpCgVsaW5rcxgCIAMoCzIaLmtidXMubGltcGV0LnYxLkxpbmtTdGF0dXMSDQoFd2hvbGUYAyABKAgixAMKCkxpbmtTdGF0dXMSDAoEbmFtZRgBIAEoCRIoCgVzdGF0ZRgCIAEoDjIZLmtidXMubGltcGV0LnYxLkxpbmtTdGF0ZRIXCg9wZWVyX25ldHdvcmtfaWQYAyABKA0SGAoQcGVlcl9pbnN0YW5jZV9pZBgEIAEoCRISCgpsYXN0X2Vycm9yGAUgASgJEikKBXNpbmNlGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIqCgZjb3VudHMYByABKAsyGi5rYnVzLmxpbXBldC52MS5MaW5rQ291bnRzEg0KBWtzb2NrGAggASgNEhcKD25ldHdvcmtzX2JlaGluZBgJIAMoDRISCgpzZXNzaW9uX2lkGAogASgJEg4KBmVwb2NocxgLIAEoBBIPCgdyZXN1bWVkGAwgASgEEiMKBWRyb3BzGA0gAygLMhQua2J1cy5saW1wZXQudjEuRHJvcBIRCgl0cmFuc3BvcnQYDiABKAkSEAoIaWRlbnRpdHkYDyABKAkSDwoHZGlhbGxlZBgQIAEoCBISCgplcnJvcl9jb2RlGBEgASgJEhQKDHBlZXJfdmVyc2lvbhgSIAEoCSKQAQoERHJvcBIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglmcm9tX3BlZXIYAiABKAgSDgoGcmVhc29uGAMgASgJEigKB21lc3NhZ2UYBCABKAsyFy5rYnVzLmxpbXBldC52MS5NZXNzYWdlEhEKCWRhdGFfc2l6ZRgFIAEoDSLgBQoKTGlua0NvdW50cxIQCghyZXF1ZXN0cxgBIAEoBBIPCgdyZXBsaWVzGAIgASgEEhEKCXN5bnRoZXRpYxgDIAEoBBIMCgRvcGVuGAQgASgEEg0KBWFza2VkGAUgASgEEhAKCGZyb21fYnVzGAYgASgEEkQKDmZyb21fYnVzX2VuZGVkGAcgAygLMiwua2J1cy5saW1wZXQudjEuTGlua0NvdW50cy5Gcm9tQnVzRW5kZWRFbnRyeRIaChJmcm9tX2J1c19pbl9mbGlnaHQYCCABKAQSEQoJZnJvbV9wZWVyGAkgASgEEkYKD2Zyb21fcGVlcl9lbmRlZBgKIAMoCzItLmtidXMubGltcGV0LnYxLkxpbmtDb3VudHMuRnJvbVBlZXJFbmRlZEVudHJ5EhsKE2Zyb21fcGVlcl9pbl9mbGlnaHQYCyABKAQSDwoHcHJveGllcxgMIAEoBBIOCgZ3aXNoZXMYDSABKAQSEAoIcmVwbGllcnMYDiABKAQSDgoGcXVldWVkGA8gASgEEhIKCnF1ZXVlX2Z1bGwYECABKAQSEwoLd2luZG93X2Z1bGwYESABKAQSFgoOdW5rbm93bl9mcmFtZXMYEiABKAQSDAoEYnVzeRgTIAEoBBIPCgd0b19wZWVyGBQgASgEEg8KB3Jlc3luY3MYFSABKAQSMgoEbG9zdBgWIAMoCzIkLmtidXMubGltcGV0LnYxLkxpbmtDb3VudHMuTG9zdEVudHJ5EhMKC3F1ZXVlX2JvdW5kGBcgASgEGjMKEUZyb21CdXNFbmRlZEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEaNAoSRnJvbVBlZXJFbmRlZEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEaKwoJTG9zdEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEqhwEKCUxpbmtTdGF0ZRIaChZMSU5LX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTElOS19TVEFURV9DT05ORUNUSU5HEAESEQoNTElOS19TVEFURV9VUBACEhcKE0xJTktfU1RBVEVfRFJBSU5JTkcQAxIXChNMSU5LX1NUQVRFX0RFVEFDSEVEEAQyZQoMQWRtaW5TZXJ2aWNlElUKCldhdGNoTGlua3MSIS5rYnVzLmxpbXBldC52MS5XYXRjaExpbmtzUmVxdWVzdBoiLmtidXMubGltcGV0LnYxLldhdGNoTGlua3NSZXNwb25zZTABQjtaOWdpdGh1Yi5jb20va2J1cy1saW1wZXQvbGltcGV0L2dlbi9rYnVzL2xpbXBldC92MTtsaW1wZXR2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kbus_limpet_v1_message]);
 
 /**
  * Describes the message kbus.limpet.v1.WatchLinksRequest.
  * Use `create(WatchLinksRequestSchema)` to create a new message.
  */
 export const WatchLinksRequestSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 8);
+  messageDesc(file_kbus_limpet_v1_admin, 0);
 
 /**
  * Describes the message kbus.limpet.v1.WatchLinksResponse.
  * Use `create(WatchLinksResponseSchema)` to create a new message.
  */
 export const WatchLinksResponseSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 9);
-
-/**
- * Describes the message kbus.limpet.v1.FindInterestRequest.
- * Use `create(FindInterestRequestSchema)` to create a new message.
- */
-export const FindInterestRequestSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 10);
-
-/**
- * Describes the message kbus.limpet.v1.FindInterestResponse.
- * Use `create(FindInterestResponseSchema)` to create a new message.
- */
-export const FindInterestResponseSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 11);
-
-/**
- * Describes the message kbus.limpet.v1.GetStatusRequest.
- * Use `create(GetStatusRequestSchema)` to create a new message.
- */
-export const GetStatusRequestSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 12);
-
-/**
- * Describes the message kbus.limpet.v1.DrainLinkRequest.
- * Use `create(DrainLinkRequestSchema)` to create a new message.
- */
-export const DrainLinkRequestSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 13);
-
-/**
- * Describes the message kbus.limpet.v1.DrainLinkResponse.
- * Use `create(DrainLinkResponseSchema)` to create a new message.
- */
-export const DrainLinkResponseSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 14);
-
-/**
- * Describes the message kbus.limpet.v1.GetStatusResponse.
- * Use `create(GetStatusResponseSchema)` to create a new message.
- */
-export const GetStatusResponseSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 15);
-
-/**
- * Describes the message kbus.limpet.v1.BoundReached.
- * Use `create(BoundReachedSchema)` to create a new message.
- */
-export const BoundReachedSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 16);
+  messageDesc(file_kbus_limpet_v1_admin, 1);
 
 /**
  * Describes the message kbus.limpet.v1.LinkStatus.
  * Use `create(LinkStatusSchema)` to create a new message.
  */
 export const LinkStatusSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 17);
+  messageDesc(file_kbus_limpet_v1_admin, 2);
 
 /**
  * Describes the message kbus.limpet.v1.Drop.
  * Use `create(DropSchema)` to create a new message.
  */
 export const DropSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 18);
+  messageDesc(file_kbus_limpet_v1_admin, 3);
 
 /**
  * Describes the message kbus.limpet.v1.LinkCounts.
  * Use `create(LinkCountsSchema)` to create a new message.
  */
 export const LinkCountsSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_admin, 19);
-
-/**
- * Describes the enum kbus.limpet.v1.ProfileKind.
- */
-export const ProfileKindSchema = /*@__PURE__*/
-  enumDesc(file_kbus_limpet_v1_admin, 0);
-
-/**
- * The kinds of profiles.
- *
- * @generated from enum kbus.limpet.v1.ProfileKind
- */
-export const ProfileKind = /*@__PURE__*/
-  tsEnum(ProfileKindSchema);
+  messageDesc(file_kbus_limpet_v1_admin, 4);
 
 /**
  * Describes the enum kbus.limpet.v1.LinkState.
  */
 export const LinkStateSchema = /*@__PURE__*/
-  enumDesc(file_kbus_limpet_v1_admin, 1);
+  enumDesc(file_kbus_limpet_v1_admin, 0);
 
 /**
  * The states of a link.

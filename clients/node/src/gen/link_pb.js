@@ -2,134 +2,34 @@
 // @generated from file kbus/limpet/v1/link.proto (package kbus.limpet.v1, syntax proto3)
 /* eslint-disable */
 
-import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
-import { file_kbus_limpet_v1_explain } from "./explain_pb.js";
-import { file_kbus_limpet_v1_message } from "./message_pb.js";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 
 /**
  * Describes the file kbus/limpet/v1/link.proto.
  */
 export const file_kbus_limpet_v1_link = /*@__PURE__*/
-  fileDesc("ChlrYnVzL2xpbXBldC92MS9saW5rLnByb3RvEg5rYnVzLmxpbXBldC52MSIzCgtMaW5rUmVxdWVzdBIkCgVmcmFtZRgBIAEoCzIVLmtidXMubGltcGV0LnYxLkZyYW1lIjQKDExpbmtSZXNwb25zZRIkCgVmcmFtZRgBIAEoCzIVLmtidXMubGltcGV0LnYxLkZyYW1lIusDCgVGcmFtZRIsCghncmVldGluZxgBIAEoCzIYLmtidXMubGltcGV0LnYxLkdyZWV0aW5nSAASJgoFYmF0Y2gYAiABKAsyFS5rYnVzLmxpbXBldC52MS5CYXRjaEgAEiIKA2FjaxgDIAEoCzITLmtidXMubGltcGV0LnYxLkFja0gAEiwKCHRvcG9sb2d5GAQgASgLMhgua2J1cy5saW1wZXQudjEuVG9wb2xvZ3lIABImCgVkcmFpbhgFIAEoCzIVLmtidXMubGltcGV0LnYxLkRyYWluSAASJgoFZXJyb3IYBiABKAsyFS5rYnVzLmxpbXBldC52MS5FcnJvckgAEiQKBHBpbmcYByABKAsyFC5rYnVzLmxpbXBldC52MS5QaW5nSAASLAoIaW50ZXJlc3QYCCABKAsyGC5rYnVzLmxpbXBldC52MS5JbnRlcmVzdEgAEiYKBXRhYmxlGAkgASgLMhUua2J1cy5saW1wZXQudjEuVGFibGVIABIyCgdleHBsYWluGAogASgLMh8ua2J1cy5saW1wZXQudjEuRXhwbGFpblF1ZXN0aW9uSAASMgoJZXhwbGFpbmVkGAsgASgLMh0ua2J1cy5saW1wZXQudjEuRXhwbGFpbkFuc3dlckgAQgYKBGtpbmQitwIKCEdyZWV0aW5nEhgKEHByb3RvY29sX3ZlcnNpb24YASABKA0SEAoIZmVhdHVyZXMYAiADKAkSEgoKbmV0d29ya19pZBgDIAEoDRITCgtpbnN0YW5jZV9pZBgEIAEoDBIPCgdsaW5rX2lkGAUgASgMEg8KB3BhdHRlcm4YBiABKAkSGAoQbWF4X21lc3NhZ2Vfc2l6ZRgHIAEoDRIXCg93aW5kb3dfbWVzc2FnZXMYCCABKA0SFAoMd2luZG93X2J5dGVzGAkgASgEEioKCHRvcG9sb2d5GAogASgLMhgua2J1cy5saW1wZXQudjEuVG9wb2xvZ3kSEgoKc2Vzc2lvbl9pZBgLIAEoDBIZChFleHBlY3RlZF9zZXF1ZW5jZRgMIAEoBBIQCghzb2Z0d2FyZRgNIAEoCSJXCgVCYXRjaBIWCg5maXJzdF9zZXF1ZW5jZRgBIAEoBBIpCghtZXNzYWdlcxgCIAMoCzIXLmtidXMubGltcGV0LnYxLk1lc3NhZ2USCwoDYWNrGAMgASgEIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoBCJMCghJbnRlcmVzdBIPCgdyZXN0YXJ0GAEgASgIEg4KBndhbnRlZBgCIAMoCRIQCgh1bndhbnRlZBgDIAMoCRINCgV3aG9sZRgEIAEoCCKHAgoFVGFibGUSLgoGZGlnZXN0GAEgASgLMhwua2J1cy5saW1wZXQudjEuVGFibGUuRGlnZXN0SAASLgoGcmVzeW5jGAIgASgLMhwua2J1cy5saW1wZXQudjEuVGFibGUuUmVzeW5jSAASLAoFYmVnaW4YAyABKAsyGy5rYnVzLmxpbXBldC52MS5UYWJsZS5CZWdpbkgAEigKA2VuZBgEIAEoCzIZLmtidXMubGltcGV0LnYxLlRhYmxlLkVuZEgAGiQKBkRpZ2VzdBINCgVuYW1lcxgBIAEoBBILCgNzdW0YAiABKAYaCAoGUmVzeW5jGgcKBUJlZ2luGgUKA0VuZEIGCgRraW5kIiEKBFBpbmcSGQoRcmVjZWl2ZWRfc2VxdWVuY2UYASABKAQiYgoIVG9wb2xvZ3kSKQoIbmV0d29ya3MYASADKAsyFy5rYnVzLmxpbXBldC52MS5OZXR3b3JrEg4KBmFtZW5kcxgCIAEoCBIbChNyZW1vdmVkX25ldHdvcmtfaWRzGAMgAygNIkQKB05ldHdvcmsSEgoKbmV0d29ya19pZBgBIAEoDRITCgtpbnN0YW5jZV9pZBgCIAEoDBIQCghzb2Z0d2FyZRgDIAEoCSIlCgVEcmFpbhIOCgZyZWFzb24YASABKAkSDAoEZG9uZRgCIAEoCCJVCgVFcnJvchInCgRjb2RlGAEgASgOMhkua2J1cy5saW1wZXQudjEuRXJyb3JDb2RlEg8KB21lc3NhZ2UYAiABKAkSEgoKbmV0d29ya19pZBgDIAEoDSrZAgoJRXJyb3JDb2RlEhoKFkVSUk9SX0NPREVfVU5TUEVDSUZJRUQQABIeChpFUlJPUl9DT0RFX1NBTUVfTkVUV09SS19JRBABEh0KGUVSUk9SX0NPREVfQkFEX05FVFdPUktfSUQQAhIWChJFUlJPUl9DT0RFX1ZFUlNJT04QAxIdChlFUlJPUl9DT0RFX05PVF9BVVRIT1JJU0VEEAQSFAoQRVJST1JfQ09ERV9DTEFTSBAFEhMKD0VSUk9SX0NPREVfTE9PUBAGEhcKE0VSUk9SX0NPREVfUkVQTEFDRUQQBxIXChNFUlJPUl9DT0RFX1BST1RPQ09MEAgSFgoSRVJST1JfQ09ERV9TVEFMTEVEEAkSGQoVRVJST1JfQ09ERV9HT0lOR19BV0FZEAoSEgoORVJST1JfQ09ERV9CVVMQCxIWChJFUlJPUl9DT0RFX0VYUElSRUQQDDJUCgtMaW5rU2VydmljZRJFCgRMaW5rEhsua2J1cy5saW1wZXQudjEuTGlua1JlcXVlc3QaHC5rYnVzLmxpbXBldC52MS5MaW5rUmVzcG9uc2UoATABQjtaOWdpdGh1Yi5jb20va2J1cy1saW1wZXQvbGltcGV0L2dlbi9rYnVzL2xpbXBldC92MTtsaW1wZXR2MWIGcHJvdG8z", [file_kbus_limpet_v1_explain, file_kbus_limpet_v1_message]);
-
-/**
- * Describes the message kbus.limpet.v1.LinkRequest.
- * Use `create(LinkRequestSchema)` to create a new message.
- */
-export const LinkRequestSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 0);
-
-/**
- * Describes the message kbus.limpet.v1.LinkResponse.
- * Use `create(LinkResponseSchema)` to create a new message.
- */
-export const LinkResponseSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 1);
-
-/**
- * Describes the message kbus.limpet.v1.Frame.
- * Use `create(FrameSchema)` to create a new message.
- */
-export const FrameSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 2);
-
-/**
- * Describes the message kbus.limpet.v1.Greeting.
- * Use `create(GreetingSchema)` to create a new message.
- */
-export const GreetingSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 3);
-
-/**
- * Describes the message kbus.limpet.v1.Batch.
- * Use `create(BatchSchema)` to create a new message.
- */
-export const BatchSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 4);
+  fileDesc("ChlrYnVzL2xpbXBldC92MS9saW5rLnByb3RvEg5rYnVzLmxpbXBldC52MSIXCgNBY2sSEAoIc2VxdWVuY2UYASABKAQiIQoEUGluZxIZChFyZWNlaXZlZF9zZXF1ZW5jZRgBIAEoBCJVCgVFcnJvchInCgRjb2RlGAEgASgOMhkua2J1cy5saW1wZXQudjEuRXJyb3JDb2RlEg8KB21lc3NhZ2UYAiABKAkSEgoKbmV0d29ya19pZBgDIAEoDSrZAgoJRXJyb3JDb2RlEhoKFkVSUk9SX0NPREVfVU5TUEVDSUZJRUQQABIeChpFUlJPUl9DT0RFX1NBTUVfTkVUV09SS19JRBABEh0KGUVSUk9SX0NPREVfQkFEX05FVFdPUktfSUQQAhIWChJFUlJPUl9DT0RFX1ZFUlNJT04QAxIdChlFUlJPUl9DT0RFX05PVF9BVVRIT1JJU0VEEAQSFAoQRVJST1JfQ09ERV9DTEFTSBAFEhMKD0VSUk9SX0NPREVfTE9PUBAGEhcKE0VSUk9SX0NPREVfUkVQTEFDRUQQBxIXChNFUlJPUl9DT0RFX1BST1RPQ09MEAgSFgoSRVJST1JfQ09ERV9TVEFMTEVEEAkSGQoVRVJST1JfQ09ERV9HT0lOR19BV0FZEAoSEgoORVJST1JfQ09ERV9CVVMQCxIWChJFUlJPUl9DT0RFX0VYUElSRUQQDEI7WjlnaXRodWIuY29tL2tidXMtbGltcGV0L2xpbXBldC9nZW4va2J1cy9saW1wZXQvdjE7bGltcGV0djFiBnByb3RvMw");
 
 /**
  * Describes the message kbus.limpet.v1.Ack.
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 5);
-
-/**
- * Describes the message kbus.limpet.v1.Interest.
- * Use `create(InterestSchema)` to create a new message.
- */
-export const InterestSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 6);
-
-/**
- * Describes the message kbus.limpet.v1.Table.
- * Use `create(TableSchema)` to create a new message.
- */
-export const TableSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 7);
-
-/**
- * Describes the message kbus.limpet.v1.Table.Digest.
- * Use `create(Table_DigestSchema)` to create a new message.
- */
-export const Table_DigestSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 7, 0);
-
-/**
- * Describes the message kbus.limpet.v1.Table.Resync.
- * Use `create(Table_ResyncSchema)` to create a new message.
- */
-export const Table_ResyncSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 7, 1);
-
-/**
- * Describes the message kbus.limpet.v1.Table.Begin.
- * Use `create(Table_BeginSchema)` to create a new message.
- */
-export const Table_BeginSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 7, 2);
-
-/**
- * Describes the message kbus.limpet.v1.Table.End.
- * Use `create(Table_EndSchema)` to create a new message.
- */
-export const Table_EndSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 7, 3);
+  messageDesc(file_kbus_limpet_v1_link, 0);
 
 /**
  * Describes the message kbus.limpet.v1.Ping.
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 8);
-
-/**
- * Describes the message kbus.limpet.v1.Topology.
- * Use `create(TopologySchema)` to create a new message.
- */
-export const TopologySchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 9);
-
-/**
- * Describes the message kbus.limpet.v1.Network.
- * Use `create(NetworkSchema)` to create a new message.
- */
-export const NetworkSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 10);
-
-/**
- * Describes the message kbus.limpet.v1.Drain.
- * Use `create(DrainSchema)` to create a new message.
- */
-export const DrainSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 11);
+  messageDesc(file_kbus_limpet_v1_link, 1);
 
 /**
  * Describes the message kbus.limpet.v1.Error.
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema = /*@__PURE__*/
-  messageDesc(file_kbus_limpet_v1_link, 12);
+  messageDesc(file_kbus_limpet_v1_link, 2);
 
 /**
  * Describes the enum kbus.limpet.v1.ErrorCode.
@@ -144,12 +44,4 @@ export const ErrorCodeSchema = /*@__PURE__*/
  */
 export const ErrorCode = /*@__PURE__*/
   tsEnum(ErrorCodeSchema);
-
-/**
- * The link between two limpets.
- *
- * @generated from service kbus.limpet.v1.LinkService
- */
-export const LinkService = /*@__PURE__*/
-  serviceDesc(file_kbus_limpet_v1_link, 0);
 

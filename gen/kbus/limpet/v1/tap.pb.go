@@ -207,7 +207,7 @@ type TapRequest struct {
 	// What becomes of them: "forwarded", "delivered", "dropped"; "lost" for what was dropped so
 	// that somebody may miss it; and each reason of LinkCounts.
 	Reasons []string `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	// How many records a second, and at once, up to 1 000 000; 0 is 10 000. What is beyond is
+	// How many records a second, and at once, up to 1 000 000; 0 is 5 000. What is beyond is
 	// counted.
 	MaxRate uint32 `protobuf:"varint,6,opt,name=max_rate,json=maxRate,proto3" json:"max_rate,omitempty"`
 	// How many bytes of a message's data, up to 409 600; 0 is none. Data is shown of names that
