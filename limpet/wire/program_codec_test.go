@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
@@ -109,7 +107,7 @@ func FuzzReceiveOfPrograms(f *testing.F) {
 			if (err == nil) != (wantErr == nil) {
 				t.Fatalf("%v, want %v", err, wantErr)
 			}
-			if diff := cmp.Diff(want, got, sameBytes, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(kbusdev.Message{}, "Expires")); diff != "" {
+			if diff := difference(want, got); diff != "" {
 				t.Fatal(diff)
 			}
 		}
