@@ -93,7 +93,7 @@ func goldenPairThroughKbusd(t *testing.T, protocol string) {
 	maker := deviceKsock(t, filepath.Join(dir, "kbus0"))
 	share := 1
 	if !long() {
-		share = 8
+		share = 16
 	}
 	pairtest.Replay(t, bustest.Files(t, "../limpet/testdata", "pair-*.jsonl.gz"), func(t *testing.T, ids map[string]uint32) *pairtest.Pair {
 		t.Parallel()

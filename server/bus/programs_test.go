@@ -127,11 +127,9 @@ func TestPrograms(t *testing.T) {
 	p.attach()
 	all[3] = "Attach false 1[$.Afalse] owes 0, 1 wait"
 	awaitPrograms(t, f.service, all...)
-	p.do(op(2, pb.Action_ACTION_CLOSE))
-	p.cut()
 	cancel()
 	<-asked
-	awaitPrograms(t, f.service)
+	awaitPrograms(t, f.service, all[3])
 }
 
 // shut is a bus that tells the bindings of all Ksocks only.
