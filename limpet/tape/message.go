@@ -2,6 +2,7 @@ package tape
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
 )
@@ -229,11 +230,18 @@ var zeros [MaxData + 1<<16]byte
 // have done with it. They do not look into data.
 func marked(n int, sum uint16) []byte { return zeros[: n : n+int(sum)] }
 
+// summed is how much of both ends of long data is in its sum: to look at all of it would
+// cost as much as to send it.
+const summed = 2048
+
 // Sum returns the sum of a message's data, or that which marked was given.
 func Sum(data []byte) uint16 {
 	if len(data) > 0 && &data[0] == &zeros[0] {
 		return uint16(cap(data) - len(data))
 	}
-	c := Checksum(data)
+	c := Checksum(data[:min(len(data), summed)])
+	if rest := data[min(len(data), summed):]; len(rest) > 0 {
+		c = crc32.Update(c, castagnoli, rest[max(0, len(rest)-summed):])
+	}
 	return uint16(c) ^ uint16(c>>16)
 }
