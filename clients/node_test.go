@@ -1,17 +1,12 @@
 package clients
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
-
-// nodeLimit is longer than all that Node does takes.
-const nodeLimit = 10 * time.Minute
 
 // nodeModules skips the test where the client for Node cannot run: its README and .ci/node have the
 // packages that it needs installed by npm ci.
@@ -31,24 +26,6 @@ func nodeModules(t *testing.T) {
 	}
 }
 
-// runNode runs files of node:test in the client's folder, with limpetd to play with.
-func runNode(t *testing.T, files ...string) string {
-	ctx, cancel := context.WithTimeout(t.Context(), nodeLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", append([]string{"--test"}, files...)...)
-	cmd.Dir = "node"
-	bin, err := filepath.Abs(limpetd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Env = append(os.Environ(), "LIMPETD="+bin)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(files, " "), err, out)
-	}
-	return string(out)
-}
-
 // The client for Node: its session cut at every frame, the stories, streams that are cut at random,
 // and what its examples and its README say. Without LIMPET_TEST=long a part of that.
 func TestNode(t *testing.T) {
@@ -63,6 +40,6 @@ func TestNode(t *testing.T) {
 		t.Setenv("EVERY", "8")
 	}
 	for _, file := range files {
-		t.Run(file, func(t *testing.T) { t.Log(runNode(t, filepath.Join("tests", file+".test.js"))) })
+		t.Run(file, func(t *testing.T) { t.Log(runIn(t, "node", "node", "--test", filepath.Join("tests", file+".test.js"))) })
 	}
 }

@@ -1,17 +1,10 @@
 package clients
 
 import (
-	"context"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
-
-// pythonLimit is longer than all that Python does takes.
-const pythonLimit = 10 * time.Minute
 
 // python returns a Python that has what the client needs, Debian's if it can be; the test is
 // skipped where there is none.
@@ -29,24 +22,6 @@ func python(t *testing.T) string {
 	return ""
 }
 
-// runPython runs Python in the client's folder, with limpetd to play with.
-func runPython(t *testing.T, program string, args ...string) string {
-	ctx, cancel := context.WithTimeout(t.Context(), pythonLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir = "python"
-	bin, err := filepath.Abs(limpetd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Env = append(os.Environ(), "PYTHONPATH=src", "PYTHONDONTWRITEBYTECODE=1", "LIMPETD="+bin)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
 // The client for Python: its session cut at every frame, the stories, streams that are cut at
 // random, and what its examples and its README say. Without LIMPET_TEST=long a part of that.
 func TestPython(t *testing.T) {
@@ -62,7 +37,9 @@ func TestPython(t *testing.T) {
 	}
 	for _, module := range modules {
 		t.Run(module, func(t *testing.T) {
-			t.Log(runPython(t, py, "-W", "error::RuntimeWarning", "-m", "unittest", "-v", "tests."+module))
+			t.Setenv("PYTHONPATH", "src")
+			t.Setenv("PYTHONDONTWRITEBYTECODE", "1")
+			t.Log(runIn(t, "python", py, "-W", "error::RuntimeWarning", "-m", "unittest", "-v", "tests."+module))
 		})
 	}
 }

@@ -90,6 +90,9 @@ func (n *Node) Explain(ctx context.Context, q Query) (*explain.Hop, error) {
 	x.carry(out)
 	select {
 	case h := <-done:
+		if h == nil {
+			return nil, ErrTooMany
+		}
 		return h, nil
 	case <-ctx.Done():
 		x.mu.Lock()
@@ -218,6 +221,8 @@ func (x *explains) carry(out []explain.Out) {
 		case l == nil: // whoever waits is told by gone, or by the time
 		case o.Question != nil:
 			l.say(&link.Question{Question: *o.Question})
+		case o.Answer == nil:
+			l.say(&link.Answer{ID: o.ID})
 		default:
 			l.say(&link.Answer{ID: o.ID, Hop: l.forPeer(o.Answer)})
 		}

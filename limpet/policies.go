@@ -38,7 +38,7 @@ func (n *Node) rejudge(p *Peering) {
 	case policy.Equal(p.policy): // but its rules may have other numbers
 		p.policy = policy
 		l.mu.Lock()
-		l.epoch.cfg.Rules = policy
+		l.epoch.Renumber(policy)
 		l.mu.Unlock()
 		return
 	}

@@ -72,6 +72,10 @@ func (e *Epoch) speaksFor(network uint32) bool {
 	return true
 }
 
+// Renumber takes rules that let the peer do the same as those before, but may have other
+// numbers. That decides nothing, so no record has it.
+func (e *Epoch) Renumber(p *rules.Policy) { e.cfg.Rules = p }
+
 // SetRules changes what the peer may do. What it may no longer do ends, as far as it lasts:
 // bindings and what it hears; messages are judged by the new rules from now on. It returns
 // what changes of what the peer wants to hear, for the other links; nil if nothing does.

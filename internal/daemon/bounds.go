@@ -49,6 +49,7 @@ var (
 		pb.AdminService_ListNetworks_FullMethodName,
 		pb.AdminService_ListOpenRequests_FullMethodName,
 		pb.AdminService_ListSlowRepliers_FullMethodName,
+		pb.AdminService_Explain_FullMethodName, // up to 512 KiB
 		healthpb.Health_List_FullMethodName,
 	}
 	reflections = []string{

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -40,7 +41,8 @@ type Out struct {
 	Link Link
 	// Question, unless nil, is to be asked.
 	Question *Question
-	// ID is that of the question that Answer answers, as its asker gave it.
+	// ID is that of the question that Answer answers, as its asker gave it. Without Question
+	// and Answer it says that too many are open.
 	ID     uint64
 	Answer *Hop
 }
@@ -55,6 +57,9 @@ const (
 	// often for operators, and half as often for other peers, so that an honest daemon is never
 	// refused, and no peer can use up what operators have.
 	perSecond, atOnce = 20, 60
+	// maxLinks is of how many links something is remembered before those are forgotten that
+	// have asked nothing, and have not been asked, for long.
+	maxLinks = 4096
 )
 
 // A Desk keeps the questions that are open in one daemon. It is not safe for concurrent use.
@@ -98,32 +103,47 @@ type asked struct {
 // Admit reports whether a question of the peer of a link, or of an operator, is to be
 // looked into: there are not too many. Whoever may not ask now is answered so.
 func (d *Desk) Admit(now time.Time, from Link) bool {
-	t := d.of(from)
-	if len(d.open) >= MaxOpenInAll || t.open >= MaxOpen {
-		return false
-	}
-	return from == 0 || t.taken.take(now, perSecond, atOnce)
+	t := d.of(now, from)
+	return !d.full(t) && (from == 0 || t.taken.take(now, perSecond, atOnce))
 }
 
-func (d *Desk) of(l Link) *traffic {
+// full reports whether there is no room for another question of somebody's.
+func (d *Desk) full(t *traffic) bool { return len(d.open) >= MaxOpenInAll || t.open >= MaxOpen }
+
+// of returns the traffic of a link. A question that was on its way when its link ended may
+// bring one back that Gone has forgotten, so there is a bound here too.
+func (d *Desk) of(now time.Time, l Link) *traffic {
 	t := d.links[l]
 	if t == nil {
+		if len(d.links) >= maxLinks {
+			maps.DeleteFunc(d.links, func(_ Link, t *traffic) bool { return t.rests(now) })
+		}
 		t = new(traffic)
 		d.links[l] = t
 	}
 	return t
 }
 
+// rests reports whether nothing is lost by forgetting it.
+func (t *traffic) rests(now time.Time) bool {
+	return t.open == 0 && t.taken.rests(now, perSecond) && t.own.rests(now, perSecond/2) && t.relayed.rests(now, perSecond/2)
+}
+
 // Open begins to answer a question that was admitted: root is what is known here, and asks
 // what others must be asked, whose answers get their places in it. What is to be carried out
-// is appended to out; when nobody need be asked the answer is among that.
+// is appended to out; when nobody need be asked the answer is among that. When others were
+// opened meanwhile, and there is no room any more, that is all that out says.
 func (d *Desk) Open(out []Out, now time.Time, from Link, q *Question, root *Hop, asks []Ask) []Out {
+	t := d.of(now, from)
+	if d.full(t) {
+		return append(out, Out{Link: from, ID: q.ID})
+	}
 	i := &inquiry{from: from, id: q.ID, root: root, left: int(q.Bytes) - root.Size(), expires: now.Add(q.Within)}
 	d.open = append(d.open, i)
-	d.of(from).open++
+	t.open++
 	for k := range asks {
 		a := &asks[k]
-		to := d.of(a.Link)
+		to := d.of(now, a.Link)
 		allowance := &to.relayed
 		if from == 0 {
 			allowance = &to.own
@@ -254,4 +274,9 @@ func (b *bucket) take(now time.Time, perSecond, atOnce float64) bool {
 	}
 	b.used++
 	return true
+}
+
+// rests reports whether all of it is there again.
+func (b *bucket) rests(now time.Time, perSecond float64) bool {
+	return b.used <= now.Sub(b.at).Seconds()*perSecond
 }

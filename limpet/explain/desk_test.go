@@ -127,6 +127,32 @@ func TestQuestionsAreBounded(t *testing.T) {
 	d.Cancel(1)
 }
 
+// Questions that are admitted at once, before any is opened, are bounded too; and links that
+// are gone leave nothing behind.
+func TestQuestionsAtOnceAreBounded(t *testing.T) {
+	d := explain.NewDesk()
+	for range 2 * explain.MaxOpen {
+		if !d.Admit(now, 0) {
+			t.Fatal("nothing is open yet")
+		}
+	}
+	for i := range uint64(2 * explain.MaxOpen) {
+		root, asks := tree(explain.Link(100 + i))
+		got := d.Open(nil, now, 0, question(i+1), root, asks)
+		if many := len(got) == 1 && got[0].Link == 0 && got[0].ID == i+1 && got[0].Question == nil && got[0].Answer == nil; many != (i >= explain.MaxOpen) || len(got) != 1 {
+			t.Fatalf("question %d: %+v", i, got)
+		}
+	}
+	for l := range explain.Link(20_000) { // each comes, asks, and is gone before its question is looked into
+		at := now.Add(time.Duration(l) * time.Millisecond)
+		d.Gone(nil, 1000+l)
+		d.Admit(at, 1000+l)
+	}
+	if n := d.Links(); n > 5000 {
+		t.Errorf("%d links are remembered", n)
+	}
+}
+
 // Outcomes of trees.
 func TestOutcome(t *testing.T) {
 	local := explain.Hop{Network: 2, Replier: &explain.Recipient{Ksock: 4}, Listeners: []explain.Recipient{{Ksock: 9}, {Ksock: 8, Denied: &explain.Judgement{}}}}

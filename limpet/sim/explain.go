@@ -83,6 +83,8 @@ func (n *node) carry(out []explain.Out) {
 			case explain.Link(p.key()) != o.Link:
 			case o.Question != nil:
 				p.say(&link.Question{Question: *o.Question})
+			case o.Answer == nil:
+				p.say(&link.Answer{ID: o.ID})
 			case p.policy().Admin().Allow:
 				p.say(&link.Answer{ID: o.ID, Hop: o.Answer})
 			default:
