@@ -102,7 +102,7 @@ func DefaultBounds() Bounds {
 				{Bound: "watches", Methods: watches, InAll: 2048, OfConnection: 256},
 				{Bound: "lists", Methods: lists, InAll: 256, OfConnection: 64, Taken: answerTaken},
 				{Bound: "reflections", Methods: reflections, InAll: 256, OfConnection: 16},
-				{Bound: "calls", InAll: 16384, OfConnection: 4096, Taken: answerTaken},
+				{Bound: "calls", InAll: 16384, Taken: answerTaken}, // of a connection Streams bounds them, for which a client waits
 			},
 		},
 		Web: guard.Limits{

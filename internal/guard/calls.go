@@ -18,7 +18,7 @@ type call struct {
 	limit int // index in Limits.Calls, -1 is none
 
 	// Guarded by Guard.mu.
-	answered bool // its handler has returned
+	answered bool // its handler has returned, and its place is free
 }
 
 type callKey struct{}
@@ -115,12 +115,14 @@ func (g *Guard) givenUp(c *conn, now time.Time) {
 	}
 }
 
-// returned notes that the call's handler has returned while the caller was still there.
+// returned notes that the call's handler has returned while the caller was still there. Its
+// place is free before the caller has the answer, and may begin the next call.
 func (x *call) returned() {
 	g := x.conn.guard
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	x.answered = true
+	x.free()
 }
 
 // end notes that the call is over.
@@ -128,12 +130,17 @@ func (x *call) end() {
 	g := x.conn.guard
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if x.limit >= 0 {
-		g.calls[x.limit]--
-		x.conn.calls[x.limit]--
-	}
 	if !x.answered {
+		x.free()
 		g.givenUp(x.conn, time.Now())
+	}
+}
+
+// free gives the call's place to another one. Guard.mu is held.
+func (x *call) free() {
+	if x.limit >= 0 {
+		x.conn.guard.calls[x.limit]--
+		x.conn.calls[x.limit]--
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -230,6 +231,8 @@ func TestCallsAtOnce(t *testing.T) {
 		}
 		if _, err := f.watch(a); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "2 watches are open on this connection") {
 			t.Errorf("a third: %v", err)
+		} else if d := status.Convert(err).Details(); len(d) != 1 || d[0].(*errdetails.ErrorInfo).GetMetadata()["outcome"] != "NEVER_RAN" {
+			t.Errorf("a third does not say that it has not run: %v", d)
 		}
 		if _, err := f.watch(b); err != nil {
 			t.Fatal(err)
@@ -247,6 +250,17 @@ func TestCallsAtOnce(t *testing.T) {
 			t.Errorf("the place of one that has ended is not free: %v", err)
 		}
 	})
+}
+
+// Whoever has an answer may ask again at once: the place of the call is free by then.
+func TestPlaceOfAnsweredCallIsFree(t *testing.T) {
+	f := serve(t, guard.Limits{Calls: []guard.Calls{{Bound: "calls", InAll: 1, OfConnection: 1}}})
+	c := f.client()
+	for i := range 3_000 {
+		if err := f.check(c); err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
 }
 
 func TestCallsTooFast(t *testing.T) {

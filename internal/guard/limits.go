@@ -7,8 +7,11 @@ package guard
 import (
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/kbus-limpet/limpet/kbusdev"
 )
 
 // Limits are the bounds of one listener, or of several that are one for those who connect.
@@ -83,6 +86,15 @@ func (b *Bucket) full(r Rate, now time.Time) bool {
 	return b.used <= now.Sub(b.at).Seconds()*float64(r.PerSecond)
 }
 
+// exhausted returns the error of a call that is refused before anybody has looked at it. If it
+// was a request for the bus, its client may rely on that it has not run.
 func exhausted(format string, args ...any) error {
-	return status.Errorf(codes.ResourceExhausted, format, args...)
+	st := status.Newf(codes.ResourceExhausted, format, args...)
+	detailed, err := st.WithDetails(&errdetails.ErrorInfo{
+		Reason: "RESOURCE_EXHAUSTED", Domain: "kbus", Metadata: map[string]string{"outcome": kbusdev.NeverRan.String()},
+	})
+	if err != nil {
+		return st.Err()
+	}
+	return detailed.Err()
 }
