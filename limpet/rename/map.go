@@ -175,9 +175,10 @@ func (d *direction) by(i int, name string) (string, syscall.Errno) {
 	if i == none || d.from.all[i] == d.to.all[i] {
 		return name, 0
 	}
-	rest, to := name[len(d.from.all[i]):], d.to.all[i]
+	from, to := d.from.all[i], d.to.all[i]
+	rest := name[len(from):]
 	switch {
-	case to == "$" && rest == "":
+	case rest == "" && (from == "$" || to == "$"): // "$" by itself is no name
 		return "", syscall.EADDRNOTAVAIL
 	case len(to)+len(rest) > kbusdev.MaxNameLen:
 		return "", syscall.ENAMETOOLONG

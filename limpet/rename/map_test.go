@@ -291,6 +291,7 @@ func FuzzMap(f *testing.F) {
 	f.Add("$=$.A $.B=$", "$.*")
 	f.Add("$.A=$.B $.B=$.A", "$.KBUS.X")
 	f.Add("$.A=$", "$.A")
+	f.Add("$=$.A", "$")
 	f.Fuzz(func(t *testing.T, renames, name string) {
 		var all []rename.Rename
 		for _, w := range strings.Fields(renames) {
