@@ -140,55 +140,6 @@ func (d *node) waitUp(tb testing.TB, n int) {
 	}
 }
 
-// settle waits until every limpet of these daemons has nothing left to do: all that
-// the buses gave them has been carried and taken.
-func settle(tb testing.TB, daemons ...*node) {
-	tb.Helper()
-	limit := time.After(patience)
-	look := time.NewTicker(200 * time.Microsecond)
-	defer look.Stop()
-	for last := uint64(0); ; {
-		// The same counts twice, each time at rest, mean that nothing was under way
-		// from one limpet to the next in between.
-		work, rest := uint64(1), true
-		underWay := uint64(0) // over a protocol without acks only both ends can tell
-		for _, d := range daemons {
-			taken := make(map[kbusdev.KsockID]uint64)
-			for _, s := range d.bus.Stats() {
-				taken[s.ID] = s.Taken
-			}
-			for _, l := range d.node.Peerings() {
-				st := l.Status()
-				if st.Ksock == 0 {
-					continue
-				}
-				c := st.Counts
-				work += c.FromBus + c.FromPeer
-				underWay += c.ToPeer - c.FromPeer
-				rest = rest && taken[st.Ksock] == c.FromBus && c.Queued == 0 && c.Busy == 0 && c.FromBusInFlight == 0 && c.FromPeerInFlight == 0
-			}
-		}
-		rest = rest && underWay == 0
-		if rest && work == last {
-			return
-		}
-		last = 0
-		if rest {
-			last = work
-		}
-		select {
-		case <-look.C:
-		case <-limit:
-			for _, d := range daemons {
-				for _, l := range d.node.Peerings() {
-					tb.Logf("network %d: %+v", d.node.NetworkID(), l.Status())
-				}
-			}
-			tb.Fatal("the daemons do not come to rest")
-		}
-	}
-}
-
 // said returns the name of the reply to a Call, be it a replier's or a bus's, else what
 // the error says.
 func said(reply *kbusdev.Message, err error) string {

@@ -147,7 +147,7 @@ func TestLifecycleStorm(t *testing.T) {
 	var mu sync.Mutex
 	slots := make(chan struct{}, 8)
 	var all sync.WaitGroup
-	processes := 40
+	processes := 20
 	if long() {
 		processes = 200
 	}

@@ -144,18 +144,22 @@ func TestGoldenBusThroughKbusd(t *testing.T) {
 // kbusd. No device is made.
 func TestGoldenBusOnOneDevice(t *testing.T) {
 	path := os.Getenv("KBUS_DEVICE")
+	steps, whole := []bustest.Option{bustest.OnOneBus()}, []bustest.Option{bustest.OnOneBus(), bustest.Whole()}
 	if path == "" {
 		dir, _ := kbusd(t)
 		path = filepath.Join(dir, "kbus0")
+		if !long() { // on devices of their own all are played
+			steps, whole = append(steps, bustest.OneIn(5)), append(whole, bustest.OneIn(16))
+		}
 	}
 	bus, err := kbusdev.OpenDevice(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	files := bustest.Files(t, "../kbusdev/bustest/testdata", "bus-*.jsonl.gz")
-	for _, opts := range [][]bustest.Option{nil, wholeShare()} {
-		t.Run(fmt.Sprintf("whole=%v", opts != nil), func(t *testing.T) {
-			bustest.Replay(t, files, func(testing.TB) kbusdev.Bus { return bus }, append(opts, bustest.OnOneBus())...)
+	for name, opts := range map[string][]bustest.Option{"whole=false": steps, "whole=true": whole} {
+		t.Run(name, func(t *testing.T) {
+			bustest.Replay(t, files, func(testing.TB) kbusdev.Bus { return bus }, opts...)
 		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 var (
 	oneSeed = flag.Uint64("seed", 0, "run this seed only, with a trace if -v is given")
-	seeds   = flag.Uint64("seeds", 0, "run so many seeds; 0 is 300, 50 with -short, or 1 000 with LIMPET_TEST=long")
+	seeds   = flag.Uint64("seeds", 0, "run so many seeds; 0 is 100, 50 with -short, or 1 000 with LIMPET_TEST=long")
 	first   = flag.Uint64("first", 1, "the first of these seeds")
 )
 
@@ -20,7 +20,7 @@ var (
 func TestSeeds(t *testing.T) {
 	n := *seeds
 	if n == 0 {
-		switch n = 300; {
+		switch n = 100; {
 		case os.Getenv("LIMPET_TEST") == "long":
 			n = 1000
 		case testing.Short(): // in one thread the race detector has nothing to find
