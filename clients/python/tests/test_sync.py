@@ -30,6 +30,7 @@ class Sync(unittest.TestCase):
 
     def play(self, api: str) -> None:
         with limpet.sync.open(api) as bus:
+            self.play_many(bus)
             with bus.serve("$.Loud") as server, bus.listen("$.News.*") as news, bus.ksock() as k:
 
                 def answer() -> None:
@@ -67,6 +68,29 @@ class Sync(unittest.TestCase):
                 with self.assertRaises(limpet.NeverRan):
                     bus.call("$.Loud", timeout=PATIENCE)
             self.assertEqual(bus.bindings(), [])
+
+    def play_many(self, bus: limpet.sync.Bus) -> None:
+        """Each message goes to one of the threads that wait for the next one."""
+        messages, threads = 200, 4
+        heard: list[str] = []
+        with bus.listen("$.Many") as news, bus.ksock() as k:
+
+            def hear() -> None:
+                while len(heard) < messages:
+                    try:
+                        heard.append(news.recv(0.05).text)
+                    except TimeoutError:
+                        pass
+
+            hearing = [threading.Thread(target=hear) for _ in range(threads)]
+            for t in hearing:
+                t.start()
+            for i in range(messages):
+                k.post(limpet.Message("$.Many", str(i).encode()))
+            for t in hearing:
+                t.join(PATIENCE)
+                self.assertFalse(t.is_alive())
+        self.assertEqual(sorted(heard, key=int), [str(i) for i in range(messages)])
 
 
 if __name__ == "__main__":

@@ -114,7 +114,9 @@ def _check_folder(path: str) -> None:
             found = os.stat(folder)
     except FileNotFoundError:
         return
-    if not stat.S_ISDIR(found.st_mode) or not _trusted(found.st_uid) or found.st_mode & 0o022:
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(f"socket {path}: {folder} is no folder; take away what is there, or choose another address")
+    if not _trusted(found.st_uid) or found.st_mode & 0o022:
         raise PermissionError(
             f"socket {path}: its folder {folder} belongs to user {found.st_uid} and has mode {stat.S_IMODE(found.st_mode):04o}, "
             "so another user could take the socket's place; choose a folder that only you can write"

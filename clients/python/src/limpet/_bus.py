@@ -290,12 +290,14 @@ class Bus:
 
 
 class Listener:
-    """Hears messages; made by Bus.listen, and to be closed."""
+    """Hears messages; made by Bus.listen, and to be closed. Any number of tasks may wait for the
+    next one at a time: each message goes to one of them."""
 
     def __init__(self, ksock: Ksock) -> None:
         self.ksock = ksock
         """The Ksock that listens."""
         self._heard: list[Message] = []  # in reverse
+        self._turn = asyncio.Lock()  # to ask for more
 
     @property
     def missed(self) -> int:
@@ -306,8 +308,21 @@ class Listener:
     async def recv(self, timeout: float | None = None) -> Message:
         """Waits for the next message. Raises TimeoutError, and Closed."""
         if not self._heard:
-            self._heard = (await self.ksock.recv_batch(timeout=timeout))[::-1]
+            await self._hear(timeout)
         return self._heard.pop()
+
+    async def _hear(self, timeout: float | None) -> None:
+        until = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        if self._turn.locked():
+            await asyncio.wait_for(self._turn.acquire(), timeout)
+        else:
+            await self._turn.acquire()  # at once; wait_for would not, with 0 seconds
+        try:
+            if not self._heard:
+                left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
+                self._heard = (await self.ksock.recv_batch(timeout=left))[::-1]
+        finally:
+            self._turn.release()
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         while True:
