@@ -303,10 +303,13 @@ func (p *Peering) Drain(ctx context.Context, reason string) {
 		n.mu.Unlock()
 		return
 	}
-	up := p.state == Up || p.state == Draining // which somebody else may do at the same time
+	already := p.state == Draining // for somebody else
+	up := already || p.state == Up
 	p.setState(Draining, nil)
 	n.mu.Unlock()
-	l.log.Info("draining", "reason", reason)
+	if !already {
+		l.log.Info("draining", "reason", reason)
+	}
 	if up {
 		l.with(func(e *Epoch) { e.Drain(reason) })
 		l.waitQuiet(ctx, p.cfg.DrainTimeout)
