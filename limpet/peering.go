@@ -12,6 +12,7 @@ import (
 	"github.com/kbus-limpet/limpet/kbusdev"
 	"github.com/kbus-limpet/limpet/limpet/drops"
 	"github.com/kbus-limpet/limpet/limpet/link"
+	"github.com/kbus-limpet/limpet/limpet/rename"
 	"github.com/kbus-limpet/limpet/limpet/rules"
 	"github.com/kbus-limpet/limpet/limpet/table"
 	"github.com/kbus-limpet/limpet/limpet/topology"
@@ -367,6 +368,8 @@ type Status struct {
 	// kept from others, see Identified; "" if there was none.
 	Identity  rules.Identity
 	Transport string
+	// Renames are how names differ at the peer; nil is not at all.
+	Renames *rename.Map
 	// Behind are the networks behind the peer; empty unless there is an epoch.
 	Behind []link.Network
 	// Counts are over all epochs.
@@ -401,7 +404,7 @@ func (p *Peering) status() (Status, *live) {
 	n := p.node
 	st := Status{
 		Name: p.name, State: p.state, Since: p.since, LastErr: p.lastErr, Peer: p.peer, Identity: p.identity, Transport: p.over, Behind: fromTopology(n.reach.Brings(p.key)),
-		Epochs: p.epochs, Resumed: p.resumed,
+		Epochs: p.epochs, Resumed: p.resumed, Renames: p.cfg.Renames,
 	}
 	l := p.current
 	if l == nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -150,6 +151,9 @@ func (o *options) newStatus() *cobra.Command {
 					printable.Fprintf(out, ", %d epochs, resumed %d times", l.GetEpochs(), l.GetResumed())
 					if l.GetLastError() != "" && state != "up" {
 						printable.Fprintf(out, "\n  %s", l.GetLastError())
+					}
+					if r := l.GetRenames(); len(r) > 0 {
+						printable.Fprintf(out, "\n  renames   %s", strings.Join(r, " "))
 					}
 					if c := l.GetCounts(); c != nil {
 						printable.Fprintf(out, "\n  requests  %d taken = %d replied + %d answered by the limpet + %d open; %d of the peer's open\n",

@@ -54,6 +54,10 @@ func renamedPair(t *testing.T, classic bool) (a, b *running) {
 	b = start(t, daemon.Config{NetworkID: 2, Links: []daemon.LinkConfig{dial}})
 	a.wait(limpet.Up)
 	b.wait(limpet.Up)
+	links, err := a.bus.LinkStatus(t.Context(), "", 0)
+	if err != nil || len(links) != 1 || !slices.Equal(links[0].GetRenames(), []string{"$.Plant=$.Site7.Plant"}) {
+		t.Errorf("the status of the link is %v, %v", links, err)
+	}
 	return a, b
 }
 

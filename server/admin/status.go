@@ -257,6 +257,9 @@ func linkStatus(p *limpet.Peering, drops uint32) *pb.LinkStatus {
 	if st.Session != (link.SessionID{}) {
 		out.SessionId = st.Session.String()
 	}
+	for _, r := range st.Renames.Renames() {
+		out.Renames = append(out.Renames, r.String())
+	}
 	for _, n := range st.Behind {
 		out.NetworksBehind = append(out.NetworksBehind, n.ID)
 	}

@@ -202,6 +202,14 @@ export declare type LinkStatus = Message<"kbus.limpet.v1.LinkStatus"> & {
    * @generated from field: string peer_version = 18;
    */
   peerVersion: string;
+
+  /**
+   * How names differ at the peer, as the configuration has it: "$.Plant=$.Site7.Plant", the
+   * prefix here, then that there.
+   *
+   * @generated from field: repeated string renames = 19;
+   */
+  renames: string[];
 };
 
 /**

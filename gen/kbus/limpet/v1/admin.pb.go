@@ -1310,7 +1310,10 @@ type LinkStatus struct {
 	ErrorCode string `protobuf:"bytes,17,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
 	// The version of limpetd that the peer says it is, when the link has been up; empty if it
 	// has not said.
-	PeerVersion   string `protobuf:"bytes,18,opt,name=peer_version,json=peerVersion,proto3" json:"peer_version,omitempty"`
+	PeerVersion string `protobuf:"bytes,18,opt,name=peer_version,json=peerVersion,proto3" json:"peer_version,omitempty"`
+	// How names differ at the peer, as the configuration has it: "$.Plant=$.Site7.Plant", the
+	// prefix here, then that there.
+	Renames       []string `protobuf:"bytes,19,rep,name=renames,proto3" json:"renames,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1469,6 +1472,13 @@ func (x *LinkStatus) GetPeerVersion() string {
 		return x.PeerVersion
 	}
 	return ""
+}
+
+func (x *LinkStatus) GetRenames() []string {
+	if x != nil {
+		return x.Renames
+	}
+	return nil
 }
 
 // A message that was lost, without its data.
@@ -1883,7 +1893,7 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\fBoundReached\x12\x10\n" +
 	"\x03who\x18\x01 \x01(\tR\x03who\x12\x14\n" +
 	"\x05bound\x18\x02 \x01(\tR\x05bound\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x04R\x05count\"\xfa\x04\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\x94\x05\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
@@ -1907,7 +1917,8 @@ const file_kbus_limpet_v1_admin_proto_rawDesc = "" +
 	"\adialled\x18\x10 \x01(\bR\adialled\x12\x1d\n" +
 	"\n" +
 	"error_code\x18\x11 \x01(\tR\terrorCode\x12!\n" +
-	"\fpeer_version\x18\x12 \x01(\tR\vpeerVersion\"\xbb\x01\n" +
+	"\fpeer_version\x18\x12 \x01(\tR\vpeerVersion\x12\x18\n" +
+	"\arenames\x18\x13 \x03(\tR\arenames\"\xbb\x01\n" +
 	"\x04Drop\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
 	"\tfrom_peer\x18\x02 \x01(\bR\bfromPeer\x12\x16\n" +

@@ -226,7 +226,7 @@ class LinkCounts(_message.Message):
     def __init__(self, requests: _Optional[int] = ..., replies: _Optional[int] = ..., synthetic: _Optional[int] = ..., open: _Optional[int] = ..., asked: _Optional[int] = ..., from_bus: _Optional[int] = ..., from_bus_ended: _Optional[_Mapping[str, int]] = ..., from_bus_in_flight: _Optional[int] = ..., from_peer: _Optional[int] = ..., from_peer_ended: _Optional[_Mapping[str, int]] = ..., from_peer_in_flight: _Optional[int] = ..., proxies: _Optional[int] = ..., wishes: _Optional[int] = ..., repliers: _Optional[int] = ..., queued: _Optional[int] = ..., queue_full: _Optional[int] = ..., window_full: _Optional[int] = ..., unknown_frames: _Optional[int] = ..., busy: _Optional[int] = ..., to_peer: _Optional[int] = ..., resyncs: _Optional[int] = ..., lost: _Optional[_Mapping[str, int]] = ..., queue_bound: _Optional[int] = ...) -> None: ...
 
 class LinkStatus(_message.Message):
-    __slots__ = ["counts", "dialled", "drops", "epochs", "error_code", "identity", "ksock", "last_error", "name", "networks_behind", "peer_instance_id", "peer_network_id", "peer_version", "resumed", "session_id", "since", "state", "transport"]
+    __slots__ = ["counts", "dialled", "drops", "epochs", "error_code", "identity", "ksock", "last_error", "name", "networks_behind", "peer_instance_id", "peer_network_id", "peer_version", "renames", "resumed", "session_id", "since", "state", "transport"]
     COUNTS_FIELD_NUMBER: _ClassVar[int]
     DIALLED_FIELD_NUMBER: _ClassVar[int]
     DROPS_FIELD_NUMBER: _ClassVar[int]
@@ -240,6 +240,7 @@ class LinkStatus(_message.Message):
     PEER_INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     PEER_NETWORK_ID_FIELD_NUMBER: _ClassVar[int]
     PEER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RENAMES_FIELD_NUMBER: _ClassVar[int]
     RESUMED_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
@@ -258,12 +259,13 @@ class LinkStatus(_message.Message):
     peer_instance_id: str
     peer_network_id: int
     peer_version: str
+    renames: _containers.RepeatedScalarFieldContainer[str]
     resumed: int
     session_id: str
     since: _timestamp_pb2.Timestamp
     state: LinkState
     transport: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[LinkState, str]] = ..., peer_network_id: _Optional[int] = ..., peer_instance_id: _Optional[str] = ..., last_error: _Optional[str] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., counts: _Optional[_Union[LinkCounts, _Mapping]] = ..., ksock: _Optional[int] = ..., networks_behind: _Optional[_Iterable[int]] = ..., session_id: _Optional[str] = ..., epochs: _Optional[int] = ..., resumed: _Optional[int] = ..., drops: _Optional[_Iterable[_Union[Drop, _Mapping]]] = ..., transport: _Optional[str] = ..., identity: _Optional[str] = ..., dialled: bool = ..., error_code: _Optional[str] = ..., peer_version: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[LinkState, str]] = ..., peer_network_id: _Optional[int] = ..., peer_instance_id: _Optional[str] = ..., last_error: _Optional[str] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., counts: _Optional[_Union[LinkCounts, _Mapping]] = ..., ksock: _Optional[int] = ..., networks_behind: _Optional[_Iterable[int]] = ..., session_id: _Optional[str] = ..., epochs: _Optional[int] = ..., resumed: _Optional[int] = ..., drops: _Optional[_Iterable[_Union[Drop, _Mapping]]] = ..., transport: _Optional[str] = ..., identity: _Optional[str] = ..., dialled: bool = ..., error_code: _Optional[str] = ..., peer_version: _Optional[str] = ..., renames: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ProfileRequest(_message.Message):
     __slots__ = ["duration", "kind", "text"]
