@@ -41,6 +41,7 @@ func TestProgramsThatBreakTheProtocol(t *testing.T) {
 		{"too long a frame", "larger than max", []*pb.AttachRequest{batch(&pb.OperationBatch{FirstSequence: 1, Messages: []*pb.Message{{Data: make([]byte, 5<<20)}}})}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // some sessions end a second later
 			p := newRawProgram(t, f)
 			for _, r := range c.requests {
 				if err := p.stream.Send(r); err != nil {
