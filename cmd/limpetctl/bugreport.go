@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kbus-limpet/limpet/client"
 	pb "github.com/kbus-limpet/limpet/gen/kbus/limpet/v1"
 	"github.com/kbus-limpet/limpet/internal/buildinfo"
 	"github.com/kbus-limpet/limpet/internal/doctor"
@@ -128,56 +129,55 @@ func (o *options) report(ctx context.Context, between time.Duration, hashed bool
 	return parts, ctx.Err()
 }
 
-func (o *options) askConfiguration(ctx context.Context) (string, error) {
-	bus, _, err := o.open()
-	if err != nil {
-		return "", err
-	}
-	defer bus.Close() //nolint:errcheck // nothing to be done about it
-	ctx, cancel := o.limited(ctx)
-	defer cancel()
-	text, err := bus.Configuration(ctx)
-	if err == nil && text == "" {
-		err = errors.New("the daemon does not tell it")
-	}
+// inquire has f ask the daemon, within the time that a command has for it.
+func (o *options) inquire(ctx context.Context, f func(context.Context, *client.Bus) error) error {
+	return o.withBus(func(bus *client.Bus) error {
+		ctx, cancel := o.limited(ctx)
+		defer cancel()
+		return f(ctx, bus)
+	})
+}
+
+func (o *options) askConfiguration(ctx context.Context) (text string, err error) {
+	err = o.inquire(ctx, func(ctx context.Context, bus *client.Bus) error {
+		if text, err = bus.Configuration(ctx); err == nil && text == "" {
+			err = errors.New("the daemon does not tell it")
+		}
+		return err
+	})
 	return text, err
 }
 
 // askEvents asks a daemon for its latest events.
 func (o *options) askEvents(ctx context.Context) ([]byte, error) {
-	bus, _, err := o.open()
-	if err != nil {
-		return nil, err
-	}
-	defer bus.Close() //nolint:errcheck // nothing to be done about it
-	ctx, cancel := o.limited(ctx)
-	defer cancel()
 	var b bytes.Buffer
 	text := options{format: formatText}
-	for r, err := range bus.Events(ctx, new(pb.WatchEventsRequest)) {
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range r.GetEvents() {
-			if err := text.printEvent(&b, e); err != nil {
-				return nil, err
+	err := o.inquire(ctx, func(ctx context.Context, bus *client.Bus) error {
+		for r, err := range bus.Events(ctx, new(pb.WatchEventsRequest)) {
+			if err != nil {
+				return err
+			}
+			for _, e := range r.GetEvents() {
+				if err := text.printEvent(&b, e); err != nil {
+					return err
+				}
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return b.Bytes()[max(0, b.Len()-maxPart):], nil
 }
 
 // askGoroutines asks a daemon that offers it for what its goroutines are doing.
 func (o *options) askGoroutines(ctx context.Context) ([]byte, error) {
-	bus, _, err := o.open()
-	if err != nil {
-		return nil, err
-	}
-	defer bus.Close() //nolint:errcheck // nothing to be done about it
-	ctx, cancel := o.limited(ctx)
-	defer cancel()
 	var b bytes.Buffer
-	if err := bus.Profile(ctx, pb.ProfileKind_PROFILE_KIND_GOROUTINE, time.Second, true, &b); err != nil {
+	err := o.inquire(ctx, func(ctx context.Context, bus *client.Bus) error {
+		return bus.Profile(ctx, pb.ProfileKind_PROFILE_KIND_GOROUTINE, time.Second, true, &b)
+	})
+	if err != nil {
 		return nil, err
 	}
 	return b.Bytes()[:min(b.Len(), maxPart)], nil
