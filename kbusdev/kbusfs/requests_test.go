@@ -15,7 +15,7 @@ import (
 func unmounted(tb testing.TB) *reader {
 	tb.Helper()
 	set := membus.NewSet()
-	s := New(Config{Set: set, Dir: tb.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	s := New(Config{Set: set, Log: slog.New(slog.DiscardHandler)})
 	s.stopped = true // NEWDEVICE mounts nothing
 	return &reader{d: &device{server: s, bus: set.Bus(0), fd: -1, closed: true, handles: make(map[uint64]*handle)}}
 }
