@@ -4,6 +4,7 @@ package kbusfs
 
 import (
 	"log/slog"
+	"slices"
 	"testing"
 
 	"github.com/kbus-limpet/limpet/kbusdev"
@@ -168,6 +169,72 @@ func FuzzRequests(f *testing.F) {
 		payload, errno, _ := r.handle(&q)
 		if len(appendReply(nil, 1, uint32(errno), payload)) < outHeaderSize {
 			t.Error("a reply shorter than its header")
+		}
+	})
+}
+
+// A step of a device program's, as FuzzPrograms has them: what it does, by number, a byte that
+// says how, and what it brings.
+func step(does, how byte, brings []byte) []byte {
+	return append([]byte{does, how, byte(len(brings))}, brings...)
+}
+
+// bound is the argument of an ioctl that names something, and the name.
+func bound(as kbusdev.Role, name string) []byte {
+	role := uint32(0)
+	if as {
+		role = 1
+	}
+	return append(append(words(role, uint32(len(name))), order.AppendUint64(nil, 0x2000)...), name...)
+}
+
+// No program makes the server panic, or answer what is no answer, whatever it does with two
+// Ksocks of a device, and whatever it brings.
+func FuzzPrograms(f *testing.F) {
+	numbers := []uint32{
+		abi.HostIoctls.Bind, abi.HostIoctls.Unbind, abi.HostIoctls.Replier, abi.HostIoctls.NextMsg, abi.HostIoctls.LenLeft, abi.HostIoctls.Send,
+		abi.HostIoctls.Discard, abi.HostIoctls.LastSent, abi.HostIoctls.MaxMsgs, abi.HostIoctls.NumMsgs, abi.HostIoctls.UnrepliedTo, abi.HostIoctls.MsgOnlyOnce,
+		abi.HostIoctls.Verbose, abi.HostIoctls.NewDevice, abi.HostIoctls.ReportReplierBinds, abi.HostIoctls.MaxMsgSize, abi.HostIoctls.KsockID, abi.HostIoctls.Reset,
+	}
+	const ioctl, write, read, poll, release, raw, second = 0, 1, 2, 3, 4, 5, 0x80 // second is the other Ksock's
+	entire := kbusdev.AppendEntire(nil, kbusdev.HostLayout, &kbusdev.Message{Name: "$.A", Flags: kbusdev.WantReply, Data: []byte("x")})
+	asked := slices.Concat(step(ioctl|second, 0, bound(kbusdev.Replier, "$.A")), step(ioctl, 0, bound(kbusdev.Listener, "$.*")), step(write, 0, entire), step(ioctl, 5, nil))
+	for _, cuse := range []bool{false, true} {
+		f.Add(slices.Concat(asked, step(ioctl|second, 3, nil), step(read|second, 255, nil), step(poll, 1, nil), step(ioctl|second, 10, nil), step(release|second, 0, nil), step(ioctl, 3, nil)), cuse)
+		f.Add(slices.Concat(step(ioctl, 2, bound(kbusdev.Replier, "$.B")), step(ioctl, 1, bound(kbusdev.Replier, "$.A")), step(ioctl, 13, nil), step(raw, opWrite, words(1, 0, 0, 0, 9))), cuse)
+	}
+	f.Fuzz(func(t *testing.T, script []byte, cuse bool) {
+		r := unmounted(t)
+		if cuse {
+			r.d.server.by = CUSE
+		}
+		for range 2 {
+			do(t, r, inRequest(opOpen, words(2, 0)))
+		}
+		for len(script) > 2 {
+			does, how, n := script[0], script[1], min(int(script[2]), len(script)-3)
+			brings := script[3 : 3+n]
+			script = script[3+n:]
+			fh := words(1+uint32(does>>7), 0)
+			var q []byte
+			switch does &^ second {
+			case ioctl:
+				q = inRequest(opIoctl, slices.Concat(fh, words(0, numbers[int(how)%len(numbers)], 0x1000, 0, uint32(n), 255), brings))
+			case write:
+				q = inRequest(opWrite, slices.Concat(fh, words(0, 0, uint32(n), 0, 0, 0, 0, 0), brings))
+			case read:
+				q = inRequest(opRead, slices.Concat(fh, words(0, 0, uint32(how), 0)))
+			case poll:
+				q = inRequest(opPoll, slices.Concat(fh, words(5, 0, uint32(how), 0)))
+			case release:
+				q = inRequest(opRelease, slices.Concat(fh, words(0, 0, 0, 0)))
+			default:
+				q = inRequest(uint32(how), brings)
+			}
+			payload, errno := do(t, r, q)
+			if errno != 0 && len(payload) > 0 || len(payload) > maxWrite+16 {
+				t.Fatalf("% x is answered with errno %d and %d bytes", q, errno, len(payload))
+			}
 		}
 	})
 }
