@@ -232,8 +232,9 @@ func FuzzPrograms(f *testing.F) {
 				q = inRequest(uint32(how), brings)
 			}
 			payload, errno := do(t, r, q)
-			if errno != 0 && len(payload) > 0 || len(payload) > maxWrite+16 {
-				t.Fatalf("% x is answered with errno %d and %d bytes", q, errno, len(payload))
+			answer := appendReply(nil, 1, errno, payload)
+			if int(order.Uint32(answer)) != len(answer) || errno > 133 || errno != 0 && len(answer) > outHeaderSize || len(answer) > outHeaderSize+maxWrite {
+				t.Fatalf("% x is answered with errno %d: % x", q, errno, answer)
 			}
 		}
 	})
