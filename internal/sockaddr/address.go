@@ -18,7 +18,7 @@ type Address struct {
 
 // String gives the address as ParseAddress takes it.
 func (a Address) String() string {
-	if a.Network == "unix" && !strings.Contains(a.Address, "/") {
+	if a.Network == "unix" && (!strings.Contains(a.Address, "/") || strings.HasPrefix(a.Address, unixPrefix)) {
 		return unixPrefix + a.Address
 	}
 	return a.Address

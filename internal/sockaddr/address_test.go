@@ -58,7 +58,7 @@ func TestIsLocal(t *testing.T) {
 }
 
 func FuzzParseAddress(f *testing.F) {
-	for _, s := range []string{"a:1", "/x", "unix:/x", "[::1]:2", ":", "a:b:c"} {
+	for _, s := range []string{"a:1", "/x", "unix:/x", "[::1]:2", ":", "a:b:c", "unix:unix:/"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, word string) {
