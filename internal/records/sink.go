@@ -122,7 +122,9 @@ func (f *Folder) unwait(size int64) bool {
 // s.mu is held.
 func (s *sink) lose(d time.Duration) {
 	s.ready.Store(false)
-	s.retry = time.Now().Add(d)
+	if t := time.Now().Add(d); t.After(s.retry) { // what comes meanwhile does not shorten the pause of a failure
+		s.retry = t
+	}
 	if !s.lost {
 		s.lost = true
 		s.folder.gaps.Add(1)
