@@ -18,7 +18,8 @@ type call struct {
 	limit int // index in Limits.Calls, -1 is none
 
 	// Guarded by Guard.mu.
-	answered bool // its handler has returned, and its place is free
+	answered bool // its handler has returned
+	freed    bool // its place is another one's
 }
 
 type callKey struct{}
@@ -136,12 +137,15 @@ func (x *call) end() {
 	}
 }
 
-// free gives the call's place to another one. Guard.mu is held.
+// free gives the call's place to another one, once: the caller may give it up at the moment
+// at which its handler returns. Guard.mu is held.
 func (x *call) free() {
-	if x.limit >= 0 {
-		x.conn.guard.calls[x.limit]--
-		x.conn.calls[x.limit]--
+	if x.limit < 0 || x.freed {
+		return
 	}
+	x.freed = true
+	x.conn.guard.calls[x.limit]--
+	x.conn.calls[x.limit]--
 }
 
 func callOf(ctx context.Context) *call {

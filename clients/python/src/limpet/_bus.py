@@ -313,10 +313,8 @@ class Listener:
 
     async def _hear(self, timeout: float | None) -> None:
         until = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        if self._turn.locked():
-            await asyncio.wait_for(self._turn.acquire(), timeout)
-        else:
-            await self._turn.acquire()  # at once; wait_for would not, with 0 seconds
+        async with asyncio.timeout(timeout):  # also of 0 seconds: a lock that is free is taken at once
+            await self._turn.acquire()
         try:
             if not self._heard:
                 left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
